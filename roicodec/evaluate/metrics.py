@@ -1,0 +1,271 @@
+"""Quality of a decoded picture: PSNR and MS-SSIM, of the whole frame, the ROI and the rest.
+
+Masks are bool ``[H, W]``, True inside the ROI, at the size of the luma plane. All values are of
+one frame; a clip's value is the mean over its frames (:func:`mean_quality`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.errors import InputError
+from roicodec.picture import Picture, Plane
+
+__all__ = [
+    "MAX_PSNR",
+    "ROI_WEIGHT",
+    "Quality",
+    "RegionPsnr",
+    "chroma_mask",
+    "mean_quality",
+    "ms_ssim",
+    "ms_ssim_regions",
+    "psnr",
+    "psnr_regions",
+    "quality",
+]
+
+MAX_PSNR = 100.0
+"""PSNR in dB that stands for identical planes, so that means over frames stay finite."""
+
+ROI_WEIGHT = 0.8
+"""Weight of the ROI's mean squared error in the ROI-weighted measures; the rest has 0.2."""
+
+Mask = NDArray[np.bool_]
+Values = tuple[float, float, float, float]
+
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def _same_size(a: Picture, b: Picture) -> None:
+    if a.y.shape != b.y.shape or a.u.shape != b.u.shape or a.v.shape != b.v.shape:
+        raise InputError(
+            f"cannot compare pictures of {a.width}x{a.height} and {b.width}x{b.height}"
+        )
+
+
+def _db(mse: float) -> float:
+    if not mse > 0:
+        return MAX_PSNR if mse == 0 else float("nan")
+    return min(MAX_PSNR, float(10 * np.log10(255.0**2 / mse)))
+
+
+def _squared_error(a: Plane, b: Plane) -> NDArray[np.int64]:
+    d = a.astype(np.int64) - b
+    return d * d
+
+
+def _yuv(y: float, u: float, v: float) -> Values:
+    return y, u, v, (6 * y + u + v) / 8
+
+
+def psnr(a: Picture, b: Picture) -> Values:
+    """PSNR in dB of the planes Y, U, V and their weighted mean (6Y + U + V) / 8.
+
+    Identical planes count as :data:`MAX_PSNR`.
+
+    Raises:
+        InputError: if the pictures differ in size.
+    """
+    _same_size(a, b)
+    pairs = zip(a.planes, b.planes, strict=True)
+    y, u, v = (_db(float(_squared_error(p, q).mean())) for p, q in pairs)
+    return _yuv(y, u, v)
+
+
+def chroma_mask(mask: Mask) -> Mask:
+    """The mask on the 4:2:0 chroma grid, ``[(H + 1) // 2, (W + 1) // 2]``: top-left samples."""
+    return mask[::2, ::2]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPsnr:
+    """PSNR in dB (Y, U, V, (6Y + U + V) / 8) by region; NaN where a region is empty.
+
+    Attributes:
+        roi: inside the mask.
+        background: outside it.
+        weighted: of the mean squared error ``w·roi + (1 - w)·background``, plane by plane; of
+            the whole frame where either region is empty.
+    """
+
+    roi: Values
+    background: Values
+    weighted: Values
+
+
+def psnr_regions(a: Picture, b: Picture, mask: Mask, weight: float = ROI_WEIGHT) -> RegionPsnr:
+    """PSNR inside a mask, outside it, and weighted.
+
+    Raises:
+        InputError: if the pictures differ in size, or the mask's size is not the luma plane's.
+    """
+    _same_size(a, b)
+    _mask_fits(mask, a.y.shape)
+    roi, background, weighted = [], [], []
+    half = chroma_mask(mask)
+    for p, q, m in zip(a.planes, b.planes, (mask, half, half), strict=True):
+        error = _squared_error(p, q)
+        inside = float(error[m].mean()) if m.any() else float("nan")
+        outside = float(error[~m].mean()) if not m.all() else float("nan")
+        both = weight * inside + (1 - weight) * outside
+        roi.append(_db(inside))
+        background.append(_db(outside))
+        weighted.append(_db(float(error.mean()) if np.isnan(both) else both))
+    return RegionPsnr(_yuv(*roi), _yuv(*background), _yuv(*weighted))
+
+
+def _mask_fits(mask: Mask, shape: tuple[int, ...]) -> None:
+    if mask.shape != shape or mask.dtype != np.bool_:
+        raise InputError(
+            f"ROI mask is {mask.dtype} {mask.shape}, the picture needs bool {tuple(shape)}"
+        )
+
+
+def ms_ssim(a: Plane, b: Plane) -> float:
+    """Multi-scale SSIM of two luma planes, uint8 ``[H, W]``; at most 1.
+
+    Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment"
+    (Asilomar 2003), equation 7: five scales, 11x11 Gaussian window of sigma 1.5 without
+    padding, K = 0.01, 0.03. Where a scale is smaller than the window (planes below 176
+    samples), the window is the largest odd one that fits, its sigma in proportion.
+    """
+    return ms_ssim_regions(a, b, None)[0]
+
+
+def ms_ssim_regions(a: Plane, b: Plane, mask: Mask | None) -> tuple[float, float, float]:
+    """MS-SSIM of the whole plane, inside the mask, and outside it.
+
+    A region's value takes, at every scale, the mean of the structure (or SSIM) map weighted by
+    the share of the region under each position; NaN where that share is zero at some scale.
+
+    Args:
+        a, b: luma planes, uint8 ``[H, W]``.
+        mask: bool ``[H, W]``, or None: then both regions are NaN.
+    """
+    if a.shape != b.shape:
+        raise InputError(f"cannot compare planes of {a.shape} and {b.shape} samples")
+    shares: list[NDArray[np.float64]] = []
+    if mask is not None:
+        _mask_fits(mask, a.shape)
+        shares = [mask.astype(np.float64), (~mask).astype(np.float64)]
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    product = np.ones(3)
+    for scale, exponent in enumerate(_SCALE_WEIGHTS):
+        if scale:
+            x, y = _halve(x), _halve(y)
+            shares = [_halve(s) for s in shares]
+        contrast, ssim = _ssim_maps(x, y)
+        value = ssim if scale == len(_SCALE_WEIGHTS) - 1 else contrast
+        means = [float(value.mean()), *(_mean_under(value, s) for s in shares)]
+        means += [float("nan")] * (3 - len(means))
+        product *= np.maximum(means, 0) ** exponent
+    whole, inside, outside = product.tolist()
+    return whole, inside, outside
+
+
+def _halve(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    h, w = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
+    x = x[:h, :w]
+    return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
+
+
+def _window(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    fit = min(_WINDOW, *shape)
+    size = fit - (fit + 1) % 2
+    t = np.arange(size) - size // 2
+    g = np.exp(-(t**2) / (2 * (_SIGMA * size / _WINDOW) ** 2))
+    return np.asarray(g / g.sum(), np.float64)
+
+
+def _ssim_maps(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    g = _window(x.shape)
+    r = len(g) // 2
+
+    def blur(z: NDArray[np.float64]) -> NDArray[np.float64]:
+        out = cv2.sepFilter2D(z, cv2.CV_64F, g, g)
+        return np.asarray(out[r : z.shape[0] - r, r : z.shape[1] - r], np.float64)
+
+    mx, my = blur(x), blur(y)
+    vx, vy, vxy = blur(x * x) - mx * mx, blur(y * y) - my * my, blur(x * y) - mx * my
+    contrast = (2 * vxy + _C2) / (vx + vy + _C2)
+    return contrast, contrast * (2 * mx * my + _C1) / (mx * mx + my * my + _C1)
+
+
+def _mean_under(value: NDArray[np.float64], share: NDArray[np.float64]) -> float:
+    r = (share.shape[0] - value.shape[0]) // 2
+    c = (share.shape[1] - value.shape[1]) // 2
+    under = share[r : r + value.shape[0], c : c + value.shape[1]]
+    total = under.sum()
+    return float((value * under).sum() / total) if total > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Every quality measure, of one frame or averaged over frames.
+
+    PSNR in dB; ``yuv`` is (6Y + U + V) / 8; MS-SSIM of luma. Region measures are NaN without a
+    mask, and where a region is empty.
+    """
+
+    psnr_y: float
+    psnr_u: float
+    psnr_v: float
+    psnr_yuv: float
+    msssim_y: float
+    psnr_roi_y: float
+    psnr_roi_yuv: float
+    psnr_bg_y: float
+    psnr_bg_yuv: float
+    wpsnr_y: float
+    wpsnr_yuv: float
+    msssim_roi_y: float
+    msssim_bg_y: float
+    wmsssim_y: float
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def quality(a: Picture, b: Picture, mask: Mask | None = None) -> Quality:
+    """Every measure of ``b`` against the original ``a``; a mask adds the region measures.
+
+    Raises:
+        InputError: if sizes do not agree.
+    """
+    whole = psnr(a, b)
+    ms, ms_in, ms_out = ms_ssim_regions(a.y, b.y, mask)
+    if mask is None:
+        return Quality(*[*whole, ms, *[float("nan")] * 9])
+    region = psnr_regions(a, b, mask)
+    weighted_ms = ROI_WEIGHT * ms_in + (1 - ROI_WEIGHT) * ms_out
+    psnrs = [v[i] for v in (region.roi, region.background, region.weighted) for i in (0, 3)]
+    if np.isnan(weighted_ms):
+        weighted_ms = ms
+    return Quality(*[*whole, ms, *psnrs, ms_in, ms_out, weighted_ms])
+
+
+def mean_quality(frames: Iterable[Quality]) -> Quality:
+    """The mean of every measure over the frames in which it is defined.
+
+    Raises:
+        InputError: if there are no frames.
+    """
+    rows: Sequence[Quality] = list(frames)
+    if not rows:
+        raise InputError("no frames to compare")
+    means = []
+    for field in fields(Quality):
+        values = np.array([getattr(row, field.name) for row in rows])
+        known = values[~np.isnan(values)]
+        means.append(float(known.mean()) if len(known) else float("nan"))
+    return Quality(*means)
