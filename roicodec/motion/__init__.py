@@ -1,0 +1,1 @@
+"""Motion: searching vectors, and coding them without loss."""
