@@ -1,0 +1,102 @@
+"""Building blocks of the networks, in the float form in which they are trained first.
+
+Wide skeleton, narrow branches: a stream of features runs straight through in full precision, and
+each block adds two branches to it. Branches run in bfloat16 here (in few bits after quantization).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Block", "Depthwise", "Pointwise", "QualityTable"]
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution; ``branch`` ones compute in bfloat16 when the module is told to."""
+
+    def __init__(self, c_in: int, c_out: int, *, zero: bool = False) -> None:
+        super().__init__(c_in, c_out, 1)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+        if zero:
+            nn.init.zeros_(self.weight)
+        else:
+            nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class Depthwise(nn.Conv2d):
+    """A depthwise 3x3 convolution with zero padding."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1, groups=channels)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+        nn.init.normal_(self.weight, std=0.15)
+        with torch.no_grad():
+            self.weight[:, :, 1, 1] += 0.8
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.conv2d(x, weight, bias, padding=1, groups=self.groups)
+
+
+class Block(nn.Module):
+    """Two residual branches around a stream of ``width`` channels.
+
+    ::
+
+        x ─┬────────────────────────────────────────────┬ + ─┬───────────────────────────┬ + ─
+           └ (x, context) 1x1 · ReLU · dw 3x3 · ReLU · 1x1 ┘    └ 1x1 (times 2) · ReLU · 1x1 ┘
+
+    The last layer of each branch starts at zero, so that a new block is the identity.
+
+    Args:
+        width: channels of the stream.
+        context: channels of an optional second input, seen by the first branch.
+    """
+
+    def __init__(self, width: int, context: int = 0, expansion: int = 2) -> None:
+        super().__init__()
+        self.mix_in = Pointwise(width + context, width)
+        self.depthwise = Depthwise(width)
+        self.mix_out = Pointwise(width, width, zero=True)
+        self.expand = Pointwise(width, expansion * width)
+        self.project = Pointwise(expansion * width, width, zero=True)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Map ``x`` float ``[B, width, H, W]`` (and ``context`` ``[B, K, H, W]``) to its like."""
+        a = x.bfloat16()
+        if context is not None:
+            a = torch.cat((a, context.bfloat16()), 1)
+        a = F.relu(self.depthwise(F.relu(self.mix_in(a))))
+        x = x + self.mix_out(a).float()
+        return x + self.project(F.relu(self.expand(x.bfloat16()))).float()
+
+
+class QualityTable(nn.Module):
+    """A learned vector for every quality index: ``anchors`` vectors, linear in between.
+
+    Args:
+        channels: length of the vectors.
+        qualities: number of quality indices.
+        anchors: number of learned vectors, evenly spaced over the indices.
+    """
+
+    def __init__(self, channels: int, qualities: int = 64, anchors: int = 8) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(anchors, channels))
+        self.scale = (anchors - 1) / (qualities - 1)
+
+    def forward(self, quality: Tensor) -> Tensor:
+        """Vectors ``[..., channels]`` for float quality indices ``[...]``."""
+        position = (quality * self.scale).clamp(0, len(self.table) - 1)
+        low = position.floor().long().clamp(max=len(self.table) - 2)
+        share = (position - low).unsqueeze(-1)
+        return self.table[low] * (1 - share) + self.table[low + 1] * share

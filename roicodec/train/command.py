@@ -1,0 +1,185 @@
+"""Command line of the training."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import time
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor
+
+from roicodec.errors import InputError
+from roicodec.model.networks import FrameNet
+from roicodec.train.data import Clip, load_folder, sample_intra
+from roicodec.train.klt import block_covariance, klt_basis
+from roicodec.train.losses import quality_weight
+from roicodec.train.stages import InterStage, IntraStage, Stage, packed_centred
+
+__all__ = ["train_command"]
+
+
+def _learning_rate(step: int, steps: int, top: float) -> float:
+    """Linear warm-up over 200 steps, then a cosine down to a hundredth."""
+    warm = min(1.0, (step + 1) / 200)
+    share = min(1.0, step / steps)
+    return top * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _start_intra(net: FrameNet, clips: list[Clip], seed: int) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    covariance = sum(
+        block_covariance(packed_centred(sample_intra(clips, rng, 16, 128))) for _ in range(60)
+    )
+    assert isinstance(covariance, Tensor)
+    net.start_from_klt(klt_basis(covariance / 60))
+
+
+def _start_inter(net: FrameNet, stage: InterStage) -> None:
+    """KLT of prediction residuals: the untrained network codes what the warp leaves over."""
+    total = torch.zeros(384, 384)
+    for _ in range(60):
+        with torch.no_grad():
+            stage.step(net)
+        total += block_covariance(stage.residual)
+    net.start_from_klt(klt_basis(total / 60))
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(["intra", "inter"]))
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--run", type=click.Path(path_type=Path), required=True, help="Checkpoints, logs.")
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
+@click.option("--intra", "intra_path", type=click.Path(path_type=Path, exists=True))
+@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Weights to start from.")
+@click.option("--steps", default=10_000, show_default=True)
+@click.option("--batch", default=16, show_default=True)
+@click.option("--size", default=128, show_default=True, help="Side of the crops.")
+@click.option("--length", default=7, show_default=True, help="Frames of a sequence (inter).")
+@click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+def train_command(
+    stage: str,
+    data: Path,
+    run: Path,
+    cache: Path,
+    intra_path: Path | None,
+    init: Path | None,
+    steps: int,
+    batch: int,
+    size: int,
+    length: int,
+    rate: float,
+    seed: int,
+    threads: int,
+) -> None:
+    """Train a network; a run that was interrupted continues from its last checkpoint."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    clips = load_folder(data, cache, motion=stage == "inter")
+    net = FrameNet(stage == "inter").to(memory_format=torch.channels_last)
+    task: Stage
+    if stage == "inter":
+        if intra_path is None:
+            raise InputError("--intra: name the checkpoint of a trained intra network")
+        intra = FrameNet(False).to(memory_format=torch.channels_last)
+        intra.load_state_dict(torch.load(intra_path)["ema"])
+        inter = InterStage(clips, seed, batch, size, intra, length)
+        _start_inter(net, inter)
+        task = inter
+    else:
+        task = IntraStage(clips, seed, batch, size)
+        _start_intra(net, clips, seed)
+    if init:
+        net.load_state_dict(torch.load(init)["ema"])
+    _train(net, task, run, steps, rate)
+
+
+def _groups(net: FrameNet, rate: float) -> list[dict[str, object]]:
+    """The transforms start as the KLT, and move slowly."""
+    slow = [*net.down.parameters(), *net.up.parameters()]
+    known = {id(p) for p in slow}
+    rest = [p for p in net.parameters() if id(p) not in known]
+    return [{"params": rest, "scale": 1.0}, {"params": slow, "scale": 0.2}]
+
+
+def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float) -> None:
+    run.mkdir(parents=True, exist_ok=True)
+    checkpoint = run / "last.pt"
+    ema = copy.deepcopy(net)
+    optimizer = torch.optim.Adam(_groups(net, rate), lr=rate, betas=(0.9, 0.98))
+    step, seconds = 0, 0.0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=False)
+        net.load_state_dict(saved["net"])
+        ema.load_state_dict(saved["ema"])
+        optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["torch_rng"])
+        task.load_state(saved["task"])
+        step, seconds = saved["step"], saved["seconds"]
+    began, sums, count = time.time(), dict[str, Tensor](), 0
+    saved_at = began
+    while step < steps:
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(step, steps, rate) * group["scale"]
+        result, quality = task.step(net)
+        loss = (result["loss"] * quality_weight(quality)).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        if norm.isfinite():
+            optimizer.step()
+        step += 1
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - decay)
+        band = quality.div(16).long().clamp(0, 3)
+        for name, values in {**result, "weighted": loss.expand(1), "norm": norm.expand(1)}.items():
+            total = sums.setdefault(name, torch.zeros(4))
+            total.index_add_(0, band[: len(values)] if len(values) > 1 else torch.tensor([0]),
+                             values.detach())  # fmt: skip
+        sums.setdefault("n", torch.zeros(4)).index_add_(0, band, torch.ones(len(band)))
+        count += 1
+        if count == 100 or step == steps:
+            _log(run, step, seconds + time.time() - began, sums, count)
+            sums, count = {}, 0
+        if time.time() - saved_at > 180 or step == steps:
+            state = {
+                "net": net.state_dict(),
+                "ema": ema.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "torch_rng": torch.get_rng_state(),
+                "task": task.state(),
+                "step": step,
+                "seconds": seconds + time.time() - began,
+            }
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            saved_at = time.time()
+
+
+def _log(run: Path, step: int, seconds: float, sums: dict[str, Tensor], count: int) -> None:
+    """Append a row: the mean of every value, in four bands of quality."""
+    n = sums["n"].clamp_min(1)
+    row: dict[str, float] = {"step": step, "seconds": round(seconds, 1)}
+    row["weighted"] = round(float(sums["weighted"][0]) / count, 5)
+    row["norm"] = round(float(sums["norm"][0]) / count, 3)
+    for b in range(4):
+        row[f"bpp{b}"] = round(float(sums["bpp"][b] / n[b]), 4)
+        mse = max(1e-9, float(sums["mse_y"][b] / n[b]))
+        row[f"psnr{b}"] = round(10 * math.log10(255**2 / mse), 3)
+        row[f"loss{b}"] = round(float(sums["loss"][b] / n[b]), 4)
+    path = run / "curve.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    click.echo(" ".join(f"{k}={v}" for k, v in row.items()))

@@ -1,0 +1,190 @@
+"""Training data: a folder of clips and photographs, decoded once into memory-mapped planes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.errors import InputError
+from roicodec.motion.x264 import x264_vectors
+from roicodec.picture import Picture
+
+__all__ = ["MOTION_QPS", "Batch", "Clip", "load_folder", "sample_intra", "to_tensors"]
+
+VIDEO = {".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m"}
+IMAGE = {".jpeg", ".jpg", ".png", ".webp"}
+GRID = 16
+MOTION_QPS = (26, 32, 38)
+"""Quantizers at which the motion of training clips is searched."""
+
+Planes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Decoded frames of one clip or photograph.
+
+    Attributes:
+        name: file name.
+        frames: I420, uint8 ``[T, H * 3 / 2, W]``, memory-mapped; H and W multiples of 16.
+        cuts: indices of frames that do not continue the previous one (0 always is one).
+        motion: int16 ``[len(MOTION_QPS), T, H / 8, W / 8, 2]`` in quarter samples, or None.
+    """
+
+    name: str
+    frames: Planes
+    cuts: tuple[int, ...]
+    motion: NDArray[np.int16] | None
+
+    @property
+    def height(self) -> int:
+        return self.frames.shape[1] * 2 // 3
+
+    @property
+    def width(self) -> int:
+        return int(self.frames.shape[2])
+
+    def runs(self, length: int) -> list[int]:
+        """Start indices of all runs of ``length`` frames that contain no cut."""
+        last = len(self.frames) - length
+        return [s for s in range(last + 1) if not any(s < c < s + length for c in self.cuts)]
+
+
+@dataclass
+class Batch:
+    """Planes in sample values 0..255, float32: y ``[B, H, W]``, u and v ``[B, H/2, W/2]``."""
+
+    y: Tensor
+    u: Tensor
+    v: Tensor
+
+
+def _decode(path: Path) -> Planes:
+    with av.open(str(path)) as container:
+        frames = [f.to_ndarray(format="yuv420p") for f in _even(container.decode(video=0))]
+    return np.stack(frames)
+
+
+def _even(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    for frame in frames:
+        yield frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p")
+
+
+def _crop_to_grid(i420: Planes) -> Planes:
+    height, width = i420.shape[1] * 2 // 3, i420.shape[2]
+    h, w = height // GRID * GRID, width // GRID * GRID
+    y = i420[:, :height][:, :h, :w]
+    chroma = i420[:, height:].reshape(len(i420), 2, height // 2, width // 2)
+    chroma = chroma[:, :, : h // 2, : w // 2].reshape(len(i420), h // 2, w)
+    return np.concatenate((y, chroma), 1)
+
+
+def planes_of(i420: Planes) -> tuple[Planes, Planes, Planes]:
+    """Split I420 ``[..., H * 3 / 2, W]`` into Y ``[..., H, W]``, U and V ``[..., H/2, W/2]``."""
+    h, w = i420.shape[-2] * 2 // 3, i420.shape[-1]
+    chroma = i420[..., h:, :].reshape(*i420.shape[:-2], 2, h // 2, w // 2)
+    return i420[..., :h, :], chroma[..., 0, :, :], chroma[..., 1, :, :]
+
+
+def _find_cuts(i420: Planes) -> tuple[int, ...]:
+    """Frames whose histogram and content both leap; the first frame always counts."""
+    y = planes_of(i420)[0][:, ::4, ::4].astype(np.int16)
+    cuts = [0]
+    for t in range(1, len(y)):
+        histograms = [np.histogram(y[k], 32, (0, 256))[0] / y[k].size for k in (t - 1, t)]
+        overlap = np.minimum(*histograms).sum()
+        if overlap < 0.75 and np.abs(y[t] - y[t - 1]).mean() > 20:
+            cuts.append(t)
+    return tuple(cuts)
+
+
+def _search_motion(i420: Planes) -> NDArray[np.int16]:
+    h, w = i420.shape[1] * 2 // 3, i420.shape[2]
+    found = np.zeros((len(MOTION_QPS), len(i420), h // 8, w // 8, 2), np.int16)
+    for k, qp in enumerate(MOTION_QPS):
+        pictures = [Picture(*(np.ascontiguousarray(p) for p in planes_of(f))) for f in i420]
+        for t, field in enumerate(x264_vectors(pictures, qp=qp)):
+            if field is not None:
+                found[k, t] = field.vectors[: h // 8, : w // 8]
+    return found
+
+
+def load_folder(folder: Path, cache: Path, *, motion: bool) -> list[Clip]:
+    """Decode every clip and photograph below ``folder``; later calls map the cached arrays.
+
+    Raises:
+        InputError: if there is nothing to train on.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    clips = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO | IMAGE):
+        stamp = f"{path.resolve()}:{path.stat().st_size}"
+        key = cache / f"{path.stem}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+        pixels = key.with_suffix(".npy")
+        if not pixels.exists():
+            decoded = _crop_to_grid(_decode(path))
+            np.save(key.with_suffix(".tmp.npy"), decoded)
+            key.with_suffix(".tmp.npy").rename(pixels)
+        frames = np.load(pixels, mmap_mode="r")
+        if min(frames.shape[2], frames.shape[1] * 2 // 3) < 128:
+            continue
+        vectors = None
+        if motion and len(frames) > 1:
+            stored = key.with_suffix(".motion.npy")
+            if not stored.exists():
+                np.save(key.with_suffix(".tmp.npy"), _search_motion(frames))
+                key.with_suffix(".tmp.npy").rename(stored)
+            vectors = np.load(stored, mmap_mode="r")
+        cuts = key.with_suffix(".cuts.npy")
+        if not cuts.exists():
+            np.save(cuts, _find_cuts(frames))
+        clips.append(Clip(path.name, frames, tuple(np.load(cuts).tolist()), vectors))
+    if not clips:
+        raise InputError(f"{folder}: no clips or photographs to train on")
+    return clips
+
+
+def to_tensors(i420: Sequence[Planes]) -> Batch:
+    """Stack I420 frames of one size."""
+    planes = [planes_of(np.ascontiguousarray(f)) for f in i420]
+    return Batch(*(torch.from_numpy(np.stack(p)).float() for p in zip(*planes, strict=True)))
+
+
+def crop(i420: Planes, top: int, left: int, size: int) -> Planes:
+    """Crop I420 ``[..., H * 3 / 2, W]`` to ``size`` squared; all arguments even."""
+    y, u, v = planes_of(i420)
+    half = size // 2
+    parts = [y[..., top : top + size, left : left + size]]
+    for c in (u, v):
+        cropped = c[..., top // 2 : top // 2 + half, left // 2 : left // 2 + half]
+        parts.append(cropped.reshape(*c.shape[:-2], half // 2, size))
+    return np.concatenate(parts, -2)
+
+
+def flip(i420: Planes) -> Planes:
+    """Mirror I420 frames left to right."""
+    planes = [p[..., ::-1] for p in planes_of(i420)]
+    h, w = planes[0].shape[-2:]
+    chroma = [p.reshape(*p.shape[:-2], h // 4, w) for p in planes[1:]]
+    return np.concatenate((planes[0], *chroma), -2)
+
+
+def sample_intra(clips: Sequence[Clip], rng: np.random.Generator, batch: int, size: int) -> Batch:
+    """Random crops of random frames; every clip is as likely as any other."""
+    out = []
+    for _ in range(batch):
+        clip = clips[rng.integers(len(clips))]
+        frame = clip.frames[rng.integers(len(clip.frames))]
+        top = 2 * int(rng.integers((clip.height - size) // 2 + 1))
+        left = 2 * int(rng.integers((clip.width - size) // 2 + 1))
+        patch = crop(frame, top, left, size)
+        out.append(flip(patch) if rng.random() < 0.5 else patch)
+    return to_tensors(out)

@@ -1,0 +1,169 @@
+"""What one optimizer step sees in each stage of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from roicodec.model.networks import FEATURES, LATENTS, PIXELS, QUALITIES, FrameNet, pack, unpack
+from roicodec.model.warp import compensate, compensate_features
+from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
+from roicodec.train.losses import RateDistortion, rate_distortion
+
+__all__ = ["InterStage", "IntraStage", "Stage", "packed_centred"]
+
+
+def packed_centred(batch: Batch) -> Tensor:
+    """Packed frames minus mid-gray, as the networks take them."""
+    return pack(batch.y - 128, batch.u - 128, batch.v - 128)
+
+
+def decoded_planes(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Reconstruction as a decoder outputs it: whole sample values 0..255."""
+    y, u, v = ((p + 128).round().clamp(0, 255) for p in unpack(packed))
+    return y, u, v
+
+
+class Stage:
+    """Draws the data of a step and computes its rate and distortion."""
+
+    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+        """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, object]:
+        """All that is needed to continue exactly."""
+        raise NotImplementedError
+
+    def load_state(self, state: dict[str, object]) -> None:
+        raise NotImplementedError
+
+
+class IntraStage(Stage):
+    """Single frames."""
+
+    def __init__(self, clips: Sequence[Clip], seed: int, batch: int, size: int) -> None:
+        self.clips, self.batch, self.size = clips, batch, size
+        self.rng = np.random.default_rng(seed)
+
+    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+        batch = sample_intra(self.clips, self.rng, self.batch, self.size)
+        quality = torch.from_numpy(self.rng.uniform(0, QUALITIES - 1, self.batch)).float()
+        out = net(packed_centred(batch), quality)
+        return rate_distortion(out, batch, quality), quality
+
+    def state(self) -> dict[str, object]:
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        self.rng.bit_generator.state = state["rng"]
+
+
+class _Sequence:
+    """One training sequence: cropped frames, their motion, a quality for each frame."""
+
+    def __init__(self, clip: Clip, rng: np.random.Generator, size: int, length: int) -> None:
+        assert clip.motion is not None
+        runs = clip.runs(length) or [0]
+        start = runs[rng.integers(len(runs))]
+        top = 8 * int(rng.integers((clip.height - size) // 8 + 1))
+        left = 8 * int(rng.integers((clip.width - size) // 8 + 1))
+        frames = crop(clip.frames[start : start + length], top, left, size)
+        base = rng.uniform(0, QUALITIES - 1)
+        # A coarser quantizer goes with sparser motion, as in the encoder.
+        qp = int(np.argmin([abs(44 - 0.35 * base - q) for q in MOTION_QPS]))
+        span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
+        motion = np.array(clip.motion[qp, start : start + length][:, *span])
+        if rng.random() < 0.5:
+            frames, motion = flip(frames), motion[:, :, ::-1] * np.array([-1, 1], np.int16)
+        self.frames, self.motion = frames, motion
+        self.intra_quality = float(np.clip(base + rng.uniform(0, 12), 0, QUALITIES - 1))
+        self.qualities = np.clip(base + rng.uniform(-4, 4, length), 0, QUALITIES - 1)
+
+
+class InterStage(Stage):
+    """Inter frames in closed loop: each step codes the next frame of running sequences.
+
+    The reference of a step is what the network itself decoded in the step before, without
+    gradient, so that training sees the errors that build up along a GOP.
+
+    Args:
+        intra: the network that codes the first frame of a sequence; it is not trained.
+        length: frames of a sequence, the first included. Sequences start staggered.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        seed: int,
+        batch: int,
+        size: int,
+        intra: FrameNet,
+        length: int,
+    ) -> None:
+        self.clips = [
+            c for c in clips if c.motion is not None and min(c.height, c.width) >= size
+        ]
+        self.batch, self.size, self.length, self.intra = batch, size, length, intra
+        self.rng = np.random.default_rng(seed)
+        self.sequences: list[_Sequence | None] = [None] * batch
+        self.position = [length] * batch
+        self.limit = [2 + i % (length - 1) for i in range(batch)]
+        self.reference = Batch(
+            torch.zeros(batch, size, size),
+            torch.zeros(batch, size // 2, size // 2),
+            torch.zeros(batch, size // 2, size // 2),
+        )
+        self.features = torch.zeros(batch, FEATURES, size // 8, size // 8)
+        self.latents = torch.zeros(batch, LATENTS, size // 16, size // 16)
+        self.residual = torch.zeros(batch, PIXELS, size // 8, size // 8)
+
+    def _renew(self) -> None:
+        """Replace finished sequences and code the intra frame of the new ones."""
+        new = [i for i in range(self.batch) if self.position[i] >= self.limit[i]]
+        if not new:
+            return
+        for i in new:
+            if self.sequences[i] is not None:
+                self.limit[i] = self.length
+            clip = self.clips[self.rng.integers(len(self.clips))]
+            length = min(self.length, len(clip.frames))
+            self.limit[i] = min(self.limit[i], length)
+            self.sequences[i] = _Sequence(clip, self.rng, self.size, length)
+            self.position[i] = 1
+        fresh = [s for i in new if (s := self.sequences[i])]
+        batch = to_tensors([s.frames[0] for s in fresh])
+        quality = torch.tensor([s.intra_quality for s in fresh])
+        with torch.no_grad():
+            out = self.intra(packed_centred(batch), quality)
+        y, u, v = decoded_planes(out.packed)
+        self.reference.y[new], self.reference.u[new], self.reference.v[new] = y, u, v
+        self.features[new], self.latents[new] = 0.0, 0.0
+
+    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+        self._renew()
+        now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
+        batch = to_tensors([s.frames[p] for s, p in now])
+        quality = torch.tensor([s.qualities[p] for s, p in now]).float()
+        vectors = torch.from_numpy(np.stack([s.motion[p] for s, p in now])).long()
+        ref = self.reference
+        with torch.no_grad():
+            prediction = compensate(ref.y, ref.u, ref.v, vectors)
+            moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
+        x, p = packed_centred(batch), packed_centred(Batch(*prediction))
+        self.residual = x - p
+        previous = self.latents.contiguous(memory_format=torch.channels_last)
+        out = net(x, quality, p, moved.permute(0, 3, 1, 2), previous)
+        self.reference = Batch(*decoded_planes(out.packed.detach()))
+        self.features, self.latents = out.features.detach(), out.latents.detach()
+        self.position = [p + 1 for p in self.position]
+        return rate_distortion(out, batch, quality), quality
+
+    def state(self) -> dict[str, object]:
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        self.rng.bit_generator.state = state["rng"]
