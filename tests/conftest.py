@@ -1,0 +1,68 @@
+"""What several test modules share: small streams made on the spot."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+from hypothesis import settings
+
+from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("roicodec", deadline=None, derandomize=True)
+settings.load_profile("roicodec")
+
+
+def make_header(**changes: object) -> Header:
+    fields: dict[str, object] = {
+        "width": 33,
+        "height": 18,
+        "model_id": bytes(range(16)),
+        "arithmetic_id": 1,
+        "candidates": (Candidate(4, -3), Candidate(8), Candidate(16, 2)),
+        "gop": 4,
+        "time_base": Fraction(1, 1000),
+        "frame_rate": Fraction(30000, 1001),
+        "encoder": "test 1",
+    }
+    return Header(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_frame(number: int, gop: int = 4, **changes: object) -> FrameChunk:
+    intra = number % gop == 0
+    fields: dict[str, object] = {
+        "b_roi": 8,
+        "b_bg": 4,
+        "kind": INTRA if intra else INTER,
+        "quality": 30 + number % 3,
+        "pts": round(number * 1001 / 30),
+        "duration": 33,
+        "mask": b"",
+        "motion": b"" if intra else bytes([number % 256]) * 8,
+        "hyper": b"hyp" * (1 + intra),
+        "latents": bytes((number + k) % 256 for k in range(12)),
+        "crc32": 0xDEADBEEF ^ number,
+    }
+    return FrameChunk(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def stream() -> Callable[..., bytes]:
+    """``stream(frames=10, gop=4, **header)``: bytes of a stream with a track and packets."""
+
+    def make(frames: int = 10, gop: int = 4, **changes: object) -> bytes:
+        out = io.BytesIO()
+        with StreamWriter(out, make_header(gop=gop, **changes)) as writer:
+            writer.write_track(b"a track")
+            for n in range(frames):
+                writer.write_frame(make_frame(n, gop))
+                writer.write_packet(b"packet %d" % n)
+        return out.getvalue()
+
+    return make
