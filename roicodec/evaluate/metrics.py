@@ -7,7 +7,7 @@ one frame; a clip's value is the mean over its frames (:func:`mean_quality`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 
 import cv2
 import numpy as np
@@ -62,10 +62,6 @@ def _squared_error(a: Plane, b: Plane) -> NDArray[np.int64]:
     return d * d
 
 
-def _yuv(y: float, u: float, v: float) -> Values:
-    return y, u, v, (6 * y + u + v) / 8
-
-
 def psnr(a: Picture, b: Picture) -> Values:
     """PSNR in dB of the planes Y, U, V and their weighted mean (6Y + U + V) / 8.
 
@@ -77,28 +73,38 @@ def psnr(a: Picture, b: Picture) -> Values:
     _same_size(a, b)
     pairs = zip(a.planes, b.planes, strict=True)
     y, u, v = (_db(float(_squared_error(p, q).mean())) for p, q in pairs)
-    return _yuv(y, u, v)
+    return y, u, v, (6 * y + u + v) / 8
 
 
 def chroma_mask(mask: Mask) -> Mask:
-    """The mask on the 4:2:0 chroma grid, ``[(H + 1) // 2, (W + 1) // 2]``: top-left samples."""
-    return mask[::2, ::2]
+    """The mask on the 4:2:0 chroma grid, ``[(H + 1) // 2, (W + 1) // 2]``.
+
+    A chroma sample lies in the ROI when any of its luma samples does.
+    """
+    h, w = mask.shape
+    even = np.pad(mask, ((0, h % 2), (0, w % 2)))
+    return even[::2, ::2] | even[1::2, ::2] | even[::2, 1::2] | even[1::2, 1::2]
 
 
 @dataclass(frozen=True, slots=True)
 class RegionPsnr:
-    """PSNR in dB (Y, U, V, (6Y + U + V) / 8) by region; NaN where a region is empty.
+    """PSNR in dB by region, of luma and of all planes together; NaN where a region is empty.
+
+    Mean squared errors are what is weighted here, decibels only come last: over the planes
+    (6Y + U + V) / 8, over the regions ``w·roi + (1 - w)·background``.
 
     Attributes:
-        roi: inside the mask.
-        background: outside it.
-        weighted: of the mean squared error ``w·roi + (1 - w)·background``, plane by plane; of
-            the whole frame where either region is empty.
+        roi_y, roi_yuv: inside the mask.
+        background_y, background_yuv: outside it.
+        weighted_y, weighted_yuv: both; of the whole frame where either region is empty.
     """
 
-    roi: Values
-    background: Values
-    weighted: Values
+    roi_y: float
+    roi_yuv: float
+    background_y: float
+    background_yuv: float
+    weighted_y: float
+    weighted_yuv: float
 
 
 def psnr_regions(a: Picture, b: Picture, mask: Mask, weight: float = ROI_WEIGHT) -> RegionPsnr:
@@ -109,17 +115,19 @@ def psnr_regions(a: Picture, b: Picture, mask: Mask, weight: float = ROI_WEIGHT)
     """
     _same_size(a, b)
     _mask_fits(mask, a.y.shape)
-    roi, background, weighted = [], [], []
     half = chroma_mask(mask)
-    for p, q, m in zip(a.planes, b.planes, (mask, half, half), strict=True):
+    inside, outside, whole = np.zeros(3), np.zeros(3), np.zeros(3)
+    for i, (p, q, m) in enumerate(zip(a.planes, b.planes, (mask, half, half), strict=True)):
         error = _squared_error(p, q)
-        inside = float(error[m].mean()) if m.any() else float("nan")
-        outside = float(error[~m].mean()) if not m.all() else float("nan")
-        both = weight * inside + (1 - weight) * outside
-        roi.append(_db(inside))
-        background.append(_db(outside))
-        weighted.append(_db(float(error.mean()) if np.isnan(both) else both))
-    return RegionPsnr(_yuv(*roi), _yuv(*background), _yuv(*weighted))
+        inside[i] = error[m].mean() if m.any() else np.nan
+        outside[i] = error[~m].mean() if not m.all() else np.nan
+        whole[i] = error.mean()
+    weighted = weight * inside + (1 - weight) * outside
+    if np.isnan(weighted).any():
+        weighted = whole
+    planes = np.array([6, 1, 1]) / 8
+    values = [_db(v) for e in (inside, outside, weighted) for v in (float(e[0]), float(planes @ e))]
+    return RegionPsnr(*values)
 
 
 def _mask_fits(mask: Mask, shape: tuple[int, ...]) -> None:
@@ -134,8 +142,11 @@ def ms_ssim(a: Plane, b: Plane) -> float:
 
     Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment"
     (Asilomar 2003), equation 7: five scales, 11x11 Gaussian window of sigma 1.5 without
-    padding, K = 0.01, 0.03. Where a scale is smaller than the window (planes below 176
-    samples), the window is the largest odd one that fits, its sigma in proportion.
+    padding, K = 0.01, 0.03. A plane with fewer than 176 samples on a side has only the scales
+    that the window fits in, their exponents enlarged to the same sum.
+
+    Raises:
+        InputError: if the planes differ in size or are smaller than 11x11.
     """
     return ms_ssim_regions(a, b, None)[0]
 
@@ -156,14 +167,18 @@ def ms_ssim_regions(a: Plane, b: Plane, mask: Mask | None) -> tuple[float, float
     if mask is not None:
         _mask_fits(mask, a.shape)
         shares = [mask.astype(np.float64), (~mask).astype(np.float64)]
+    if min(a.shape) < _WINDOW:
+        raise InputError(f"MS-SSIM needs pictures of at least {_WINDOW}x{_WINDOW} samples")
+    fitting = [i for i in range(len(_SCALE_WEIGHTS)) if min(a.shape) >> i >= _WINDOW]
+    exponents = np.array(_SCALE_WEIGHTS)[fitting] / sum(_SCALE_WEIGHTS[: len(fitting)])
     x, y = a.astype(np.float64), b.astype(np.float64)
     product = np.ones(3)
-    for scale, exponent in enumerate(_SCALE_WEIGHTS):
+    for scale, exponent in enumerate(exponents):
         if scale:
             x, y = _halve(x), _halve(y)
             shares = [_halve(s) for s in shares]
         contrast, ssim = _ssim_maps(x, y)
-        value = ssim if scale == len(_SCALE_WEIGHTS) - 1 else contrast
+        value = ssim if scale == fitting[-1] else contrast
         means = [float(value.mean()), *(_mean_under(value, s) for s in shares)]
         means += [float("nan")] * (3 - len(means))
         product *= np.maximum(means, 0) ** exponent
@@ -177,19 +192,11 @@ def _halve(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
 
 
-def _window(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    fit = min(_WINDOW, *shape)
-    size = fit - (fit + 1) % 2
-    t = np.arange(size) - size // 2
-    g = np.exp(-(t**2) / (2 * (_SIGMA * size / _WINDOW) ** 2))
-    return np.asarray(g / g.sum(), np.float64)
-
-
 def _ssim_maps(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    g = _window(x.shape)
-    r = len(g) // 2
+    r = _WINDOW // 2
+    g = cv2.getGaussianKernel(_WINDOW, _SIGMA, cv2.CV_64F)
 
     def blur(z: NDArray[np.float64]) -> NDArray[np.float64]:
         out = cv2.sepFilter2D(z, cv2.CV_64F, g, g)
@@ -248,10 +255,9 @@ def quality(a: Picture, b: Picture, mask: Mask | None = None) -> Quality:
         return Quality(*[*whole, ms, *[float("nan")] * 9])
     region = psnr_regions(a, b, mask)
     weighted_ms = ROI_WEIGHT * ms_in + (1 - ROI_WEIGHT) * ms_out
-    psnrs = [v[i] for v in (region.roi, region.background, region.weighted) for i in (0, 3)]
     if np.isnan(weighted_ms):
         weighted_ms = ms
-    return Quality(*[*whole, ms, *psnrs, ms_in, ms_out, weighted_ms])
+    return Quality(*[*whole, ms, *astuple(region), ms_in, ms_out, weighted_ms])
 
 
 def mean_quality(frames: Iterable[Quality]) -> Quality:
