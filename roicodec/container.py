@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 from roicodec import sei
 from roicodec.errors import InputError, StreamError
-from roicodec.fields import Cursor, put_fraction, put_section, put_signed, put_text, put_varint
+from roicodec.fields import Cursor, blob, fraction, signed, text, varint
 
 __all__ = [
     "FRAME",
@@ -77,14 +77,14 @@ class Header:
         gop: most frames from one intra frame to the next, 1..65535.
         time_base: seconds per unit of ``pts``.
         frame_rate: nominal frames per second; 0 when unknown.
-        sample_aspect: width by height of a sample; 0 when unknown.
-        rotation: degrees by which a player turns the picture, as ``roicodec.media`` defines.
+        sample_aspect_ratio: width by height of a sample; 0 when unknown.
+        rotation: degrees, -180..180, by which a player turns the picture counterclockwise.
         pixel_format: the source's format by FFmpeg's name; the stream itself is yuv420p.
         color_range, color_matrix, color_primaries, color_transfer, chroma_location: the numbers
             of FFmpeg's AVColorRange, AVColorSpace, AVColorPrimaries,
             AVColorTransferCharacteristic and AVChromaLocation (the middle three are code points
             of ITU-T H.273); 0..255.
-        encoder: name and version of the program that wrote the stream, at most 255 bytes.
+        encoder: name and version of the program that wrote the stream.
 
     Raises:
         InputError: if a field is out of its range.
@@ -98,7 +98,7 @@ class Header:
     gop: int
     time_base: Fraction = Fraction(1, 90000)
     frame_rate: Fraction = Fraction(0)
-    sample_aspect: Fraction = Fraction(0)
+    sample_aspect_ratio: Fraction = Fraction(0)
     rotation: int = 0
     pixel_format: str = "yuv420p"
     color_range: int = 0
@@ -124,7 +124,7 @@ class Header:
             raise InputError(f"GOP length {self.gop} is not in 1..65535")
         if len(self.model_id) != 16:
             raise InputError(f"the model id has {len(self.model_id)} bytes instead of 16")
-        if self.time_base <= 0 or self.frame_rate < 0 or self.sample_aspect < 0:
+        if self.time_base <= 0 or self.frame_rate < 0 or self.sample_aspect_ratio < 0:
             raise InputError("time base, frame rate and sample aspect cannot be negative")
 
     def nominal(self, number: int) -> int:
@@ -146,9 +146,9 @@ class Header:
                 bytes([self.color_range, self.color_matrix, self.color_primaries,
                        self.color_transfer, self.chroma_location, len(self.candidates)]),
                 *(struct.pack(">Bb", c.bits, c.offset) for c in self.candidates),
-                *map(put_fraction, (self.time_base, self.frame_rate, self.sample_aspect)),
-                put_text(self.pixel_format),
-                put_text(self.encoder),
+                *map(fraction, (self.time_base, self.frame_rate, self.sample_aspect_ratio)),
+                text(self.pixel_format),
+                text(self.encoder),
             ]
         )  # fmt: skip
 
@@ -164,13 +164,13 @@ class Header:
         model_id = data.take(16)
         color_range, matrix, primaries, transfer, location, count = data.take(6)
         candidates = tuple(Candidate(*data.unpack(">Bb")) for _ in range(count))
-        time_base, frame_rate, sample_aspect = (data.fraction() for _ in range(3))
+        time_base, frame_rate, sample_aspect_ratio = (data.fraction() for _ in range(3))
         pixel_format, encoder = data.text(), data.text()
         data.end()
         try:
             return cls(
                 width, height, model_id, arithmetic_id, candidates, gop, time_base, frame_rate,
-                sample_aspect, rotation, pixel_format, color_range, matrix, primaries, transfer,
+                sample_aspect_ratio, rotation, pixel_format, color_range, matrix, primaries, transfer,
                 location, encoder,
             )  # fmt: skip
         except InputError as error:
@@ -213,10 +213,10 @@ class FrameChunk:
             [
                 sei.pack(self.b_roi, self.b_bg),
                 bytes([self.kind, self.quality]),
-                put_varint(number),
-                put_signed(self.pts - header.nominal(number)),
-                put_signed(self.duration - header.nominal(1)),
-                *map(put_section, (self.mask, self.motion, self.hyper)),
+                varint(number),
+                signed(self.pts - header.nominal(number)),
+                signed(self.duration - header.nominal(1)),
+                *map(blob, (self.mask, self.motion, self.hyper)),
                 self.latents,
                 struct.pack(">I", self.crc32),
             ]
@@ -235,8 +235,8 @@ class FrameChunk:
         number = data.varint()
         pts = data.signed() + header.nominal(number)
         duration = data.signed() + header.nominal(1)
-        mask, motion, hyper = (data.section() for _ in range(3))
-        rest = data.take(len(payload) - data.at)
+        mask, motion, hyper = (data.blob() for _ in range(3))
+        rest = data.rest()
         if len(rest) < 4:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
@@ -308,11 +308,11 @@ class Damage:
 
 
 def _pack_index(entries: list[IndexEntry], frames: int, others: int, header: Header) -> bytes:
-    out = [put_varint(frames), put_varint(others), put_varint(len(entries))]
+    out = [varint(frames), varint(others), varint(len(entries))]
     number = offset = 0
     for entry in entries:
-        out += [put_varint(entry.number - number), put_varint(entry.offset - offset),
-                put_signed(entry.pts - header.nominal(entry.number))]  # fmt: skip
+        out += [varint(entry.number - number), varint(entry.offset - offset),
+                signed(entry.pts - header.nominal(entry.number))]  # fmt: skip
         number, offset = entry.number, entry.offset
     return b"".join(out)
 

@@ -1,4 +1,4 @@
-"""The elementary fields of chunks: numbers of variable length, fractions, texts, sections."""
+"""The elementary fields of chunks; every number is big-endian."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from fractions import Fraction
 
 from roicodec.errors import StreamError
 
-__all__ = ["Cursor", "put_fraction", "put_section", "put_signed", "put_text", "put_varint"]
+__all__ = ["Cursor", "blob", "fraction", "signed", "text", "varint"]
 
 
-def put_varint(value: int) -> bytes:
-    """Base-128, most significant group first; every byte but the last has bit 7 set."""
+def varint(value: int) -> bytes:
+    """An unsigned number below 2**64: base 128, most significant group first, bit 7 in all but
+    the last byte."""
     if not 0 <= value < 1 << 64:
         raise ValueError(f"{value} is not an unsigned 64-bit integer")
     out = [value & 0x7F]
@@ -20,25 +21,46 @@ def put_varint(value: int) -> bytes:
     return bytes(reversed(out))
 
 
-def put_signed(value: int) -> bytes:
-    """Zigzag: 0, -1, 1, -2, 2 ... become 0, 1, 2, 3, 4 ..."""
-    return put_varint(2 * value if value >= 0 else -2 * value - 1)
+def signed(value: int) -> bytes:
+    """Zigzag: 0, -1, 1, -2, 2 ... are stored as the varints 0, 1, 2, 3, 4 ..."""
+    return varint(2 * value if value >= 0 else -2 * value - 1)
+
+
+def fraction(value: Fraction) -> bytes:
+    """Numerator and denominator of a non-negative fraction, as varints."""
+    return varint(value.numerator) + varint(value.denominator)
+
+
+def blob(data: bytes) -> bytes:
+    """Length as a varint, then that many bytes."""
+    return varint(len(data)) + data
+
+
+def text(value: str) -> bytes:
+    """UTF-8 (bytes that are not pass through as surrogates), as :func:`blob`."""
+    return blob(value.encode("utf-8", "surrogateescape"))
 
 
 class Cursor:
-    """Reads fields off a payload; every overrun is a :class:`StreamError`."""
+    """Takes fields off a payload; whatever does not fit is a :class:`StreamError`."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
+        self._data = data
+        self._at = 0
 
     def take(self, count: int) -> bytes:
-        if count > len(self.data) - self.at:
+        """The next ``count`` bytes."""
+        if count > len(self._data) - self._at:
             raise StreamError("a field reaches beyond the end of its chunk")
-        self.at += count
-        return self.data[self.at - count : self.at]
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def rest(self) -> bytes:
+        """All bytes that are left."""
+        return self.take(len(self._data) - self._at)
 
     def unpack(self, layout: str) -> tuple[int, ...]:
+        """Fields of fixed length, as :mod:`struct` describes them."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))
 
     def varint(self) -> int:
@@ -62,31 +84,16 @@ class Cursor:
             raise StreamError("a fraction has the denominator 0")
         return Fraction(numerator, denominator)
 
-    def section(self) -> bytes:
+    def blob(self) -> bytes:
         return self.take(self.varint())
 
     def text(self) -> str:
-        try:
-            return self.take(self.take(1)[0]).decode()
-        except UnicodeDecodeError as error:
-            raise StreamError("a text is not UTF-8") from error
+        return self.blob().decode("utf-8", "surrogateescape")
 
     def end(self) -> None:
-        if self.at != len(self.data):
-            raise StreamError(f"{len(self.data) - self.at} bytes too many at the end of a chunk")
-
-
-def put_fraction(value: Fraction) -> bytes:
-    return put_varint(value.numerator) + put_varint(value.denominator)
-
-
-def put_text(value: str) -> bytes:
-    data = value.encode()
-    if len(data) > 255:
-        raise ValueError(f"text of {len(data)} bytes; at most 255 fit")
-    return bytes([len(data)]) + data
-
-
-def put_section(data: bytes) -> bytes:
-    """Its length as a number of variable length, then the bytes."""
-    return put_varint(len(data)) + data
+        """
+        Raises:
+            StreamError: if bytes are left.
+        """
+        if self._at != len(self._data):
+            raise StreamError(f"{len(self._data) - self._at} bytes too many at the end of a chunk")
