@@ -1,0 +1,42 @@
+"""ROI masks on the 16x16 grid, and their way from and to samples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CELL", "Mask", "cells_of", "grid_shape", "samples_of"]
+
+CELL = 16
+"""Side of a cell of the ROI grid, in luma samples."""
+
+Mask = NDArray[np.bool_]
+
+
+def grid_shape(width: int, height: int) -> tuple[int, int]:
+    """Rows and columns of the grid over a frame; the last ones may stick out of it."""
+    return -(-height // CELL), -(-width // CELL)
+
+
+def cells_of(samples: Mask) -> Mask:
+    """Reduce a mask of luma samples, bool ``[H, W]``, to the grid ``[ceil(H/16), ceil(W/16)]``.
+
+    A cell is ROI when **any** of its samples is: nothing that was asked for is left out, and it
+    is what x264 and x265 do with the rectangles of ``addroi``.
+    """
+    height, width = samples.shape
+    rows = np.logical_or.reduceat(samples, np.arange(0, height, CELL), axis=0)
+    return np.logical_or.reduceat(rows, np.arange(0, width, CELL), axis=1)
+
+
+def samples_of(mask: Mask, width: int, height: int, cell: int = CELL) -> Mask:
+    """Spread a grid mask over the samples of a plane: bool ``[height, width]``.
+
+    Args:
+        mask: bool ``[rows, columns]``.
+        width, height: size of the plane; what of the grid sticks out of it is cut off.
+        cell: side of a cell in samples of that plane: 16 for luma, 8 for 4:2:0 chroma, 2 for
+            one vector per 8x8 block.
+    """
+    wide = np.repeat(mask, cell, axis=1)[:, :width]
+    return np.repeat(wide, cell, axis=0)[:height]
