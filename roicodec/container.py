@@ -170,8 +170,8 @@ class Header:
         try:
             return cls(
                 width, height, model_id, arithmetic_id, candidates, gop, time_base, frame_rate,
-                sample_aspect_ratio, rotation, pixel_format, color_range, matrix, primaries, transfer,
-                location, encoder,
+                sample_aspect_ratio, rotation, pixel_format, color_range, matrix, primaries,
+                transfer, location, encoder,
             )  # fmt: skip
         except InputError as error:
             raise StreamError(str(error)) from error
