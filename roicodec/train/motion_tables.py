@@ -1,0 +1,179 @@
+"""Fit the context trees and frequency tables of motion coding to the vectors of real clips.
+
+``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder, searches its
+motion with libx264 at several QPs, and writes ``roicodec/motion/tables.json``. The result is part
+of the stream's format: writing another makes older streams unreadable.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.entropy import Ints, Tables, integer_frequencies
+from roicodec.motion import coding
+from roicodec.motion.coding import SYMBOLS, Recorder, record_motion
+from roicodec.motion.trees import Contexts, ContextTree
+from roicodec.motion.x264 import x264_vectors
+from roicodec.picture import Picture
+
+__all__ = ["fit_contexts", "fit_tree", "main"]
+
+_SMOOTHING = 16.0
+"""How many symbols of its parent's distribution each leaf is given."""
+
+
+def fit_tree(
+    features: NDArray[np.uint8], values: Ints, size: int, *, leaves: int, gain: float
+) -> tuple[ContextTree, Tables]:
+    """Grow a tree, best split first, by the entropy that a split saves.
+
+    Args:
+        features: ``[N, F]``.
+        values: the symbols ``[N]``, in ``0..size - 1``.
+        leaves: most leaves.
+        gain: least bits that a split must save.
+    """
+    total = np.bincount(values, minlength=size).astype(float)
+    prior = total + 0.01
+    root = _Node(np.arange(len(values)), total, prior / prior.sum())
+    queue: list[tuple[float, int, _Node]] = []
+    order = itertools.count()
+
+    def propose(node: _Node) -> None:
+        node.split(features, values, size)
+        if node.saving > gain:
+            heapq.heappush(queue, (-node.saving, next(order), node))
+
+    propose(root)
+    grown = 1
+    while queue and grown < leaves:
+        node = heapq.heappop(queue)[2]
+        propose(node.grow(features, values, size, above=False))
+        propose(node.grow(features, values, size, above=True))
+        grown += 1
+    nodes: list[list[int]] = []
+    rows: list[NDArray[np.float64]] = []
+    root.flatten(nodes, rows)
+    tree = ContextTree(*np.array(nodes, np.int32).T)
+    return tree, Tables(integer_frequencies(np.stack(rows)))
+
+
+@dataclass(eq=False)
+class _Node:
+    where: NDArray[np.int64]
+    counts: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    saving: float = 0.0
+    feature: int = -1
+    threshold: int = 0
+    children: list[_Node] = field(default_factory=list)
+
+    def split(self, features: NDArray[np.uint8], values: Ints, size: int) -> None:
+        symbols = values[self.where]
+        whole = _entropy(self.counts)
+        for number in range(features.shape[1]):
+            joint = features[self.where, number].astype(np.int64) * size + symbols
+            table = np.bincount(joint, minlength=size).astype(float)
+            table = np.pad(table, (0, -len(table) % size)).reshape(-1, size)
+            below = table.cumsum(0)[:-1]
+            if len(below):
+                saved = whole - _entropy(below) - _entropy(self.counts - below)
+                best = int(saved.argmax())
+                if saved[best] > self.saving:
+                    self.saving = float(saved[best])
+                    self.feature, self.threshold = number, best
+
+    def grow(self, features: NDArray[np.uint8], values: Ints, size: int, *, above: bool) -> _Node:
+        where = self.where[(features[self.where, self.feature] > self.threshold) == above]
+        counts = np.bincount(values[where], minlength=size).astype(float)
+        child = _Node(where, counts, self.distribution())
+        self.children.append(child)
+        return child
+
+    def distribution(self) -> NDArray[np.float64]:
+        smoothed = self.counts + _SMOOTHING * self.prior
+        out: NDArray[np.float64] = smoothed / smoothed.sum()
+        return out
+
+    def flatten(self, nodes: list[list[int]], rows: list[NDArray[np.float64]]) -> None:
+        if not self.children:
+            nodes.append([-1, 0, len(rows)])
+            rows.append(self.distribution())
+            return
+        here = [self.feature, self.threshold, 0]
+        nodes.append(here)
+        self.children[0].flatten(nodes, rows)
+        here[2] = len(nodes)
+        self.children[1].flatten(nodes, rows)
+
+
+def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits of an ideal code for symbols counted along the last axis."""
+    total = counts.sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = np.where(counts > 0, counts * np.log2(counts), 0).sum(-1)
+        whole = np.where(total > 0, total * np.log2(total), 0)
+    out: NDArray[np.float64] = whole - each
+    return out
+
+
+def fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts:
+    """Fit trees of at most ``leaves`` leaves, and their tables, to recorded frames."""
+    trees, tables = {}, {}
+    for name, size in SYMBOLS.items():
+        calls = [call for recorder in recorders for call in recorder.calls if call[0] == name]
+        features = np.concatenate([f.astype(np.uint8) for _, f, _ in calls])
+        values = np.concatenate([v for _, _, v in calls])
+        trees[name], tables[name] = fit_tree(features, values, size, leaves=leaves, gain=50.0)
+    return Contexts(trees, tables)
+
+
+def _pictures(path: Path) -> Iterator[Picture]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            planes = []
+            for plane in frame.reformat(format="yuv420p").planes:
+                rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
+                planes.append(rows[: plane.height, : plane.width].copy())
+            yield Picture(planes[0], planes[1], planes[2])
+
+
+def _recorded(path: Path, qp: int, every: int) -> Iterator[Recorder]:
+    previous = None
+    for number, motion in enumerate(x264_vectors(_pictures(path), qp=qp)):
+        if motion is not None and number % every == 0 and motion.vectors.any():
+            yield record_motion(motion.vectors, previous)
+        previous = None if motion is None else motion.vectors
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--qp", "qps", multiple=True, default=(27, 31, 35, 39), show_default=True)
+@click.option("--every", default=6, show_default=True, help="Take every N-th frame of a clip.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(coding.__file__).with_name("tables.json"),
+    show_default=True,
+)
+def main(folder: Path, qps: tuple[int, ...], every: int, out: Path) -> None:
+    """Fit the motion tables to the clips (*.mkv) in FOLDER."""
+    clips = sorted(folder.glob("*.mkv"))
+    if not clips:
+        raise click.UsageError(f"no *.mkv in {folder}")
+    recorders = [r for clip in clips for qp in qps for r in _recorded(clip, qp, every)]
+    click.echo(f"{len(recorders)} frames of {len(clips)} clips")
+    out.write_text(fit_contexts(recorders).to_json(), "ascii")
+
+
+if __name__ == "__main__":
+    main()
