@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +65,7 @@ def region_features(
     return out
 
 
-def _describe(
-    plane: NDArray[np.uint8] | NDArray[np.float32], mask: Mask, cell: int
-) -> NDArray[np.float64]:
+def _describe(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.float64]:
     """(sigma, gradient) of ROI and non-ROI, ``[2, 2]``."""
     height, width = plane.shape
     plane = np.ascontiguousarray(plane)
