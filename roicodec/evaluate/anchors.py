@@ -11,21 +11,23 @@ from pathlib import Path
 import av
 import av.filter
 import numpy as np
-from numpy.typing import NDArray
 
 from roicodec.errors import InputError
-from roicodec.evaluate.pictures import Shape, frame_to_picture, picture_to_frame
+from roicodec.media import VideoInfo
+from roicodec.media.convert import FrameReader, picture_frame
 from roicodec.picture import Picture
+from roicodec.roi.masks import CELL, Mask, cells_of
 
 __all__ = [
+    "ASSUMED_TIME_BASE",
     "CONFIGS",
     "FAMILIES",
     "ROI_DELTA_QP",
     "Anchor",
     "anchors",
+    "by_name",
     "decode",
     "encode",
-    "mask_cells",
     "rectangles",
     "with_roi",
 ]
@@ -39,7 +41,10 @@ ROI_DELTA_QP = 6
 _QP_RANGE = 51
 """``addroi`` offsets are shares of this QP range (libx264 and libx265 at 8 bits)."""
 
-_CELL = 16
+_ASSUMED_RATE = Fraction(25)
+ASSUMED_TIME_BASE = 1 / _ASSUMED_RATE
+"""Of the pictures of an elementary stream, which has no times of its own."""
+
 _CRF = (18, 23, 28, 33, 38)
 
 
@@ -73,7 +78,7 @@ class Anchor:
     def command(self, quality: int) -> str:
         """The encode in the notation of the ``ffmpeg`` command."""
         options = " ".join(f"-{k} {v}" for k, v in self.options_at(quality).items())
-        half = f"{self.delta_qp}/{2 * _QP_RANGE}"
+        half = _offset(self.delta_qp)
         roi = f"-vf addroi=ROI:-{half},addroi=frame:{half} " if self.delta_qp else ""
         return f"{roi}-c:v {self.encoder} {options} -threads 1"
 
@@ -165,6 +170,21 @@ def anchors(family: str, config: str) -> tuple[Anchor, ...]:
     return _ALL[family, config]
 
 
+def by_name(name: str) -> Anchor:
+    """The anchor of that name, ``+roi`` and its QP difference included.
+
+    Raises:
+        InputError: if there is none.
+    """
+    plain, roi, delta = name.partition("+roi")
+    found = next((a for group in _ALL.values() for a in group if a.name == plain), None)
+    if found is not None and roi:
+        found = with_roi(found, int(delta)) if delta.isdecimal() else None
+    if found is None:
+        raise InputError(f"no anchor is called {name!r}")
+    return found
+
+
 def with_roi(anchor: Anchor, delta_qp: int = ROI_DELTA_QP) -> Anchor | None:
     """The same anchor with its ROI ``delta_qp`` finer; None where the encoder ignores ``addroi``.
 
@@ -183,16 +203,7 @@ def with_roi(anchor: Anchor, delta_qp: int = ROI_DELTA_QP) -> Anchor | None:
     return replace(anchor, name=name, options=tuple(options.items()), delta_qp=delta_qp)
 
 
-def mask_cells(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A pixel mask, bool ``[H, W]``, on the 16x16 grid ``[ceil(H/16), ceil(W/16)]``.
-
-    A cell belongs to the ROI when any of its samples does.
-    """
-    rows, columns = (np.arange(0, n, _CELL) for n in mask.shape)
-    return np.logical_or.reduceat(np.logical_or.reduceat(mask, rows, 0), columns, 1)
-
-
-def rectangles(cells: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+def rectangles(cells: Mask) -> list[tuple[int, int, int, int]]:
     """Disjoint rectangles (x, y, w, h), in cells, that cover exactly the True ones.
 
     Runs along rows, merged downwards where the next row has the same run.
@@ -210,18 +221,25 @@ def rectangles(cells: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
     return sorted(done, key=lambda r: (r[1], r[0]))
 
 
-def _roi_frame(
-    frame: av.VideoFrame, cells: NDArray[np.bool_], delta_qp: int, rate: Fraction
-) -> av.VideoFrame:
+def _offset(delta_qp: int) -> str:
+    """Half a QP difference as ``addroi`` takes it.
+
+    Five decimals, as the stored results have it: the digits beyond decide how encoders round.
+    """
+    return f"{delta_qp / 2 / _QP_RANGE:.5f}"
+
+
+def _roi_frame(frame: av.VideoFrame, cells: Mask, delta_qp: int, rate: Fraction) -> av.VideoFrame:
     graph = av.filter.Graph()
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=1 / rate
     )
-    regions = [(*(_CELL * n for n in r), -delta_qp) for r in rectangles(cells)]
+    half = _offset(delta_qp)
+    regions = [(*(CELL * n for n in r), f"-{half}") for r in rectangles(cells)]
     # Of overlapping regions the first holds: the whole frame, last, is what lies outside.
-    for x, y, w, h, offset in [*regions, (0, 0, frame.width, frame.height, delta_qp)]:
+    for x, y, w, h, offset in [*regions, (0, 0, frame.width, frame.height, half)]:
         w, h = min(w, frame.width - x), min(h, frame.height - y)
-        node = graph.add("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}/{2 * _QP_RANGE}")
+        node = graph.add("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}")
         last.link_to(node)
         last = node
     last.link_to(graph.add("buffersink"))
@@ -244,14 +262,16 @@ def encode(
     anchor: Anchor,
     quality: int,
     pictures: Iterable[Picture],
-    shape: Shape,
+    info: VideoInfo,
     path: Path,
-    masks: Iterable[NDArray[np.bool_]] | None = None,
+    masks: Iterable[Mask] | None = None,
 ) -> None:
     """Encode pictures on one thread; write the elementary stream alone.
 
     Args:
         quality: the encoder's ``crf``.
+        info: size and frame rate of the pictures (25 where it has none); they are coded at
+            that rate whatever their time stamps say.
         masks: for an anchor with ROI, a pixel mask bool ``[H, W]`` for every picture.
 
     Raises:
@@ -264,15 +284,16 @@ def encode(
     except (av.FFmpegError, ValueError):
         raise InputError(f"{anchor.name}: this FFmpeg has no encoder {anchor.encoder}") from None
     assert isinstance(codec, av.VideoCodecContext)
-    codec.width, codec.height, codec.pix_fmt = shape.width, shape.height, "yuv420p"
-    codec.framerate, codec.time_base = shape.rate, 1 / shape.rate
+    rate = info.frame_rate or _ASSUMED_RATE
+    codec.width, codec.height, codec.pix_fmt = info.width, info.height, "yuv420p"
+    codec.framerate, codec.time_base = rate, 1 / rate
     codec.thread_count = 1
     codec.options = anchor.options_at(quality)
     sei = _STREAMS[anchor.encoder].user_data_sei
     mask = iter(masks) if masks is not None and anchor.delta_qp else None
     try:
         with path.open("wb") as file:
-            for packet in _packets(codec, pictures, mask, anchor.delta_qp, shape.rate):
+            for packet in _packets(codec, pictures, mask, anchor.delta_qp, rate):
                 file.write(_without_user_data(packet, sei) if sei else packet)
     except av.FFmpegError as error:
         raise InputError(f"{anchor.name} at crf {quality}: {error}") from None
@@ -281,28 +302,37 @@ def encode(
 def _packets(
     codec: av.VideoCodecContext,
     pictures: Iterable[Picture],
-    masks: Iterator[NDArray[np.bool_]] | None,
+    masks: Iterator[Mask] | None,
     delta_qp: int,
     rate: Fraction,
 ) -> Iterator[bytes]:
     for number, picture in enumerate(pictures):
-        frame = picture_to_frame(picture)
+        frame = picture_frame(picture)
         frame.pts, frame.time_base = number, 1 / rate
         if masks is not None:
             mask = next(masks, None)
             if mask is None:
                 raise InputError(f"ROI mask ends after {number} frames, before the clip does")
-            frame = _roi_frame(frame, mask_cells(mask), delta_qp, rate)
+            frame = _roi_frame(frame, cells_of(mask), delta_qp, rate)
         yield from map(bytes, codec.encode(frame))
     yield from map(bytes, codec.encode(None))
 
 
 def decode(path: Path) -> Iterator[Picture]:
-    """Pictures of an elementary stream that :func:`encode` wrote, on one thread."""
+    """Pictures of an elementary stream that :func:`encode` wrote, on one thread.
+
+    Raises:
+        InputError: if it cannot be decoded.
+    """
     demuxer = next(s.demuxer for s in _STREAMS.values() if s.suffix == path.suffix)
     try:
         with av.open(str(path), format=demuxer) as container:
             container.streams.video[0].thread_count = 1
-            yield from map(frame_to_picture, container.decode(video=0))
-    except av.FFmpegError as error:
+            convert: FrameReader | None = None
+            for number, frame in enumerate(container.decode(video=0)):
+                if convert is None:
+                    info = VideoInfo(frame.width, frame.height, ASSUMED_TIME_BASE)
+                    convert = FrameReader(frame.format, info)
+                yield convert(frame, number, 1)
+    except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: cannot be decoded ({error})") from None

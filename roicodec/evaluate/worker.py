@@ -1,0 +1,59 @@
+"""One encode or decode of an anchor, in a process of its own.
+
+Usage: ``python -m roicodec.evaluate.worker encode NAME QUALITY SOURCE.y4m STREAM [MASKS.npz]``
+or ``… decode STREAM TARGET.y4m``. Prints the seconds of the coding loop as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+
+from roicodec.errors import RoicodecError
+from roicodec.evaluate import anchors
+from roicodec.media import Reader, VideoInfo, Writer
+
+__all__ = ["main"]
+
+
+def _encode(name: str, quality: str, source: str, stream: str, masks: str | None = None) -> None:
+    anchor = anchors.by_name(name)
+    with Reader(source, threads=1) as reader:
+        regions = np.load(masks)["mask"].astype(np.bool_) if masks else None
+        anchors.encode(anchor, int(quality), reader, reader.info, Path(stream), regions)
+
+
+def _decode(stream: str, target: str) -> None:
+    pictures = anchors.decode(Path(stream))
+    first = next(pictures)
+    info = VideoInfo(first.width, first.height, anchors.ASSUMED_TIME_BASE)
+    with Writer(target, info) as writer:
+        for picture in chain((first,), pictures):
+            writer.write(picture)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that the module's text describes; the exit status."""
+    av.logging.set_level(av.logging.ERROR)
+    command, *rest = arguments
+    start = time.perf_counter()
+    try:
+        if command == "encode":
+            _encode(*rest)
+        else:
+            _decode(*rest)
+    except RoicodecError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({"seconds": time.perf_counter() - start}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
