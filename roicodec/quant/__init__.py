@@ -1,0 +1,1 @@
+"""Quantizers for training, the integer definition, and the exact backends that run it."""
