@@ -24,12 +24,19 @@ __all__ = [
     "CANDIDATES",
     "MAGNITUDES",
     "SYMBOLS",
+    "Previous",
     "Recorder",
+    "UnitCosts",
+    "Vectors",
     "bases",
     "decode_motion",
+    "difference_bits",
     "encode_motion",
+    "fields",
     "motion_bits",
     "record_motion",
+    "same",
+    "units",
 ]
 
 CANDIDATES = 4
@@ -93,7 +100,7 @@ def _magnitude(number: Ints, extra: Ints) -> Ints:
 
 def _distance(a: Vectors, b: Vectors) -> Ints:
     """0 for equal vectors ``[..., 2]``, else 1 + floor(log2(|dx| + |dy|)), at most 8."""
-    return _size(np.abs(a - b).sum(-1))
+    return _size(np.abs(a[..., 0] - b[..., 0]) + np.abs(a[..., 1] - b[..., 1]))
 
 
 def _size(magnitude: Ints) -> Ints:
@@ -117,9 +124,9 @@ def _ranked(offered: Vectors, valid: Bools, weights: Sequence[int]) -> tuple[Vec
     """
     count = offered.shape[1]
     packed = offered[..., 0] * 65536 + offered[..., 1]
-    same = (packed[:, :, None] == packed[:, None, :]) & valid[:, :, None] & valid[:, None, :]
-    weight = same @ np.array(weights, np.int32)
-    first = valid & ~(same & np.tri(count, k=-1, dtype=bool)).any(2)
+    agree = (packed[:, :, None] == packed[:, None, :]) & valid[:, :, None] & valid[:, None, :]
+    weight = agree @ np.array(weights, np.int32)
+    first = valid & ~(agree & np.tri(count, k=-1, dtype=bool)).any(2)
     key = np.where(first, weight * count - np.arange(count), -count)
     order = np.argsort(-key, axis=1, kind="stable")[:, :CANDIDATES]
     kept = np.take_along_axis(first, order, 1)
@@ -147,38 +154,45 @@ def _median_and_spread(offered: Vectors, valid: Bools) -> tuple[Vectors, Vectors
 # --- the walk: one order of symbols, for encoder, decoder and measuring -------------------------
 
 
-def _units(vectors: Vectors) -> Vectors:
-    """``[H, W, 2]`` -> ``[H / 2 * W / 2, 4, 2]``, blocks in raster order inside the unit."""
+def same(a: Vectors, b: Vectors) -> Bools:
+    """Whether vectors ``[..., 2]`` are equal, ``[...]``."""
+    out: Bools = (a[..., 0] == b[..., 0]) & (a[..., 1] == b[..., 1])
+    return out
+
+
+def units(vectors: Vectors) -> Vectors:
+    """Group blocks by unit, ``[H, W, 2]`` -> ``[H / 2 * W / 2, 4, 2]``, both in raster order."""
     h, w, _ = vectors.shape
     return vectors.reshape(h // 2, 2, w // 2, 2, 2).swapaxes(1, 2).reshape(-1, 4, 2)
 
 
-def _field(units: Vectors, shape: tuple[int, int]) -> Vectors:
+def fields(blocks: Vectors, shape: tuple[int, int]) -> Vectors:
+    """The inverse of :func:`units`; ``shape`` is [H, W]."""
     h, w = shape
-    return units.reshape(h // 2, w // 2, 2, 2, 2).swapaxes(1, 2).reshape(h, w, 2)
+    return blocks.reshape(h // 2, w // 2, 2, 2, 2).swapaxes(1, 2).reshape(h, w, 2)
 
 
-def bases(units: Vectors) -> Vectors:
+def bases(blocks: Vectors) -> Vectors:
     """The commonest of four vectors, the first of equally common ones; ``[N, 4, 2] -> [N, 2]``."""
-    agree = (units[:, :, None] == units[:, None]).all(-1).sum(2)
+    agree = same(blocks[:, :, None], blocks[:, None]).sum(2)
     best = agree.argmax(1)
-    return np.take_along_axis(units, best[:, None, None], 1)[:, 0]
+    return np.take_along_axis(blocks, best[:, None, None], 1)[:, 0]
 
 
-class _Previous:
+class Previous:
     """What the frame before tells: bases, split flags and blocks, or nothing."""
 
     def __init__(self, vectors: NDArray[np.int16] | None, shape: tuple[int, int]) -> None:
         self.known = vectors is not None
+        self.grid = (shape[0] // 2, shape[1] // 2)
         field = np.zeros((*shape, 2), np.int32) if vectors is None else vectors.astype(np.int32)
-        self.blocks = _units(field)
+        self.blocks = units(field)
         self.base = bases(self.blocks)
         self.split = (self.blocks != self.base[:, None]).any((1, 2)).astype(np.int32)
-        rows, columns = shape[0] // 2, shape[1] // 2
-        row, column = np.divmod(np.arange(rows * columns), columns)
-        near, inside = neighbours(row, column, (rows, columns), _CROSS)
-        same = (self.base[near] == self.base[:, None]).all(-1) | ~inside
-        self.calm = same.sum(1).astype(np.int32)
+        row, column = np.divmod(np.arange(len(self.base)), self.grid[1])
+        near, inside = neighbours(row, column, self.grid, _CROSS)
+        calm = same(self.base[near], self.base[:, None]) | ~inside
+        self.calm = calm.sum(1).astype(np.int32)
 
 
 def _difference(
@@ -209,7 +223,7 @@ def _difference(
 
 def _choice(offered: Vectors, ranked: Vectors, number: Ints) -> Ints:
     """Which of the ranked vectors ``[N, C, 2]`` each of ``offered`` ``[N, 2]`` is; C for none."""
-    equal = (ranked == offered[:, None]).all(-1)
+    equal = same(ranked, offered[:, None])
     equal &= np.arange(CANDIDATES) < np.maximum(number, 1)[:, None]
     return np.where(equal.any(1), equal.argmax(1), CANDIDATES).astype(np.int32)
 
@@ -227,7 +241,7 @@ def _base_features(
     stage: Stage,
     base: Vectors,
     isnew: Ints,
-    previous: _Previous,
+    previous: Previous,
 ) -> tuple[Ints, Vectors, Ints, Vectors, Vectors]:
     """Features of the choice, ranked candidates, their number, median and spread, of a stage."""
     n = len(stage.units)
@@ -266,8 +280,8 @@ def _walk(
     vectors: NDArray[np.int16] | None,
 ) -> Vectors:
     rows, columns = shape[0] // 2, shape[1] // 2
-    before = _Previous(previous, shape)
-    truth = None if vectors is None else _units(vectors.astype(np.int32))
+    before = Previous(previous, shape)
+    truth = None if vectors is None else units(vectors.astype(np.int32))
     true_base = None if truth is None else bases(truth)
     base = np.zeros((rows * columns, 2), np.int32)
     isnew = np.zeros(rows * columns, np.int32)
@@ -288,7 +302,7 @@ def _walk(
     blocks = np.repeat(base[:, None], 4, 1)
     if len(split):
         _walk_blocks(rows, columns, split, base, blocks, before, coder, truth)
-    return _field(blocks, shape)
+    return fields(blocks, shape)
 
 
 def _walk_split(
@@ -296,7 +310,7 @@ def _walk_split(
     columns: int,
     base: Vectors,
     isnew: Ints,
-    before: _Previous,
+    before: Previous,
     coder: _Coder,
     truth: Vectors | None,
 ) -> NDArray[np.int64]:
@@ -339,7 +353,7 @@ def _walk_blocks(
     units: NDArray[np.int64],
     base: Vectors,
     blocks: Vectors,
-    before: _Previous,
+    before: Previous,
     coder: _Coder,
     truth: Vectors | None,
 ) -> None:
@@ -364,7 +378,7 @@ def _walk_blocks(
                 weight[:, 0],
                 weight[:, 1],
                 _distance(ranked[:, 0], ranked[:, 1]) * (number > 1),
-                (coded[:, :k] == own[:, None]).all(-1).sum(1),
+                same(coded[:, :k], own[:, None]).sum(1),
                 _choice(own, ranked, number),
                 _distance(base[near[:, 0]], own) * inside[:, 0],
                 _distance(base[near[:, 1]], own) * inside[:, 1],
@@ -452,6 +466,52 @@ class _Reader:
         for width in np.unique(widths[widths > 0]).tolist():
             at = widths == width
             out[at] = self._decoder.get_uniform(int(at.sum()), 1 << width)
+        return out
+
+
+# --- prices for the search ----------------------------------------------------------------------
+
+
+def difference_bits(difference: Vectors) -> NDArray[np.float32]:
+    """About what a difference ``[..., 2]`` from a prediction costs, ``[...]``."""
+    magnitude = np.abs(difference).astype(np.float32)
+    product = (1 + magnitude[..., 0]) * (1 + magnitude[..., 1])
+    bits: NDArray[np.float32] = 2 + np.float32(1.6) * np.log2(product)
+    return bits
+
+
+class UnitCosts:
+    """Bits of any base vector of some units if their four nearest neighbours were all known.
+
+    That is how half of the units are coded; for the others it is an estimate.
+
+    Attributes:
+        near: the neighbours' bases, up, left, right, down, ``[N, 4, 2]``; 0 outside the frame.
+        median: what a difference is taken from, ``[N, 2]``.
+    """
+
+    def __init__(self, at: NDArray[np.int64], base: Vectors, isnew: Ints, before: Previous) -> None:
+        row, column = np.divmod(at, before.grid[1])
+        near, known = neighbours(row, column, before.grid, _CROSS)
+        stage = Stage(at, near, known, level=0)
+        features, self._ranked, self._number, self.median, _ = _base_features(
+            stage, base, isnew, before
+        )
+        contexts = shipped_contexts()
+        self._cost = contexts.cost("base")[contexts.trees["base"].leaf(features)]
+        self.near = base[near]
+
+    def choice(self, vectors: Vectors) -> Ints:
+        """Which symbol each vector takes, ``[N, 2] -> [N]``; CANDIDATES for a difference."""
+        return _choice(vectors, self._ranked, self._number)
+
+    def bits(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Bits of K vectors for each unit, ``[N, K, 2] -> [N, K]``."""
+        out = self._cost[:, CANDIDATES:] + difference_bits(vectors - self.median[:, None])
+        for column in range(CANDIDATES - 1, -1, -1):
+            offered = column < np.maximum(self._number, 1)
+            equal = same(vectors, self._ranked[:, column, None]) & offered[:, None]
+            out = np.where(equal, self._cost[:, column, None], out)
         return out
 
 

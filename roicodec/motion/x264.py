@@ -85,6 +85,8 @@ class X264Searcher:
         self._coded = (height + -height % _MACROBLOCK, width + -width % _MACROBLOCK)
         self._blocks = ((height + -height % PAD) // BLOCK, (width + -width % PAD) // BLOCK)
         self._count = 0
+        self.luma: Plane = np.zeros(self._size, np.uint8)
+        """x264's reconstruction of the last frame, ``[H, W]``."""
         parameters = _OPTIONS | {"qp": str(qp)}
         try:
             self._encoder = VideoCodecContext.create("libx264", "w")
@@ -117,6 +119,9 @@ class X264Searcher:
             InputError: if the size differs.
         """
         decoded = self._decode(picture, key=key)
+        luma = np.frombuffer(bytes(decoded.planes[0]), np.uint8)
+        height, width = self._size
+        self.luma = luma.reshape(-1, decoded.planes[0].line_size)[:height, :width]
         if decoded.pict_type == PictureType.I:
             return None
         return self._motion(decoded)

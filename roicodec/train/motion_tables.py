@@ -1,8 +1,9 @@
 """Fit the context trees and frequency tables of motion coding to the vectors of real clips.
 
 ``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder, searches its
-motion with libx264 at several QPs, and writes ``roicodec/motion/tables.json``. The result is part
-of the stream's format: writing another makes older streams unreadable.
+motion at several qualities with the tables that are there, and writes new ones to
+``roicodec/motion/tables.json``: run it twice when contexts have changed. The result is part of the
+stream's format: writing another makes older streams unreadable.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from numpy.typing import NDArray
 from roicodec.entropy import Ints, Tables, integer_frequencies
 from roicodec.motion import coding
 from roicodec.motion.coding import SYMBOLS, Recorder, record_motion
+from roicodec.motion.match import Matcher
+from roicodec.motion.search import lagrangian, refine
 from roicodec.motion.trees import Contexts, ContextTree
-from roicodec.motion.x264 import x264_vectors
+from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
 from roicodec.picture import Picture
 
 __all__ = ["fit_contexts", "fit_tree", "main"]
@@ -147,30 +150,37 @@ def _pictures(path: Path) -> Iterator[Picture]:
             yield Picture(planes[0], planes[1], planes[2])
 
 
-def _recorded(path: Path, qp: int, every: int) -> Iterator[Recorder]:
+def _recorded(path: Path, qp: int, frames: int) -> Iterator[Recorder]:
+    """Motion as the encoder would search it, with x264's reconstruction as reference."""
+    searcher: X264Searcher | None = None
     previous = None
-    for number, motion in enumerate(x264_vectors(_pictures(path), qp=qp)):
-        if motion is not None and number % every == 0 and motion.vectors.any():
-            yield record_motion(motion.vectors, previous)
-        previous = None if motion is None else motion.vectors
+    for picture in itertools.islice(_pictures(path), frames):
+        searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
+        reference = searcher.luma
+        motion = searcher.push(picture)
+        if motion is not None:
+            matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD))
+            vectors = refine(matcher, motion.vectors, previous, lam=lagrangian(qp))
+            yield record_motion(vectors, previous)
+            previous = vectors
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--qp", "qps", multiple=True, default=(27, 31, 35, 39), show_default=True)
-@click.option("--every", default=6, show_default=True, help="Take every N-th frame of a clip.")
+@click.option("--qp", "qps", multiple=True, default=(26, 30, 34, 38), show_default=True)
+@click.option("--frames", default=10, show_default=True, help="How many of each clip.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path(coding.__file__).with_name("tables.json"),
     show_default=True,
 )
-def main(folder: Path, qps: tuple[int, ...], every: int, out: Path) -> None:
+def main(folder: Path, qps: tuple[int, ...], frames: int, out: Path) -> None:
     """Fit the motion tables to the clips (*.mkv) in FOLDER."""
     clips = sorted(folder.glob("*.mkv"))
     if not clips:
         raise click.UsageError(f"no *.mkv in {folder}")
-    recorders = [r for clip in clips for qp in qps for r in _recorded(clip, qp, every)]
+    recorders = [r for clip in clips for qp in qps for r in _recorded(clip, qp, frames)]
     click.echo(f"{len(recorders)} frames of {len(clips)} clips")
     out.write_text(fit_contexts(recorders).to_json(), "ascii")
 
