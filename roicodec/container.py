@@ -470,6 +470,25 @@ class StreamReader:
         Raises:
             StreamError: if the stream cannot be sought or its end is damaged or missing.
         """
+        offset, data = self._find_index()
+        _, _, count = (data.varint() for _ in range(3))
+        return _index_entries(data, count, offset, self.header)
+
+    def frame_count(self) -> int | None:
+        """How many frames were written, by the index; None where it cannot be read."""
+        try:
+            return self._find_index()[1].varint()
+        except StreamError:
+            return None
+
+    def seek(self, entry: IndexEntry) -> None:
+        """Continue reading at the GOP that ``entry`` of :meth:`index` names."""
+        self._go(entry.offset)
+        self._next_number = entry.number
+        self._sought = True
+
+    def _find_index(self) -> tuple[int, Cursor]:
+        """Offset and payload of the index."""
         if self._size < 0:
             raise StreamError("a stream from a pipe has no index before its end")
         place = self._offset
@@ -483,17 +502,9 @@ class StreamReader:
             index = self._parse(0)
             if index is None or index.type != INDEX:
                 raise StreamError(f"the index is damaged at byte {offset}")
-            data = Cursor(index.payload)
-            _, _, count = (data.varint() for _ in range(3))
-            return _index_entries(data, count, offset, self.header)
+            return offset, Cursor(index.payload)
         finally:
             self._go(place)
-
-    def seek(self, entry: IndexEntry) -> None:
-        """Continue reading at the GOP that ``entry`` of :meth:`index` names."""
-        self._go(entry.offset)
-        self._next_number = entry.number
-        self._sought = True
 
     # bytes
 

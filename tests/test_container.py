@@ -350,6 +350,7 @@ def test_index_seeks_to_every_gop(stream: Make) -> None:
     reader, items = read(data)
     intra = [i for i in items if isinstance(i, Chunk) and i.frame and i.frame.kind == INTRA]
     index = reader.index()
+    assert reader.frame_count() == 11
     assert [(e.number, e.offset, e.pts) for e in index] == [
         (i.number, i.offset, i.frame.pts) for i in intra if i.frame
     ]
@@ -372,6 +373,7 @@ def test_index_leaves_the_reading_place_alone(stream: Make) -> None:
 @pytest.mark.parametrize("cut", [1, 20, 60])
 def test_no_index_of_a_cut_stream(stream: Make, cut: int) -> None:
     reader = StreamReader(io.BytesIO(stream()[:-cut]))
+    assert reader.frame_count() is None
     with pytest.raises(StreamError, match="no trailer"):
         reader.index()
 

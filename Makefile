@@ -1,0 +1,32 @@
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+DATA ?= ../shared/data/train
+READY := $(VENV)/.roicodec
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench train clean
+
+help:
+	@awk -F ' ## ' '/^[a-z]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## create the virtual environment $(VENV) and install into it
+demo: $(READY) ## encode a real clip, decode it, print info and PSNR
+	$(BIN)/python -m examples.demo
+test: lint ## ruff, mypy and pytest
+	$(BIN)/python -m pytest
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/mypy
+bench: $(READY) ## size, PSNR and speed on the demo's clips at four qualities
+	$(BIN)/python -m examples.bench
+train: $(READY) ## train the networks anew from the clips in DATA (default ../shared/data/train)
+	$(BIN)/python -m roicodec.train --data $(DATA)
+clean: ## remove the environment, caches and what demo and build wrote
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find roicodec tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

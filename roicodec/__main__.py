@@ -1,0 +1,5 @@
+"""``python -m roicodec``: the command line."""
+
+from roicodec.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""``roicodec encode``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from roicodec.cli.options import CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
+
+__all__ = ["encode"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  roicodec encode talk.mp4 talk.rq
+  roicodec encode -q 45 --roi 320,80,200,260 match.mkv match.rq
+  roicodec encode --roi none --frames 0:100 clip.y4m clip.rq
+  ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
+"""
+)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT.rq")
+@click.option(
+    "-q",
+    "--quality",
+    type=click.IntRange(0, 63),
+    default=32,
+    show_default=True,
+    help="Quality index: higher is better and larger.",
+)
+@click.option(
+    "--roi",
+    "roi",
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    metavar="SPEC",
+    help="Where the region of interest is: auto, none, a mask image or video, a Kvazaar ROI file"
+    " (.txt, .bin), or a rectangle x,y,w,h[,offset][,start,end] in luma samples and seconds."
+    " Give it several times for their union.",
+)
+@click.option(
+    "--candidates",
+    type=CANDIDATES,
+    default="4,8,16",
+    show_default=True,
+    help="Bit-widths that frames may choose from.",
+)
+@click.option(
+    "--gop",
+    type=click.IntRange(1, 65535),
+    default=96,
+    show_default=True,
+    help="Frames from one intra frame to the next.",
+)
+@click.option(
+    "--frames",
+    type=FRAME_RANGE,
+    help="Encode frames a up to, not including, b.  [default: all]",
+)
+@common
+def encode(
+    source: str,
+    target: str,
+    quality: int,
+    roi: tuple[str, ...],
+    candidates: tuple[int, ...],
+    gop: int,
+    frames: slice | None,
+    threads: int,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Encode the video IN to the stream OUT.rq.
+
+    IN is any video that FFmpeg reads, or - for standard input; OUT.rq may be - for standard
+    output. Audio and subtitle tracks, time stamps and colour description go along.
+    """
+    refuse_to_overwrite(source, target, force)
+    from roicodec.cli.threads import limit_threads
+
+    limit_threads(threads)
+    from roicodec.cli.progress import ProgressListener
+    from roicodec.codec.encoder import EncoderOptions
+    from roicodec.output import OutputFile
+    from roicodec.pipeline import encode_video
+
+    options = EncoderOptions(quality=quality, candidates=candidates, gop=gop)
+    with ProgressListener("encode", quiet=quiet) as listener, OutputFile(target) as out:
+        report = encode_video(
+            source, out.stream, options, roi, frames=frames, threads=threads, listener=listener
+        )
+    rate = 8 * report.bytes / report.duration if report.duration else None
+    fps = report.frames / report.seconds
+    console = sys.stderr if target == "-" else sys.stdout
+    if as_json:
+        result = {
+            "input": source,
+            "output": target,
+            "quality": quality,
+            "roi": list(roi),
+            "candidates": list(candidates),
+            "gop": gop,
+            "threads": threads,
+            "frames": report.frames,
+            "bytes": report.bytes,
+            "video_bytes": report.video_bytes,
+            "duration": report.duration,
+            "bit_rate": rate,
+            "seconds": report.seconds,
+            "cpu_seconds": report.cpu_seconds,
+            "fps": fps,
+            "warnings": listener.warnings,
+        }
+        print(json.dumps(result), file=console)
+    elif not quiet:
+        shown = f", {rate / 1000:.1f} kbit/s" if rate else ""
+        print(f"{target}: {report.frames} frames, {report.bytes} bytes{shown}, {fps:.1f} fps",
+              file=console)  # fmt: skip

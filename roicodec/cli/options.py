@@ -1,0 +1,119 @@
+"""Options that commands share, and values that need more than a number."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from roicodec.errors import InputError
+
+__all__ = [
+    "CANDIDATES",
+    "FRAME_RANGE",
+    "common",
+    "default_threads",
+    "open_stream",
+    "refuse_to_overwrite",
+]
+
+_MOST_THREADS = 4
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Candidates(click.ParamType[tuple[int, ...]]):
+    name = "b,b,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            bits = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r}: give whole numbers with commas between, as in 4,8,16")
+        if any(b != 0 and not 2 <= b <= 16 for b in bits) or len(set(bits)) != len(bits):
+            self.fail(f"{value!r}: each bit-width is 2 to 16, or 0 (skip), and is named once")
+        if not any(bits):
+            self.fail(f"{value!r}: name at least one bit-width other than 0")
+        return bits
+
+
+class _FrameRange(click.ParamType[slice]):
+    name = "a:b"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> slice:
+        if isinstance(value, slice):
+            return value
+        try:
+            start, stop = (int(part) if part else None for part in value.split(":"))
+        except ValueError:
+            self.fail(f"{value!r}: give first:end, as in 0:100, 50: or :100")
+        if (start or 0) < 0 or (stop is not None and stop <= (start or 0)):
+            self.fail(f"{value!r}: the first frame is 0 or later, and the end lies after it")
+        return slice(start, stop)
+
+
+CANDIDATES = _Candidates()
+FRAME_RANGE = _FrameRange()
+
+
+def default_threads() -> int:
+    """All cores that this process may use, but at most four: more gain little."""
+    return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+
+
+def common(command: Command) -> Command:
+    """``--threads``, ``--force``, ``--json`` and ``--quiet``."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists."),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 256),
+            default=default_threads,
+            envvar="ROICODEC_THREADS",
+            show_envvar=True,
+            show_default="cores, at most 4",
+            help="Threads to compute with. The result does not depend on it.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def refuse_to_overwrite(source: str, target: str, force: bool) -> None:
+    """
+    Raises:
+        InputError: if ``target`` is the source, or exists as a file and ``force`` is not given.
+    """
+    if target == "-":
+        return
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        raise InputError(f"{target} is the input; give another name for the output")
+    if os.path.isfile(target) and not force:
+        raise InputError(f"{target} exists; give another name, or -f to overwrite it")
+
+
+def open_stream(name: str) -> AbstractContextManager[BinaryIO]:
+    """A stream to read, ``-`` for standard input.
+
+    Raises:
+        InputError: if it cannot be opened.
+    """
+    if name == "-":
+        if sys.stdin.isatty():
+            raise InputError("standard input is a terminal; give a file or pipe a stream in")
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return open(name, "rb")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
