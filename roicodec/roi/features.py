@@ -30,6 +30,7 @@ FEATURES = (
 Features = NDArray[np.float64]
 
 _BLOCK = 8
+_STRIP = 64  # Rows at a time: gradients of a whole plane would not stay in the cache.
 
 
 def region_features(
@@ -69,17 +70,38 @@ def _describe(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.float64]
     """(sigma, gradient) of ROI and non-ROI, ``[2, 2]``."""
     height, width = plane.shape
     plane = np.ascontiguousarray(plane)
-    slope = [
-        cv2.Sobel(
-            plane, cv2.CV_32F, dx, 1 - dx, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE
-        )
-        for dx in (1, 0)
-    ]
-    steepness = cv2.magnitude(*slope)
     roi = samples_of(mask, width, height, cell).astype(np.uint8)
     out = np.zeros((2, 2))
     for row, region in enumerate((roi, 1 - roi)):
-        if region.any():
-            _, deviation = cv2.meanStdDev(plane, mask=region)
-            out[row] = deviation.item(), cv2.mean(steepness, mask=region)[0]
+        size = cv2.countNonZero(region)
+        if size:
+            out[row, 0] = cv2.meanStdDev(plane, mask=region)[1].item()
+            out[row, 1] = 1 / size
+    total = np.zeros(2)
+    for top in range(0, height, _STRIP):
+        strip = slice(top, top + _STRIP)
+        steepness = _steepness(plane, top, min(top + _STRIP, height))
+        whole = cv2.sumElems(steepness)[0]
+        inside = cv2.mean(steepness, mask=roi[strip])[0] * cv2.countNonZero(roi[strip])
+        total += inside, whole - inside
+    out[:, 1] *= total
     return out
+
+
+def _steepness(plane: NDArray[Any], top: int, bottom: int) -> NDArray[np.float32]:
+    """Gradient magnitude of rows ``top`` to ``bottom``."""
+    first, last = max(top - 1, 0), min(bottom + 1, len(plane))
+    slope = [
+        cv2.Sobel(
+            plane[first:last],
+            cv2.CV_32F,
+            dx,
+            1 - dx,
+            ksize=1,
+            scale=0.5,
+            borderType=cv2.BORDER_REPLICATE,
+        )
+        for dx in (1, 0)
+    ]
+    rows = slice(top - first, bottom - first)
+    return np.asarray(cv2.magnitude(slope[0][rows], slope[1][rows]), np.float32)
