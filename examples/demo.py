@@ -1,0 +1,50 @@
+"""``make demo``: encode a real clip, decode it, tell what is in the stream, and the PSNR."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from itertools import zip_longest
+from pathlib import Path
+
+from examples.clips import find_clip
+from roicodec.evaluate.metrics import psnr
+from roicodec.media import Reader
+
+FOLDER = Path("demo")
+FRAMES = 60
+
+
+def roicodec(*arguments: object) -> None:
+    """Run the command line, and show what is run."""
+    words = [str(a) for a in arguments]
+    print("\n$ roicodec", shlex.join(words), flush=True)
+    subprocess.run([sys.executable, "-m", "roicodec", *words], check=True)
+
+
+def mean_psnr(original: Path, decoded: Path) -> tuple[int, float]:
+    """Number of frames and mean PSNR of luma in dB."""
+    with Reader(str(original), slice(0, FRAMES)) as a, Reader(str(decoded)) as b:
+        values = []
+        for picture, result in zip_longest(a, b):
+            if picture is None or result is None:
+                raise SystemExit("original and decoded video differ in length")
+            values.append(psnr(picture, result)[0])
+    return len(values), sum(values) / len(values)
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    clip = find_clip("carphone")
+    stream, exact, video = (FOLDER / f"carphone.{s}" for s in ("rq", "y4m", "mp4"))
+    roicodec("encode", "-f", "--frames", f"0:{FRAMES}", clip, stream)
+    roicodec("decode", "-f", stream, exact)
+    roicodec("decode", "-f", stream, video)
+    roicodec("info", stream)
+    frames, quality = mean_psnr(clip, exact)
+    print(f"\n{frames} frames, mean PSNR-Y {quality:.2f} dB; look at {video}")
+
+
+if __name__ == "__main__":
+    main()
