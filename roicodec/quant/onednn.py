@@ -139,18 +139,18 @@ class _BytePointwise:
         self._wide = layer.source.bits == 16
         # a = 256 * high + low + middle, where low and high are signed bytes.
         middle = 128 - _offset(layer.source)
-        self._bias = torch.tensor(layer.bias + middle * layer.weight.sum(1)).to(torch.int32)
+        half = (np.int64(1) << layer.shift) >> 1
+        start = layer.bias + middle * layer.weight.sum(1) + half
+        self._start = torch.tensor(start).to(torch.int32)
         low = (layer.weight + 128 & 255) - 128
         parts = [low] if layer.weight_bits == 8 else [low, layer.weight - low >> 8]
         self._weights = [torch.tensor(part, dtype=torch.int8).t() for part in parts]
         self._shift = torch.tensor(layer.shift, dtype=torch.int32)
         self._odd = (self._shift > 0).to(torch.int32)
-        half = (np.int64(1) << layer.shift) >> 1
-        self._half = torch.tensor(np.maximum(half - 1, 0), dtype=torch.int32)
 
     def __call__(self, codes: Tensor) -> Tensor:
         skeleton = self._target == SKELETON
-        shape = (len(codes), len(self._bias))
+        shape = (len(codes), len(self._start))
         out = torch.empty(shape, dtype=torch.int32 if skeleton else _dtype(self._target))
         for part in _parts(len(codes)):
             acc = self._accumulators(codes[part])
@@ -169,6 +169,7 @@ class _BytePointwise:
         return skeleton
 
     def _accumulators(self, codes: Tensor) -> Tensor:
+        """``bias + sum w a`` plus half of what the shift takes for 1."""
         flipped = codes ^ 128
         if self._wide:
             activations = [flipped.to(torch.int8), (codes >> 8).to(torch.int8)]
@@ -185,12 +186,14 @@ class _BytePointwise:
         acc = sums.pop()
         while sums:
             acc = sums.pop().add_(acc, alpha=256)
-        return acc.add_(self._bias)
+        return acc.add_(self._start)
 
-    def _round(self, acc: Tensor, floor: Tensor) -> Tensor:
-        """Add just under a half, one more if the floor is odd, and shift: ties go to even."""
-        up = floor.bitwise_and_(self._odd).add_(self._half)
-        return acc.add_(up).bitwise_right_shift_(self._shift)
+    def _round(self, acc: Tensor, rounded: Tensor) -> Tensor:
+        """Shift accumulators that had a half added; ``rounded`` says what is odd if rounded up.
+
+        Taking 1 from those pulls exactly the ties among them down, to even.
+        """
+        return acc.sub_(rounded.bitwise_and_(self._odd)).bitwise_right_shift_(self._shift)
 
 
 class _Depthwise:
