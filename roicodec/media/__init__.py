@@ -1,0 +1,10 @@
+"""Reading and writing of video files, with every track beside the pictures."""
+
+from __future__ import annotations
+
+from roicodec.media.info import VideoInfo
+from roicodec.media.reader import Reader
+from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket
+from roicodec.media.writer import Writer
+
+__all__ = ["Chapter", "Extras", "Reader", "Track", "TrackPacket", "VideoInfo", "Writer"]
