@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
@@ -11,11 +11,20 @@ from typing import BinaryIO
 from roicodec import __version__
 from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.container import INTRA, PACKET, TRACK, Damage, Header, StreamReader, StreamWriter
+from roicodec.container import (
+    INTRA,
+    PACKET,
+    TRACK,
+    Chunk,
+    Damage,
+    FrameChunk,
+    Header,
+    StreamReader,
+    StreamWriter,
+)
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Reader, TrackPacket, VideoInfo, Writer
 from roicodec.model import load_model
-from roicodec.picture import Picture
 from roicodec.roi.sources import parse_roi
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
@@ -165,62 +174,96 @@ def decode_stream(
         InputError: if the target cannot be written.
         ModelError: if the stream's networks are not there.
     """
-    listener = listener or Listener()
-    clock, report = _Clock(), DecodeReport()
+    clock = _Clock()
     reader = StreamReader(stream)
     decoder = Decoder(reader.header, load_model())
-    listener.start(reader.frame_count())
-    extras = Extras()
-    writer: Writer | None = None
-    waiting = False  # for an intra frame
+
+    def open_writer(extras: Extras) -> Writer:
+        return Writer(target, _video_info(reader.header, extras), extras, codec, crf, threads)
+
+    decoding = _Decoding(decoder, open_writer, listener or Listener())
+    report = decoding.report
+    decoding.listener.start(reader.frame_count())
     try:
         for item in reader:
             if isinstance(item, Damage):
-                listener.warn(item.message)
-                report.damages += 1
-                waiting = waiting or item.frames > 0
-                continue
-            try:
-                if item.type == TRACK:
-                    extras = Extras.from_bytes(item.payload)
-                    continue
-                if item.frame is None and item.type != PACKET:
-                    continue
-                if writer is None:
-                    writer = Writer(target, _video_info(reader.header, extras), extras, codec,
-                                    crf, threads)  # fmt: skip
-                if item.frame is None:
-                    writer.write_packet(TrackPacket.from_bytes(item.payload))
-                    continue
-                if waiting and item.frame.kind != INTRA:
-                    report.lost += 1
-                    continue
-                picture: Picture = decoder.decode(item.frame)
-            except StreamError as error:
-                what = f"frame {item.number}" if item.frame else f"{item.type.strip()} chunk"
-                listener.warn(f"{what} at byte {item.offset}: {error}")
-                report.damages += 1
-                if item.frame:
-                    report.lost += 1
-                    waiting = True
-                continue
-            waiting = False
-            writer.write(picture)
-            report.frames += 1
-            listener.frame(report.frames)
+                decoding.damage(item.message)
+                decoding.waiting |= item.frames > 0
+            else:
+                decoding.take(item)
         report.lost += reader.frames_lost
         report.truncated = reader.truncated
-        if writer is None or not report.frames:
-            raise StreamError("no frame of it can be decoded")
-        writer.close()
+        decoding.finish()
     except BaseException:
-        if writer is not None:
-            writer.abort()
+        if decoding.writer is not None:
+            decoding.writer.abort()
         raise
-    for message in writer.warnings:
-        listener.warn(message)
     clock.stop(report)
     return report
+
+
+class _Decoding:
+    """Takes the chunks of a stream one by one and writes what they decode to."""
+
+    def __init__(
+        self, decoder: Decoder, open_writer: Callable[[Extras], Writer], listener: Listener
+    ) -> None:
+        self.listener = listener
+        self.report = DecodeReport()
+        self.waiting = False
+        """For an intra frame, after a loss."""
+        self.writer: Writer | None = None
+        self._decoder = decoder
+        self._open_writer = open_writer
+        self._extras = Extras()
+
+    def damage(self, message: str) -> None:
+        self.report.damages += 1
+        self.listener.warn(message)
+
+    def take(self, chunk: Chunk) -> None:
+        try:
+            if chunk.frame is not None:
+                self._frame(chunk.frame)
+            elif chunk.type == TRACK:
+                self._extras = Extras.from_bytes(chunk.payload)
+            elif chunk.type == PACKET:
+                self._output().write_packet(TrackPacket.from_bytes(chunk.payload))
+        except StreamError as error:
+            name = f"{chunk.type.strip()} chunk" if chunk.frame is None else f"frame {chunk.number}"
+            self.damage(f"{name} at byte {chunk.offset}: {error}")
+
+    def finish(self) -> None:
+        """Complete the output.
+
+        Raises:
+            StreamError: if there is no frame in it.
+        """
+        if self.writer is None or not self.report.frames:
+            raise StreamError("no frame of it can be decoded")
+        self.writer.close()
+        for message in self.writer.warnings:
+            self.listener.warn(message)
+
+    def _frame(self, frame: FrameChunk) -> None:
+        if self.waiting and frame.kind != INTRA:
+            self.report.lost += 1
+            return
+        try:
+            picture = self._decoder.decode(frame)
+        except StreamError:
+            self.report.lost += 1
+            self.waiting = True
+            raise
+        self.waiting = False
+        self._output().write(picture)
+        self.report.frames += 1
+        self.listener.frame(self.report.frames)
+
+    def _output(self) -> Writer:
+        if self.writer is None:
+            self.writer = self._open_writer(self._extras)
+        return self.writer
 
 
 def _header(info: VideoInfo, gop: int, encoder: Encoder) -> Header:
