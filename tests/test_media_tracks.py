@@ -60,6 +60,16 @@ def test_extras_survive_as_bytes() -> None:
     assert Extras.from_bytes(Extras().to_bytes()) == Extras()
 
 
+def test_times_out_of_range_are_stream_errors() -> None:
+    for wrong in (
+        TrackPacket(0, 1 << 62, None, (1 << 64) - 1, True, b""),
+        TrackPacket(0, (1 << 63) - 1, None, 0, True, b""),
+        TrackPacket(0, -(1 << 62), -(1 << 62) - 9, 0, True, b""),
+    ):
+        with pytest.raises(StreamError, match="out of range"):
+            TrackPacket.from_bytes(wrong.to_bytes())
+
+
 def test_damaged_bytes_are_stream_errors() -> None:
     good = extras().to_bytes()
     for cut in range(len(good)):

@@ -44,6 +44,15 @@ def test_a_start_after_zero_is_kept(tmp_path: Path) -> None:
         assert [p.pts for p in read(tmp_path / name)[1]] == [p.pts for p in source]
 
 
+@pytest.mark.parametrize("time_base", [Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 600)])
+def test_mp4_counts_in_the_time_base_of_the_source(tmp_path: Path, time_base: Fraction) -> None:
+    source = pictures(pts=[0, 1, 2, 4, 5, 6])
+    write(tmp_path / "a.mp4", source, fields={"time_base": time_base})
+    reader, shown, _ = read(tmp_path / "a.mp4")
+    assert reader.info.time_base == Fraction(1, time_base.denominator)
+    assert times(reader, shown) == [p.pts * time_base for p in source]
+
+
 @pytest.mark.parametrize(
     ("codec", "name"),
     [("ffv1", "a.mkv"), ("ffv1", "a.mp4"), ("libx264", "a.mp4"), ("libx265", "a.mp4")],

@@ -17,7 +17,6 @@ from typing import BinaryIO, Self
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideData
@@ -57,7 +56,7 @@ class Reader:
         frames: which pictures to give, as a slice of their numbers from 0 (``slice(a, b)``, no
             step). The cut starts at the time at which the whole clip starts; the other tracks
             are cut and moved along.
-        threads: for decoding; 0 lets FFmpeg choose.
+        threads: for decoding the slices of a picture; 0 lets FFmpeg choose.
 
     Attributes:
         info: the description of the pictures that this reader gives.
@@ -80,7 +79,6 @@ class Reader:
         try:
             self._stream = self._choose_video()
             self._stream.thread_count = threads
-            self._stream.thread_type = ThreadType.AUTO
             self._decoded = self._skipped = 0
             self._delay: int | None = None
             self._last: tuple[int, int] | None = None

@@ -31,6 +31,7 @@ _HEADER_FORMATS: dict[str, dict[str, str]] = {
     "mov": {"movflags": "empty_moov+default_base_moof"},
     "nut": {},
 }
+_LATEST = 1 << 62
 _SIDE_DATA: tuple[str, ...] = get_args(PktSideDataT)
 _USUAL_LAYOUTS = {
     "1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1",
@@ -184,6 +185,8 @@ class TrackPacket:
         pts = data.signed() if flags & 2 else None
         dts = data.signed() + (pts or 0) if flags & 4 else None
         duration = data.varint()
+        if not all(-_LATEST <= time <= _LATEST for time in (pts or 0, dts or 0, duration)):
+            raise StreamError("a media packet's time stamp is out of range")
         side_data = tuple((data.text(), data.blob()) for _ in range(data.varint()))
         return cls(track, pts, dts, duration, bool(flags & 1), data.rest(), side_data)
 
