@@ -6,11 +6,39 @@ each block adds two branches to it. Branches run in bfloat16 here (in few bits a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Block", "Depthwise", "Pointwise", "QualityTable"]
+__all__ = ["Block", "Depthwise", "Pointwise", "QualityTable", "Regions"]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Bit-widths of a batch of frames, and where they apply.
+
+    Attributes:
+        bits_roi, bits_bg: bit-widths of ROI and non-ROI.
+        mask: ROI, bool ``[B, 1, H/16, W/16]``; None where all is non-ROI.
+    """
+
+    bits_roi: int
+    bits_bg: int
+    mask: Tensor | None = None
+
+    def each(self, make: Callable[[int], Tensor]) -> Tensor:
+        """Compute ``make(bits)`` for both regions and take each position from its own."""
+        if self.mask is None or self.bits_roi == self.bits_bg:
+            return make(self.bits_bg)
+        roi, bg = make(self.bits_roi), make(self.bits_bg)
+        mask = self.mask
+        if roi.shape[-1] != mask.shape[-1]:
+            times = roi.shape[-1] // mask.shape[-1]
+            mask = mask.repeat_interleave(times, 2).repeat_interleave(times, 3)
+        return torch.where(mask, roi, bg)
 
 
 class Pointwise(nn.Conv2d):
@@ -70,8 +98,13 @@ class Block(nn.Module):
         self.expand = Pointwise(width, expansion * width)
         self.project = Pointwise(expansion * width, width, zero=True)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Map ``x`` float ``[B, width, H, W]`` (and ``context`` ``[B, K, H, W]``) to its like."""
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None
+    ) -> Tensor:
+        """Map ``x`` float ``[B, width, H, W]`` (and ``context`` ``[B, K, H, W]``) to its like.
+
+        ``regions`` is for quantized blocks; this one computes in float everywhere.
+        """
         a = x.bfloat16()
         if context is not None:
             a = torch.cat((a, context.bfloat16()), 1)

@@ -6,13 +6,15 @@ the motion-compensated prediction and the features that the previous frame's syn
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Block, Pointwise, QualityTable
+from roicodec.model.blocks import Block, Pointwise, QualityTable, Regions
 
 __all__ = [
     "FEATURES",
@@ -24,11 +26,12 @@ __all__ = [
     "log_scale",
     "pack",
     "quantizer_step",
+    "scale_index",
     "unpack",
 ]
 
 QUALITIES = 64
-LATENTS = 256
+LATENTS = 384
 PIXELS = 96
 FEATURES = 32
 WIDTH = PIXELS + FEATURES
@@ -40,6 +43,9 @@ UNIT = 32.0
 
 SCALES = 48
 _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
+_SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (SCALES - 1)
+_INDEX_GAIN = 4.0
+_PULL_SCALE = math.log(0.15)
 _STEP_COARSE, _STEP_OCTAVES = 80.0, 3.75
 
 
@@ -50,8 +56,12 @@ def quantizer_step(quality: Tensor) -> Tensor:
 
 def log_scale(index: Tensor) -> Tensor:
     """Natural logarithm of the scale that a table index 0..47 stands for, in quantizer steps."""
-    low, high = (torch.tensor(s).log().item() for s in (_SCALE_LOW, _SCALE_HIGH))
-    return low + index * ((high - low) / (SCALES - 1))
+    return math.log(_SCALE_LOW) + index * _SCALE_PITCH
+
+
+def scale_index(scale: Tensor) -> Tensor:
+    """The inverse of :func:`log_scale`, of the scale itself; real-valued, unclamped."""
+    return (scale.log() - math.log(_SCALE_LOW)) / _SCALE_PITCH
 
 
 def pack(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -74,7 +84,7 @@ class FrameOutput:
     Attributes:
         packed: reconstruction, ``[B, 96, H/8, W/8]`` in units.
         features: ``[B, 32, H/8, W/8]``, for the next frame's context.
-        latents: decoded latents in quantizer steps, ``[B, 256, H/16, W/16]``.
+        latents: decoded latents in units, ``[B, 384, H/16, W/16]``.
         latent_bits, hyper_bits: estimated bits, ``[B]``.
     """
 
@@ -86,15 +96,45 @@ class FrameOutput:
 
 
 def _logistic_bits(value: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of an integer bin centred on ``value`` under a logistic density of scale ``exp(log_s)``."""
+    """Bits of an integer bin centred on ``value`` under a logistic density of scale ``exp(log_s)``.
+
+    ``P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``, whose logarithm has
+    a gradient however unlikely the value is.
+    """
     inverse = torch.exp(-log_s)
     v = value.abs()
-    upper, lower = torch.sigmoid((0.5 - v) * inverse), torch.sigmoid((-0.5 - v) * inverse)
-    return -torch.log2((upper - lower).clamp_min(1e-7))
+    likelihood = F.logsigmoid((0.5 - v) * inverse) + F.logsigmoid((0.5 + v) * inverse)
+    return (likelihood + torch.log(-torch.expm1(-inverse))) * (-1 / math.log(2))
 
 
-def _noisy(x: Tensor) -> Tensor:
-    return x + torch.rand_like(x) - 0.5
+class _Bounded(torch.autograd.Function):
+    """Clamp whose gradient also passes from outside where it leads back inside."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bounds = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        low, high = ctx.bounds
+        stays = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
+        return gradient * stays, None, None
+
+
+def _bits(residual: Tensor, log_s: Tensor) -> Tensor:
+    """Bits of the rounded residual, as the decoder's tables will charge them.
+
+    The scale learns from the rounded symbols themselves: under uniform noise, the usual stand-in
+    for rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
+    gradient does come from a noisy stand-in, for rounding has none.
+    """
+    exact = _logistic_bits(residual.detach().round(), log_s)
+    noisy = residual + torch.rand_like(residual) - 0.5
+    pull = _logistic_bits(noisy, log_s.detach().clamp_min(_PULL_SCALE))
+    return exact + pull - pull.detach()
 
 
 def _rounded(x: Tensor) -> Tensor:
@@ -106,9 +146,9 @@ class FrameNet(nn.Module):
 
     ::
 
-        x - p ─ analysis ─ down ─ (times gain) ─ y ─ quantize ─ ŷ ─ (over gain) ─ up ─ synthesis ─ + p
-                                              └ hyper-analysis ─ ẑ ─ hyper-synthesis ┐
-        p, features ─ context ──────────────────────────────────────── entropy ──────┴ means, scales
+        x - p ─ analysis ─ down ─ y ─ quantize ─ ŷ ─ up ─ synthesis ─ + p
+                                └ hyper-analysis ─ ẑ ─ hyper-synthesis ┐
+        p, features, previous ŷ ─ context ──────────────── entropy ────┴ means, scales
 
     Latents are coded in two steps: half of the (position, channel) pairs, in a checkerboard that
     alternates with the channel, from hyper-latents and context; the other half knowing the first.
@@ -129,6 +169,9 @@ class FrameNet(nn.Module):
         self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
         self.analysis_quality = QualityTable(WIDTH)
         self.down = Pointwise(4 * WIDTH, LATENTS)
+        self.exponent: Tensor
+        self.register_buffer("exponent", torch.zeros(LATENTS))
+        self.index_quality = QualityTable(LATENTS)
         self.log_gain = QualityTable(LATENTS)
         self.up = Pointwise(LATENTS, 4 * WIDTH)
         self.synthesis_quality = QualityTable(WIDTH)
@@ -140,7 +183,8 @@ class FrameNet(nn.Module):
         self.hyper_synthesis = nn.ModuleList(
             (Pointwise(HYPER, 512), Pointwise(128, 256), Pointwise(64, ENTROPY_WIDTH))
         )
-        self.hyper_log_scale = nn.Parameter(torch.zeros(HYPER))
+        self.hyper_log_gain = QualityTable(HYPER)
+        self.hyper_log_scale = QualityTable(HYPER)
         self.entropy_quality = QualityTable(ENTROPY_WIDTH)
         self.first = nn.ModuleList(Block(ENTROPY_WIDTH) for _ in range(2))
         self.first_head = Pointwise(ENTROPY_WIDTH, 2 * LATENTS)
@@ -151,26 +195,28 @@ class FrameNet(nn.Module):
             assert head.bias is not None
             with torch.no_grad():
                 head.weight *= 0.1
-                head.bias[LATENTS:] = 18.0
 
     @torch.no_grad()
-    def start_from_klt(self, basis: Tensor) -> None:
-        """Make the untrained network a transform codec.
+    def start_from_klt(self, basis: Tensor, deviation: Tensor) -> None:
+        """Make the untrained network a transform codec with a static model of its latents.
 
         Args:
-            basis: ``[384, 256]``, columns orthonormal up to the chroma weights: the projection
-                that maps a 16x16 block, packed twice, to its coefficients; and ``[256, 384]``
-                its (pseudo-)inverse is computed here.
+            basis: ``[384, 384]``: the projection that maps a 16x16 block, packed twice, to its
+                coefficients, one a column.
+            deviation: standard deviation of each coefficient in units, ``[384]``.
         """
-        inverse = torch.linalg.pinv(basis)
         pixel = torch.arange(4 * PIXELS)
         for layer in (self.down, self.up):
             layer.weight.zero_()
+        self.exponent.copy_(deviation.log2().round().clamp(-7, 7))
         self.down.weight[:, pixel, 0, 0] = basis.T
-        self.up.weight[pixel, :, 0, 0] = inverse.T
+        self.up.weight[pixel, :, 0, 0] = torch.linalg.pinv(basis).T * self.exponent.exp2()
+        anchors = torch.linspace(0, QUALITIES - 1, len(self.index_quality.table))
+        steps = quantizer_step(anchors)[:, None] / UNIT
+        self.index_quality.table.copy_(scale_index(0.55 * deviation / steps).clamp(0, SCALES - 1))
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Steps per unit of latent, ``[B, 256, 1, 1]`` for quality ``[B]``."""
+        """Steps per unit of latent, ``[B, 384, 1, 1]`` for quality ``[B]``."""
         return (torch.exp(self.log_gain(quality)) * (UNIT / quantizer_step(quality))[:, None])[
             :, :, None, None
         ]
@@ -182,6 +228,7 @@ class FrameNet(nn.Module):
         prediction: Tensor | None = None,
         features: Tensor | None = None,
         previous: Tensor | None = None,
+        regions: Regions | None = None,
     ) -> FrameOutput:
         """Code a batch of frames.
 
@@ -190,47 +237,54 @@ class FrameNet(nn.Module):
             quality: indices 0..63, float ``[B]``.
             prediction: packed like ``x``; inter only, as the next two.
             features: ``[B, 32, H/8, W/8]`` of the previous frame, motion-compensated.
-            previous: latents of the previous frame ``[B, 256, H/16, W/16]``, in steps.
+            previous: latents of the previous frame ``[B, 384, H/16, W/16]``, in units.
+            regions: bit-widths, for a quantized network.
         """
-        context = self._context(prediction, features)
+        context = self._context(prediction, features, regions)
         stream = x if prediction is None else x - prediction
         stream = F.pad(stream, (0, 0, 0, 0, 0, FEATURES))
         stream = stream + self.analysis_quality(quality)[:, :, None, None]
         for block in self.analysis:
-            stream = block(stream, context)
+            stream = block(stream, context, regions)
         gain = self.gain(quality)
-        y = self.down(F.pixel_unshuffle(stream, 2)) * gain
+        spread = self.exponent.exp2()[:, None, None]
+        y = self.down(F.pixel_unshuffle(stream, 2))
 
-        z = y
+        z = y / spread
         for i, layer in enumerate(self.hyper_analysis):
             z = layer(F.pixel_unshuffle(F.relu(z), 2) if i else z)
-        hyper_bits = _logistic_bits(_noisy(z), self.hyper_log_scale[:, None, None])
-        z = _rounded(z)
+        hyper_gain = torch.exp(self.hyper_log_gain(quality))[:, :, None, None]
+        z = z * hyper_gain
+        hyper_bits = _bits(z, self.hyper_log_scale(quality)[:, :, None, None])
 
-        e = self.hyper_synthesis[0](z)
+        e = self.hyper_synthesis[0](_rounded(z) / hyper_gain)
         for layer in self.hyper_synthesis[1:]:
             e = layer(F.relu(F.pixel_shuffle(e, 2)))
         e = e + self.entropy_quality(quality)[:, :, None, None]
         if context is not None:
             assert previous is not None
-            e = e + self.context_down(F.pixel_unshuffle(context, 2)) + self.previous_in(previous)
+            e = e + self.context_down(F.pixel_unshuffle(context, 2))
+            e = e + self.previous_in(previous / spread)
         for block in self.first:
-            e = block(e)
-        mean, index = self.first_head(e).chunk(2, 1)
+            e = block(e, None, regions)
+        head = self.first_head(e)
         half = checkerboard(y)
-        decoded = torch.where(half, _rounded(y - mean) + mean, 0.0)
-        e = e + self.inject(decoded)
+        mean = head[:, :LATENTS] * spread
+        decoded = torch.where(half, mean + _rounded((y - mean) * gain) / gain, 0.0)
+        e = e + self.inject(decoded / spread)
         for block in self.second:
-            e = block(e)
-        mean2, index2 = self.second_head(e).chunk(2, 1)
-        mean, index = torch.where(half, mean, mean2), torch.where(half, index, index2)
-        decoded = _rounded(y - mean) + mean
-        bits = _logistic_bits(_noisy(y - mean), log_scale(index.clamp(0, SCALES - 1)))
+            e = block(e, None, regions)
+        head = torch.where(torch.cat((half, half), 1), head, self.second_head(e))
+        mean = head[:, :LATENTS] * spread
+        residual = (y - mean) * gain
+        decoded = mean + _rounded(residual) / gain
+        index = _INDEX_GAIN * head[:, LATENTS:] + self.index_quality(quality)[:, :, None, None]
+        bits = _bits(residual, log_scale(_Bounded.apply(index, 0, SCALES - 1)))
 
-        stream = F.pixel_shuffle(self.up(decoded / gain), 2)
+        stream = F.pixel_shuffle(self.up(decoded / spread), 2)
         stream = stream + self.synthesis_quality(quality)[:, :, None, None]
         for block in self.synthesis:
-            stream = block(stream, context)
+            stream = block(stream, context, regions)
         packed, left = stream.split((PIXELS, FEATURES), 1)
         return FrameOutput(
             packed if prediction is None else packed + prediction,
@@ -240,10 +294,13 @@ class FrameNet(nn.Module):
             hyper_bits.flatten(1).sum(1),
         )
 
-    def _context(self, prediction: Tensor | None, features: Tensor | None) -> Tensor | None:
+    def _context(
+        self, prediction: Tensor | None, features: Tensor | None, regions: Regions | None
+    ) -> Tensor | None:
         if prediction is None or features is None:
             return None
-        return self.context_out(self.context_block(torch.cat((prediction, features), 1)))
+        stream = torch.cat((prediction, features), 1)
+        return self.context_out(self.context_block(stream, None, regions))
 
 
 def checkerboard(y: Tensor) -> Tensor:

@@ -37,17 +37,17 @@ def _start_intra(net: FrameNet, clips: list[Clip], seed: int) -> None:
         block_covariance(packed_centred(sample_intra(clips, rng, 16, 128))) for _ in range(60)
     )
     assert isinstance(covariance, Tensor)
-    net.start_from_klt(klt_basis(covariance / 60))
+    net.start_from_klt(*klt_basis(covariance / 60))
 
 
 def _start_inter(net: FrameNet, stage: InterStage) -> None:
     """KLT of prediction residuals: the untrained network codes what the warp leaves over."""
     total = torch.zeros(384, 384)
-    for _ in range(60):
+    for _ in range(80):
         with torch.no_grad():
             stage.step(net)
         total += block_covariance(stage.residual)
-    net.start_from_klt(klt_basis(total / 60))
+    net.start_from_klt(*klt_basis(total / 80))
 
 
 @click.command()
@@ -91,6 +91,7 @@ def train_command(
         intra = FrameNet(False).to(memory_format=torch.channels_last)
         intra.load_state_dict(torch.load(intra_path)["ema"])
         inter = InterStage(clips, seed, batch, size, intra, length)
+        _start_intra(net, clips, seed)
         _start_inter(net, inter)
         task = inter
     else:
@@ -129,7 +130,7 @@ def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float) -> No
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, steps, rate) * group["scale"]
         result, quality = task.step(net)
-        loss = (result["loss"] * quality_weight(quality)).mean()
+        loss = (result["loss"] * quality_weight(quality, task.slope)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

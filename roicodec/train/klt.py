@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from roicodec.model.networks import LATENTS
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT
 
 __all__ = ["block_covariance", "klt_basis"]
@@ -27,7 +26,8 @@ def block_covariance(packed: Tensor) -> Tensor:
     return blocks.T @ blocks / len(blocks)
 
 
-def klt_basis(covariance: Tensor) -> Tensor:
-    """The ``[384, 256]`` projection onto the principal axes, strongest first."""
-    _, vectors = torch.linalg.eigh(covariance.double())
-    return _sample_weights()[:, None] * vectors.flip(1)[:, :LATENTS].float()
+def klt_basis(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """The ``[384, 384]`` projection onto the principal axes, strongest first, and deviations."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    basis = _sample_weights()[:, None] * vectors.flip(1).float()
+    return basis, values.flip(0).clamp_min(1e-6).sqrt().float()

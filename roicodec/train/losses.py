@@ -48,6 +48,9 @@ def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDis
     )
 
 
-def quality_weight(quality: Tensor) -> Tensor:
-    """Weight that keeps the many bits of high qualities from outvoting the low ones."""
-    return torch.exp(1.2 - 2.4 * quality / (QUALITIES - 1))
+def quality_weight(quality: Tensor, slope: float) -> Tensor:
+    """Weight that keeps the many bits of high qualities from outvoting the low ones.
+
+    ``slope`` is the natural logarithm of the weight of quality 0 over that of quality 63.
+    """
+    return torch.exp(slope * (0.5 - quality / (QUALITIES - 1)))

@@ -1,9 +1,9 @@
 """Fit the context trees and frequency tables of motion coding to the vectors of real clips.
 
-``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder, searches its
-motion at several qualities with the tables that are there, and writes new ones to
-``roicodec/motion/tables.json``: run it twice when contexts have changed. The result is part of the
-stream's format: writing another makes older streams unreadable.
+``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder and writes
+``roicodec/motion/tables.json``. It starts from the vectors that libx264 finds, and then, in turns,
+refines the vectors at the prices of the last tables and fits the tables to them. The result is
+part of the stream's format: writing another makes older streams unreadable.
 """
 
 from __future__ import annotations
@@ -150,39 +150,50 @@ def _pictures(path: Path) -> Iterator[Picture]:
             yield Picture(planes[0], planes[1], planes[2])
 
 
-def _recorded(path: Path, qp: int, frames: int) -> Iterator[Recorder]:
-    """Motion as the encoder would search it, with x264's reconstruction as reference."""
+def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> Iterator[Recorder]:
+    """A clip's motion: x264's own, or refined with ``contexts`` against its reconstruction."""
     searcher: X264Searcher | None = None
     previous = None
     for picture in itertools.islice(_pictures(path), frames):
         searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
         reference = searcher.luma
         motion = searcher.push(picture)
-        if motion is not None:
+        if motion is None:
+            continue
+        vectors = motion.vectors
+        if contexts is not None:
             matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD))
-            vectors = refine(matcher, motion.vectors, previous, lam=lagrangian(qp))
-            yield record_motion(vectors, previous)
-            previous = vectors
+            vectors = refine(matcher, vectors, previous, lam=lagrangian(qp), contexts=contexts)
+        yield record_motion(vectors, previous)
+        previous = vectors
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--qp", "qps", multiple=True, default=(26, 30, 34, 38), show_default=True)
 @click.option("--frames", default=10, show_default=True, help="How many of each clip.")
+@click.option("--rounds", default=3, show_default=True, help="The first fits x264's own vectors.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path(coding.__file__).with_name("tables.json"),
     show_default=True,
 )
-def main(folder: Path, qps: tuple[int, ...], frames: int, out: Path) -> None:
+def main(folder: Path, qps: tuple[int, ...], frames: int, rounds: int, out: Path) -> None:
     """Fit the motion tables to the clips (*.mkv) in FOLDER."""
     clips = sorted(folder.glob("*.mkv"))
     if not clips:
         raise click.UsageError(f"no *.mkv in {folder}")
-    recorders = [r for clip in clips for qp in qps for r in _recorded(clip, qp, frames)]
-    click.echo(f"{len(recorders)} frames of {len(clips)} clips")
-    out.write_text(fit_contexts(recorders).to_json(), "ascii")
+    contexts: Contexts | None = None
+    for _ in range(rounds):
+        recorders = [r for c in clips for qp in qps for r in _recorded(c, qp, frames, contexts)]
+        contexts = fit_contexts(recorders)
+        bits = sum(r.bits(contexts) for r in recorders)
+        click.echo(
+            f"{len(recorders)} frames of {len(clips)} clips, {bits / len(recorders):.0f} "
+            "bits a frame"
+        )
+        out.write_text(contexts.to_json(), "ascii")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ def decoded_planes(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class Stage:
     """Draws the data of a step and computes its rate and distortion."""
 
+    slope: float
+    """How much low qualities weigh, see :func:`~roicodec.train.losses.quality_weight`."""
+
     def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
         raise NotImplementedError
@@ -44,6 +47,8 @@ class Stage:
 
 class IntraStage(Stage):
     """Single frames."""
+
+    slope = 2.4
 
     def __init__(self, clips: Sequence[Clip], seed: int, batch: int, size: int) -> None:
         self.clips, self.batch, self.size = clips, batch, size
@@ -94,6 +99,8 @@ class InterStage(Stage):
         intra: the network that codes the first frame of a sequence; it is not trained.
         length: frames of a sequence, the first included. Sequences start staggered.
     """
+
+    slope = 3.6
 
     def __init__(
         self,

@@ -1,0 +1,172 @@
+"""The blocks as they are trained with quantization: LSQ in the branches, region by region.
+
+A float network becomes a quantized one in place: :func:`quantize_network` measures what flows
+through its blocks, spreads the ranges of the channels (*equalization*, by powers of two) and puts
+in each block's place a :class:`QuantizedBlock` whose steps start at least squared error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from roicodec.model.blocks import Block, Depthwise, Pointwise, Regions
+from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
+
+__all__ = ["TRAINED_BITS", "QuantizedBlock", "quantize_network", "recalibrate"]
+
+TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
+_SPREAD = 6
+
+
+class _Branch(nn.Module):
+    """A pointwise layer with the quantizers of its input and its weights."""
+
+    def __init__(self, layer: Pointwise, equalize: Tensor | None) -> None:
+        super().__init__()
+        assert layer.bias is not None
+        weight = layer.weight.detach().clone()
+        self.equalize: Tensor | None
+        if equalize is not None:
+            weight *= equalize.exp2()[:, None, None]
+        self.register_buffer("equalize", equalize)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(layer.bias.detach().repeat(len(TRAINED_BITS), 1))
+        self.input = ActivationQuantizer(TRAINED_BITS, signed=equalize is not None)
+        self.steps = WeightQuantizer(TRAINED_BITS, len(weight))
+
+    def forward(self, x: Tensor, bits: int) -> Tensor:
+        bias = self.bias[TRAINED_BITS.index(bits)].bfloat16()
+        if bits == 16:
+            return F.conv2d(x.bfloat16(), self.weight.bfloat16(), bias)
+        codes, weight = self.input(x, bits), self.steps(self.weight, bits)
+        return F.conv2d(codes.bfloat16(), weight.bfloat16(), bias)
+
+    def equalized(self, x: Tensor) -> Tensor:
+        assert self.equalize is not None
+        return x * torch.exp2(-self.equalize)[:, None, None]
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        for bits in TRAINED_BITS:
+            self.input.calibrate(x, bits)
+            self.steps.calibrate(self.weight, bits)
+
+
+class QuantizedBlock(nn.Module):
+    """A :class:`~roicodec.model.blocks.Block` whose branches are quantized.
+
+    Depthwise layers keep 8 bits on one grid, where regions of different bit-widths meet; at 16
+    bits training computes in bfloat16.
+    """
+
+    def __init__(self, block: Block, equalize_first: Tensor, equalize_second: Tensor) -> None:
+        super().__init__()
+        self.mix_in = _Branch(block.mix_in, equalize_first)
+        self.mix_out = _Branch(block.mix_out, None)
+        self.expand = _Branch(block.expand, equalize_second)
+        self.project = _Branch(block.project, None)
+        self.depthwise = block.depthwise
+        self.depthwise_input = ActivationQuantizer((8,), signed=False)
+        self.depthwise_steps = WeightQuantizer((8,), len(block.depthwise.weight))
+        self.calibrating = False
+
+    def forward(self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None) -> Tensor:
+        """As the float block; ``regions`` defaults to 16 bits everywhere."""
+        regions = regions or Regions(16, 16)
+        a = self.mix_in.equalized(x if context is None else torch.cat((x, context), 1))
+        if self.calibrating:
+            self.mix_in.calibrate(a)
+        hidden = F.relu(regions.each(lambda b: self.mix_in(a, b))).float()
+        if self.calibrating:
+            self.depthwise_input.calibrate(hidden, 8)
+            self.depthwise_steps.calibrate(self.depthwise.weight, 8)
+        weight = self.depthwise_steps(self.depthwise.weight, 8)
+        hidden = self.depthwise_input(hidden, 8)
+        hidden = F.relu(_depthwise(self.depthwise, hidden, weight)).float()
+        if self.calibrating:
+            self.mix_out.calibrate(hidden)
+        x = x + regions.each(lambda b: self.mix_out(hidden, b)).float()
+        a = self.expand.equalized(x)
+        if self.calibrating:
+            self.expand.calibrate(a)
+        wide = F.relu(regions.each(lambda b: self.expand(a, b))).float()
+        if self.calibrating:
+            self.project.calibrate(wide)
+        return x + regions.each(lambda b: self.project(wide, b)).float()
+
+
+def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
+    assert layer.bias is not None
+    return F.conv2d(
+        x.bfloat16(), weight.bfloat16(), layer.bias.bfloat16(), padding=1, groups=layer.groups
+    )
+
+
+@torch.no_grad()
+def _spread(x: Tensor, pool: Tensor | None = None) -> Tensor:
+    """Exponents that bring the channels of ``[B, C, H, W]`` to one range: integers ``[C]``.
+
+    A channel's range lies between its root mean square and its maximum, geometrically.
+    """
+    x = x.float()
+    size = (x.square().mean((0, 2, 3)).sqrt() * x.abs().amax((0, 2, 3))).sqrt().clamp_min(1e-6)
+    middle = size.median()
+    return torch.log2(size / middle).round().clamp(-_SPREAD, _SPREAD)
+
+
+@torch.no_grad()
+def _equalize_hidden(before: nn.Conv2d, exponent: Tensor, after: nn.Conv2d) -> None:
+    """Divide the channels between two layers by ``2**exponent``; ReLU lets it pass."""
+    assert before.bias is not None
+    before.weight *= torch.exp2(-exponent)[:, None, None, None]
+    before.bias *= torch.exp2(-exponent)
+    if after.groups > 1:
+        after.weight *= exponent.exp2()[:, None, None, None]
+    else:
+        after.weight *= exponent.exp2()[:, None, None]
+
+
+def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
+    """Replace every block of ``net`` by a quantized one.
+
+    Args:
+        net: a trained float network.
+        run: passes calibration data through it; called once before and once after.
+    """
+    seen: dict[str, Tensor] = {}
+    handles = []
+    blocks = [(n, m) for n, m in net.named_modules() if isinstance(m, Block)]
+    for name, block in blocks:
+        for part in ("mix_in", "depthwise", "mix_out", "expand", "project"):
+            layer = getattr(block, part)
+
+            def keep(_m: nn.Module, args: tuple[Tensor, ...], key: str = f"{name}.{part}") -> None:
+                seen[key] = args[0].detach()
+
+            handles.append(layer.register_forward_pre_hook(keep))
+    run()
+    for handle in handles:
+        handle.remove()
+    for name, block in blocks:
+        spread = {p: _spread(seen[f"{name}.{p}"]) for p in ("depthwise", "mix_out", "project")}
+        _equalize_hidden(block.mix_in, spread["depthwise"], block.depthwise)
+        _equalize_hidden(block.depthwise, spread["mix_out"], block.mix_out)
+        _equalize_hidden(block.expand, spread["project"], block.project)
+        first, second = (_spread(seen[f"{name}.{p}"]) for p in ("mix_in", "expand"))
+        parent = net.get_submodule(name.rpartition(".")[0])
+        setattr(parent, name.rpartition(".")[2], QuantizedBlock(block, first, second))
+    recalibrate(net, run)
+
+
+def recalibrate(net: nn.Module, run: Callable[[], object]) -> None:
+    """Set every step of ``net`` anew, to least squared error on what ``run`` passes through it."""
+    blocks: Iterable[QuantizedBlock] = [m for m in net.modules() if isinstance(m, QuantizedBlock)]
+    for block in blocks:
+        block.calibrating = True
+    run()
+    for block in blocks:
+        block.calibrating = False
