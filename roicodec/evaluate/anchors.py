@@ -235,10 +235,12 @@ def _roi_frame(frame: av.VideoFrame, cells: Mask, delta_qp: int, rate: Fraction)
         width=frame.width, height=frame.height, format=frame.format, time_base=1 / rate
     )
     half = _offset(delta_qp)
-    regions = [(*(CELL * n for n in r), f"-{half}") for r in rectangles(cells)]
+    rows, columns = cells.shape
     # Of overlapping regions the first holds: the whole frame, last, is what lies outside.
-    for x, y, w, h, offset in [*regions, (0, 0, frame.width, frame.height, half)]:
-        w, h = min(w, frame.width - x), min(h, frame.height - y)
+    regions = [(r, f"-{half}") for r in rectangles(cells)] + [((0, 0, columns, rows), half)]
+    for (x, y, w, h), offset in regions:
+        x, y = CELL * x, CELL * y
+        w, h = min(CELL * w, frame.width - x), min(CELL * h, frame.height - y)
         node = graph.add("addroi", f"x={x}:y={y}:w={w}:h={h}:qoffset={offset}")
         last.link_to(node)
         last = node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from roicodec.errors import InputError
 __all__ = ["Usage", "run"]
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
+_SOURCES = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Usage:
 
 
 def run(command: Sequence[str]) -> Usage:
-    """Run a command to its end.
+    """Run a command to its end; Python commands see this very package.
 
     If the last line of its standard output is a JSON object with ``seconds``, these are the
     seconds of its coding loop.
@@ -46,7 +48,14 @@ def run(command: Sequence[str]) -> Usage:
     with tempfile.TemporaryDirectory(prefix="roicodec-") as folder:
         report = Path(folder, "usage.json")
         launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(report), *command]
-        done = subprocess.run(launch, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        done = subprocess.run(
+            launch,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
         used = json.loads(report.read_text()) if report.exists() else {"exit": done.returncode}
     if used["exit"] != 0:
         said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]

@@ -1,6 +1,6 @@
 """One encode or decode of an anchor, in a process of its own.
 
-Usage: ``python -m roicodec.evaluate.worker encode NAME QUALITY SOURCE.y4m STREAM [MASKS.npz]``
+Usage: ``python -m roicodec.evaluate.worker encode NAME QUALITY SOURCE.y4m STREAM [MASKS.npy]``
 or ``… decode STREAM TARGET.y4m``. Prints the seconds of the coding loop as JSON.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["main"]
 def _encode(name: str, quality: str, source: str, stream: str, masks: str | None = None) -> None:
     anchor = anchors.by_name(name)
     with Reader(source, threads=1) as reader:
-        regions = np.load(masks)["mask"].astype(np.bool_) if masks else None
+        regions = np.load(masks, mmap_mode="r") if masks else None
         anchors.encode(anchor, int(quality), reader, reader.info, Path(stream), regions)
 
 

@@ -1,0 +1,221 @@
+"""``roicodec eval``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from roicodec.errors import InputError
+
+if TYPE_CHECKING:
+    from roicodec.evaluate.coders import Coder
+
+__all__ = ["eval_command"]
+
+_CONFIGS = ("ld", "default", "intra")
+_SUFFIXES = (".mkv", ".mp4", ".mov", ".y4m", ".webm", ".avi", ".m4v")
+
+
+class _Integers(click.ParamType[tuple[int, ...]]):
+    name = "n,n,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            found = tuple(sorted({int(word) for word in str(value).split(",")}))
+        except ValueError:
+            self.fail(f"'{value}' is not a list of whole numbers such as 12,22,32", param, ctx)
+        return found
+
+
+@click.command(
+    "eval",
+    epilog="""\b
+Examples:
+  roicodec eval talk.mp4 match.mkv --frames 32
+  roicodec eval clips/ --against x265,svtav1 --config ld --frames 32 --out runs/ld
+  roicodec eval clips/ --roi masks/ --points hm.csv --frames 32 --jobs 4
+""",
+)
+@click.argument(
+    "clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--against",
+    default="x264,x265,svtav1",
+    show_default=True,
+    metavar="NAME,...",
+    help="Codecs to compare with: x264, x265, svtav1, vvc (where vvencapp and vvdecapp are on"
+    " PATH), or none.",
+)
+@click.option(
+    "--roi",
+    default="none",
+    show_default=True,
+    metavar="SPEC",
+    help="ROI that encoders are given, beside the same codecs without: none, auto, a rectangle, a"
+    " file as 'roicodec encode' takes it, or a folder with a file of each clip's name.",
+)
+@click.option(
+    "--masks",
+    default="",
+    metavar="SPEC",
+    help="Masks that the measures inside and outside the ROI go by, in the same notation."
+    "  [default: those of --roi]",
+)
+@click.option(
+    "--config",
+    type=click.Choice(_CONFIGS),
+    default="ld",
+    show_default=True,
+    help="ld: one intra frame, no B frames; default: each codec's own; intra: every frame intra.",
+)
+@click.option("--qualities", type=_Integers(), help="roicodec's quality indices, 0..63.")
+@click.option(
+    "--anchor-qualities",
+    type=_Integers(),
+    help="The anchors' crf (QP for vvc) instead of the usual.",
+)
+@click.option("--frames", type=click.IntRange(1), help="Use only the first N frames of each clip.")
+@click.option(
+    "--points",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="CSV or JSON file with stored points of other codecs; may be given several times.",
+)
+@click.option(
+    "--reference", metavar="CODEC", help="What BD-BR compares with.  [default: the first]"
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Clips to work on at a time; above 1, times are those of a busy machine.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads of roicodec; anchors always use one.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/eval"),
+    show_default=True,
+    help="Folder of the results. What is finished there is not repeated.",
+)
+@click.option("--quiet", is_flag=True, help="No line for every encode.")
+def eval_command(
+    clips: tuple[Path, ...],
+    against: str,
+    roi: str,
+    masks: str,
+    config: str,
+    qualities: tuple[int, ...] | None,
+    anchor_qualities: tuple[int, ...] | None,
+    frames: int | None,
+    points: tuple[Path, ...],
+    reference: str | None,
+    jobs: int,
+    threads: int,
+    out: Path,
+    quiet: bool,
+) -> None:
+    """Compare roicodec with other codecs on CLIPs: real files, decoded and measured.
+
+    A CLIP is a video or a folder of videos. The folder --out gets results.json (every encode:
+    options, versions, bytes, times), results.csv, plots (PNG, SVG), report.html, and the coded
+    files. The exit status is 1 if an encode failed; the others are in the results.
+    """
+    from roicodec.evaluate.points import read_points
+    from roicodec.evaluate.results import about_run, check_plotting, usable_points, write_results
+    from roicodec.evaluate.run import Plan, run_plan
+    from roicodec.evaluate.screen import Screen
+
+    check_plotting()
+    videos = _videos(clips)
+    stored = [point for path in points for point in read_points(path)]
+    roi = "" if roi == "none" else roi
+    coders, messages = _coders(against, config, roi, qualities, anchor_qualities, threads)
+    screen = Screen(len(videos) * sum(len(c.qualities) for c in coders), quiet=quiet)
+    for message in messages:
+        screen.warn(message)
+    _make_folder(out)
+    plan = Plan(videos, tuple(coders), frames, roi, masks or roi, out, jobs)
+    found, encodes = run_plan(plan, screen)
+    used, notes = usable_points(stored, found, encodes)
+    for message in notes:
+        screen.warn(message)
+    encodes = [*encodes, *used]
+    if not encodes:
+        raise InputError("no encode succeeded: there is nothing to compare")
+    against_what = reference or next(
+        (e.codec for e in encodes if not e.codec.startswith("roicodec")), encodes[0].codec
+    )
+    about = about_run(shlex.join(["roicodec", *sys.argv[1:]]), encodes)
+    comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
+    screen.show(encodes, comparisons, against_what)
+    click.echo(f"{out / 'report.html'}, results.json, results.csv, plots/")
+    if screen.failures:
+        raise InputError(f"{screen.failures} encodes failed, see above; the others are in {out}")
+
+
+def _videos(clips: Sequence[Path]) -> tuple[Path, ...]:
+    found: list[Path] = []
+    for clip in clips:
+        if clip.is_dir():
+            inside = sorted(p for p in clip.iterdir() if p.suffix.lower() in _SUFFIXES)
+            if not inside:
+                raise InputError(f"{clip}: no videos in this folder ({', '.join(_SUFFIXES)})")
+            found += inside
+        elif clip.exists():
+            found.append(clip)
+        else:
+            raise InputError(f"{clip}: no such file")
+    for video in found:
+        if same := [p for p in found if p.stem == video.stem and p != video]:
+            raise InputError(f"{video} and {same[0]} are both called {video.stem}: rename one")
+    return tuple(dict.fromkeys(found))
+
+
+def _coders(
+    against: str,
+    config: str,
+    roi: str,
+    qualities: tuple[int, ...] | None,
+    anchor_qualities: tuple[int, ...] | None,
+    threads: int,
+) -> tuple[list[Coder], list[str]]:
+    from roicodec.evaluate.coders import AGAINST, anchor_coders, own_coder
+
+    families = [] if against == "none" else [w.strip() for w in against.split(",")]
+    if unknown := [f for f in families if f not in AGAINST]:
+        raise InputError(f"--against {unknown[0]!r}: known are {', '.join(AGAINST)}, or none")
+    coders = [own_coder(config, "none", qualities, threads)]
+    if roi:
+        given = "auto" if roi == "auto" else "masks"
+        coders.append(own_coder(config, given, qualities, threads))
+    messages: list[str] = []
+    for family in dict.fromkeys(families):
+        more, notes = anchor_coders(family, config, anchor_qualities, roi=bool(roi))
+        coders += more
+        messages += notes
+    return coders, messages
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror})") from None

@@ -1,0 +1,129 @@
+"""Rate-distortion plots as PNG and SVG files, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roicodec.evaluate.run import Encode
+from roicodec.evaluate.tables import (
+    Comparison,
+    Measure,
+    codecs_of,
+    mean_comparison,
+    measures_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PLOTTED", "colours", "is_dashed", "plot_curves", "plot_means"]
+
+# Okabe and Ito's palette, which survives colour blindness, and three darker ones.
+_OWN = "#d55e00"
+_PALETTE = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c6d31", "#7f3fbf")
+_FORMATS = ("png", "svg")
+
+PLOTTED = ("psnr_y", "msssim_y", "wpsnr_y")
+"""Keys of the measures that have plots as files."""
+
+
+def colours(codecs: Sequence[str]) -> dict[str, str]:
+    """A colour for every codec; those that differ only by what follows a ``+`` share one."""
+    plain = list(dict.fromkeys(c.partition("+")[0] for c in codecs))
+    others = [c for c in plain if not c.startswith("roicodec")]
+    chosen = {c: _PALETTE[i % len(_PALETTE)] for i, c in enumerate(others)}
+    return {c: chosen.get(c.partition("+")[0], _OWN) for c in codecs}
+
+
+def is_dashed(codec: str) -> bool:
+    """Whether the codec's line is dashed: it has a ROI."""
+    return "+" in codec
+
+
+def _figure(width: float, height: float) -> Figure:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Without a salt of our own, and with the date, no SVG would equal the next.
+    matplotlib.rcParams["svg.hashsalt"] = "roicodec"
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> list[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [path.with_name(f"{path.name}.{suffix}") for suffix in _FORMATS]
+    for file in files:
+        date = {"Date": None} if file.suffix == ".svg" else {}
+        figure.savefig(file, dpi=120, metadata=date)
+    return files
+
+
+def plot_curves(encodes: Sequence[Encode], folder: Path) -> list[Path]:
+    """``CLIP_MEASURE.png`` and ``.svg`` for each clip and main measure; their paths."""
+    files: list[Path] = []
+    colour = colours(codecs_of(encodes))
+    for clip in dict.fromkeys(e.clip for e in encodes):
+        chosen = [e for e in encodes if e.clip == clip]
+        for measure in (m for m in measures_of(chosen) if m.key in PLOTTED):
+            figure = _curves(chosen, measure, colour)
+            files += _save(figure, folder / f"{clip}_{measure.key}")
+    return files
+
+
+def _curves(encodes: Sequence[Encode], measure: Measure, colour: dict[str, str]) -> Figure:
+    from matplotlib.ticker import LogLocator
+
+    figure = _figure(7, 4.6)
+    axes = figure.add_subplot()
+    for codec in codecs_of(encodes):
+        points = [
+            (e.bpp, measure.of(e.quality))
+            for e in encodes
+            if e.codec == codec and not isnan(measure.of(e.quality))
+        ]
+        if not points:
+            continue
+        own = codec.startswith("roicodec")
+        axes.plot(
+            *zip(*sorted(points), strict=True),
+            marker="o" if own else ".",
+            linewidth=2.2 if own else 1.2,
+            linestyle="--" if is_dashed(codec) else "-",
+            color=colour[codec],
+            label=codec,
+            zorder=3 if own else 2,
+        )
+    first = encodes[0]
+    axes.set_title(f"{first.clip}, {first.width}x{first.height}, {first.frames} frames")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel(f"{measure.title} [dB]")
+    axes.grid(visible=True, which="both", alpha=0.25)
+    axes.legend(fontsize=7)
+    return figure
+
+
+def plot_means(comparisons: Sequence[Comparison], measure: Measure, path: Path) -> list[Path]:
+    """Bars of the mean BD-BR of every codec; the paths, none if there is nothing to show."""
+    codecs = list(dict.fromkeys(c.codec for c in comparisons if c.measure == measure.key))
+    means = [(c, mean_comparison(comparisons, c, measure.key)) for c in codecs]
+    bars = [(c, m.percent) for c, m in reversed(means) if m.clips]
+    if not bars:
+        return []
+    colour = colours(codecs)
+    figure = _figure(7, 1 + 0.32 * len(bars))
+    axes = figure.add_subplot()
+    drawn = axes.barh(
+        [c for c, _ in bars], [p for _, p in bars], color=[colour[c] for c, _ in bars]
+    )
+    axes.bar_label(drawn, fmt="%+.1f %%", padding=3, fontsize=8)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"mean BD-BR on {measure.title} [%]; less is better")
+    return _save(figure, path)

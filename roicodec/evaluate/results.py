@@ -1,0 +1,138 @@
+"""A run's files: ``results.json``, ``results.csv``, plots and the page."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from roicodec.errors import InputError
+from roicodec.evaluate.page import write_page
+from roicodec.evaluate.plots import PLOTTED, plot_curves, plot_means
+from roicodec.evaluate.points import write_csv
+from roicodec.evaluate.run import Clip, Encode, jsonable
+from roicodec.evaluate.tables import Comparison, compare_all, measures_of
+
+__all__ = ["about_run", "check_plotting", "usable_points", "write_results"]
+
+_FORMAT = "roicodec-eval/1"
+
+
+def check_plotting() -> None:
+    """Fail early where the packages of the extra ``eval`` are not installed.
+
+    Raises:
+        InputError: that says what to install.
+    """
+    try:
+        import matplotlib  # noqa: F401
+        import scipy  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"eval needs {error.name}: install the extra, pip install 'roicodec[eval]'"
+        ) from None
+
+
+def usable_points(
+    points: Sequence[Encode], clips: Sequence[Clip], encodes: Sequence[Encode]
+) -> tuple[list[Encode], list[str]]:
+    """The stored points that belong beside the encodes of this run, and why others do not.
+
+    Left out: points of other clips, silently; of another number of frames or another size; and
+    of codecs that this run has measured itself.
+    """
+    by_name = {clip.name: clip for clip in clips}
+    measured = {(e.clip, e.codec) for e in encodes}
+    used: list[Encode] = []
+    messages: dict[str, None] = {}
+    for point in points:
+        clip = by_name.get(point.clip)
+        if clip is None:
+            continue
+        size = clip.info.width, clip.info.height
+        if (point.width, point.height) != size:
+            found = f"{point.width}x{point.height}"
+            messages[f"{point.clip}: stored points of {point.codec} are left out: {found}"] = None
+        elif point.frames != clip.frames:
+            messages[
+                f"{point.clip}: stored points of {point.codec} are left out: they are of"
+                f" {point.frames} frames, this run's of {clip.frames} (see --frames)"
+            ] = None
+        elif (point.clip, point.codec) not in measured:
+            used.append(point)
+    return used, list(messages)
+
+
+def about_run(
+    command: str, encodes: Sequence[Encode], now: datetime | None = None
+) -> dict[str, str]:
+    """When, where and with what the run was made, by title."""
+    when = now or datetime.now(UTC)
+    versions = dict.fromkeys(e.version for e in encodes if e.version)
+    return {
+        "Date": when.strftime("%Y-%m-%d %H:%M UTC"),
+        "Command": command,
+        "Versions": "; ".join(versions),
+        "Machine": f"{_processor()}, Python {platform.python_version()}, {platform.platform()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or sys.platform
+
+
+def write_results(
+    out: Path,
+    clips: Sequence[Clip],
+    encodes: Sequence[Encode],
+    reference: str,
+    about: dict[str, str],
+    messages: Sequence[str],
+) -> list[Comparison]:
+    """Write every file of a run into its folder.
+
+    Args:
+        out: the folder.
+        clips, encodes: of the run; encodes with the stored points among them.
+        reference: the codec that BD-BR compares with.
+        about: of the run, from :func:`about_run`.
+        messages: what the user was told on the way.
+
+    Returns:
+        The BD-BR comparisons.
+    """
+    comparisons = compare_all(encodes, reference)
+    results: dict[str, Any] = {
+        "format": _FORMAT,
+        "about": about,
+        "reference": reference,
+        "clips": [
+            {
+                "name": c.name,
+                "width": c.info.width,
+                "height": c.info.height,
+                "frames": c.frames,
+                "digest": c.digest,
+            }
+            for c in clips
+        ],
+        "encodes": [e.as_dict() for e in encodes],
+        "bd_br": [asdict(c) for c in comparisons],
+        "messages": list(messages),
+    }
+    out.joinpath("results.json").write_text(json.dumps(jsonable(results), indent=1) + "\n")
+    write_csv(out / "results.csv", encodes)
+    plot_curves(encodes, out / "plots")
+    for measure in (m for m in measures_of(encodes) if m.key in PLOTTED):
+        plot_means(comparisons, measure, out / "plots" / f"mean_{measure.key}")
+    write_page(out / "report.html", clips, encodes, comparisons, reference, about)
+    return comparisons
