@@ -41,7 +41,7 @@ CANDIDATE_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 MAX_WEIGHT = 127 * 256 + 127
 """Largest absolute value of a 16-bit weight: two signed bytes, ``256 * high + low``."""
 
-_MAX_SHIFT = 31
+_MIN_SHIFT, _MAX_SHIFT = -15, 31
 _FLOAT32_EXACT = 1 << 24
 
 
@@ -93,8 +93,8 @@ class Quantize:
 
     def __post_init__(self) -> None:
         _set(self, "shift", self.shift, 1)
-        if (self.shift < -15).any() or (self.shift > 16).any():
-            raise ModelError("quantizer: shifts must lie in -15..16")
+        if (self.shift < _MIN_SHIFT).any() or (self.shift > 16).any():
+            raise ModelError(f"quantizer: shifts must lie in {_MIN_SHIFT}..16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class _Convolution:
     bias: Ints
     """Integers ``[Cout]``, in units of the accumulator."""
     shift: Ints
-    """``[Cout]``, each in 0..31: the accumulator is multiplied by ``2**-shift``."""
+    """``[Cout]``, each in -15..31: the accumulator is multiplied by ``2**-shift``."""
     source: Grid
     """Grid of the input."""
     target: Grid
@@ -121,10 +121,11 @@ class _Convolution:
             raise ModelError(f"{self.name}: weight, bias and shift differ in output channels")
         if (abs(self.weight) > MAX_WEIGHT).any():
             raise ModelError(f"{self.name}: a weight lies outside -{MAX_WEIGHT}..{MAX_WEIGHT}")
-        if (self.shift < 0).any() or (self.shift > _MAX_SHIFT).any():
-            raise ModelError(f"{self.name}: shifts must lie in 0..{_MAX_SHIFT}")
-        rounding = (np.int64(1) << self.shift) >> 1
-        bound = accumulator_bound(self.weight, self.bias, self.source) + rounding
+        if (self.shift < _MIN_SHIFT).any() or (self.shift > _MAX_SHIFT).any():
+            raise ModelError(f"{self.name}: shifts must lie in {_MIN_SHIFT}..{_MAX_SHIFT}")
+        down, up = np.maximum(self.shift, 0), np.maximum(-self.shift, 0)
+        bound = accumulator_bound(self.weight, self.bias, self.source) << up
+        bound += (np.int64(1) << down) >> 1
         worst = int(bound.argmax()) if channels else 0
         if channels and bound[worst] >= 1 << 31:
             raise ModelError(
@@ -224,9 +225,9 @@ def accumulate(skeleton: ArrayLike, codes: ArrayLike, layer: Pointwise) -> Ints:
 
     The sum is rounded once, not the branch first: ties depend on the skeleton's parity.
     """
-    acc = _accumulators(codes, layer)
-    total = (np.asarray(skeleton, np.int64) << layer.shift) + acc
-    return requantize(total, layer.shift, layer.target)
+    down, up = np.maximum(layer.shift, 0), np.maximum(-layer.shift, 0)
+    total = (np.asarray(skeleton, np.int64) << down) + (_accumulators(codes, layer) << up)
+    return requantize(total, down, layer.target)
 
 
 def depthwise(codes: ArrayLike, layer: Depthwise) -> Ints:

@@ -139,13 +139,16 @@ class _BytePointwise:
         self._wide = layer.source.bits == 16
         # a = 256 * high + low + middle, where low and high are signed bytes.
         middle = 128 - _offset(layer.source)
-        half = (np.int64(1) << layer.shift) >> 1
+        down = np.maximum(layer.shift, 0)
+        half = (np.int64(1) << down) >> 1
         start = layer.bias + middle * layer.weight.sum(1) + half
         self._start = torch.tensor(start).to(torch.int32)
         low = (layer.weight + 128 & 255) - 128
         parts = [low] if layer.weight_bits == 8 else [low, layer.weight - low >> 8]
         self._weights = [torch.tensor(part, dtype=torch.int8).t() for part in parts]
-        self._shift = torch.tensor(layer.shift, dtype=torch.int32)
+        self._shift = torch.tensor(down, dtype=torch.int32)
+        self._up = torch.tensor(down - layer.shift, dtype=torch.int32)
+        self._scaled_up = bool((layer.shift < 0).any())
         self._odd = (self._shift > 0).to(torch.int32)
 
     def __call__(self, codes: Tensor) -> Tensor:
@@ -186,7 +189,8 @@ class _BytePointwise:
         acc = sums.pop()
         while sums:
             acc = sums.pop().add_(acc, alpha=256)
-        return acc.add_(self._start)
+        acc.add_(self._start)
+        return acc.bitwise_left_shift_(self._up) if self._scaled_up else acc
 
     def _round(self, acc: Tensor, rounded: Tensor) -> Tensor:
         """Shift accumulators that had a half added; ``rounded`` says what is odd if rounded up.
