@@ -24,7 +24,10 @@ def integer_layer(
     target: tuple[Grid, ArrayLike],
     name: str,
 ) -> _L:
-    """A layer whose accumulators count in ``2**(source exponent + weight exponent)``.
+    """A layer whose accumulators count in the product of the input's and the weights' steps.
+
+    Weights of few bits are moved up as far as their byte allows, which costs nothing and makes that
+    unit finer: at 2 bits a bias would otherwise be rounded to a unit as coarse as the data.
 
     Args:
         kind: :class:`Pointwise` or :class:`Depthwise`.
@@ -38,7 +41,11 @@ def integer_layer(
     Raises:
         ModelError: as the layer; a target step too far from the accumulator's unit is one cause.
     """
-    unit = np.asarray(source[1], np.int64) + np.asarray(weight_exponent, np.int64)
+    w = np.asarray(weight, np.int64)
+    largest = np.maximum(abs(w.reshape(len(w), -1)).max(1), 1)
+    up = np.maximum(np.floor(np.log2(127 / largest)).astype(np.int64), 0)
+    unit = np.asarray(source[1], np.int64) + np.asarray(weight_exponent, np.int64) - up
     scaled = np.rint(np.ldexp(np.asarray(bias, np.float64), -unit)).astype(np.int64)
     shift = np.asarray(target[1], np.int64) - unit
-    return kind(np.asarray(weight), scaled, shift, source[0], target[0], name=name)
+    moved = w << up.reshape(-1, *[1] * (w.ndim - 1))
+    return kind(moved, scaled, shift, source[0], target[0], name=name)
