@@ -49,10 +49,12 @@ SYMBOLS = {
     "base": CANDIDATES + 1,
     "base_x": MAGNITUDES,
     "base_y": MAGNITUDES,
+    "base_sign": 2,
     "split": 2,
     "block": CANDIDATES + 1,
     "block_x": MAGNITUDES,
     "block_y": MAGNITUDES,
+    "block_sign": 2,
 }
 """Alphabet size of every kind of symbol."""
 
@@ -196,28 +198,37 @@ class Previous:
 
 
 def _difference(
-    coder: _Coder, names: tuple[str, str], features: Ints, spread: Vectors, target: Vectors | None
+    coder: _Coder,
+    kind: str,
+    features: Ints,
+    spread: Vectors,
+    hints: Vectors,
+    target: Vectors | None,
 ) -> Vectors:
-    """Code ``[N, 2]`` differences: class of x, class of y knowing x's, then low bits and signs."""
-    numbers: list[Ints] = []
-    extras: list[Ints | None] = []
-    for axis, name in enumerate(names):
-        other = numbers[0] if axis else np.zeros(len(features), np.int32)
-        context = np.column_stack(
-            [features, _size(spread[:, axis]), _size(spread[:, 1 - axis]), other]
-        )
-        number, extra = None, None
+    """Code differences ``[N, 2]``: class of x, low bits, sign; then y the same, knowing x's class.
+
+    ``hints`` ``[N, J, 2]`` are differences that would not surprise.
+    """
+    out = np.empty((len(features), 2), np.int32)
+    other = np.zeros(len(features), np.int32)
+    for axis, name in enumerate((f"{kind}_x", f"{kind}_y")):
+        hint = hints[..., axis]
+        ranges = _size(spread[:, axis]), _size(spread[:, 1 - axis])
+        context = np.column_stack([features, *ranges, other, _size(np.abs(hint))])
+        number, extra, negative = None, None, None
         if target is not None:
             number, _, extra = _magnitude_class(np.abs(target[:, axis]))
-        numbers.append(coder.symbols(name, context, number))
-        extras.append(extra)
-    out = np.empty((len(features), 2), np.int32)
-    for axis, (number, extra) in enumerate(zip(numbers, extras, strict=True)):
-        width = _magnitude_width(number)
-        magnitude = _magnitude(number, coder.uniform(width, extra))
-        negative = None if target is None else (target[:, axis] < 0).astype(np.int32)
-        sign = coder.uniform((number > 0).astype(np.int32), negative)
-        out[:, axis] = np.where(sign == 1, -magnitude, magnitude)
+            negative = (target[:, axis] < 0).astype(np.int32)
+        number = coder.symbols(name, context, number)
+        magnitude = _magnitude(number, coder.uniform(_magnitude_width(number), extra))
+        some = np.flatnonzero(number)
+        if len(some):
+            context = np.column_stack([number[:, None], np.clip(hint, -8, 8) + 8])[some]
+            negative = None if negative is None else negative[some]
+            sign = coder.symbols(f"{kind}_sign", context, negative)
+            magnitude[some] = np.where(sign == 1, -magnitude[some], magnitude[some])
+        out[:, axis] = magnitude
+        other = number
     return out
 
 
@@ -294,7 +305,9 @@ def _walk(
         new = np.flatnonzero(choice == CANDIDATES)
         if len(new):
             delta = None if target is None else target[new] - median[new]
-            delta = _difference(coder, ("base_x", "base_y"), features[new], spread[new], delta)
+            hints = np.concatenate([ranked[new, :3], before.base[stage.units[new], None]], 1)
+            hints = hints - median[new, None]
+            delta = _difference(coder, "base", features[new], spread[new], hints, delta)
             value[new] = _clipped(median[new] + delta)
         base[stage.units] = value
         isnew[stage.units] = choice == CANDIDATES
@@ -394,7 +407,9 @@ def _walk_blocks(
         if len(new):
             _, spread = _median_and_spread(offered[new, :3], valid[new, :3])
             delta = None if target is None else target[new] - own[new]
-            delta = _difference(coder, ("block_x", "block_y"), features[new], spread, delta)
+            beside = np.where(inside[..., None], base[near], own[:, None])
+            hints = np.concatenate([beside, last[:, None]], 1)[new] - own[new, None]
+            delta = _difference(coder, "block", features[new], spread, hints, delta)
             coded[new, k] = _clipped(own[new] + delta)
     blocks[units] = coded
 
@@ -476,7 +491,7 @@ def difference_bits(difference: Vectors) -> NDArray[np.float32]:
     """About what a difference ``[..., 2]`` from a prediction costs, ``[...]``."""
     magnitude = np.abs(difference).astype(np.float32)
     product = (1 + magnitude[..., 0]) * (1 + magnitude[..., 1])
-    bits: NDArray[np.float32] = 2 + np.float32(1.6) * np.log2(product)
+    bits: NDArray[np.float32] = np.float32(3.3) + np.float32(1.5) * np.log2(product)
     return bits
 
 
@@ -486,20 +501,26 @@ class UnitCosts:
     That is how half of the units are coded; for the others it is an estimate.
 
     Attributes:
-        near: the neighbours' bases, up, left, right, down, ``[N, 4, 2]``; 0 outside the frame.
+        near: the neighbours' bases, up, left, right, down, ``[N, 4, 2]``; zero outside.
         median: what a difference is taken from, ``[N, 2]``.
     """
 
-    def __init__(self, at: NDArray[np.int64], base: Vectors, isnew: Ints, before: Previous) -> None:
+    def __init__(
+        self,
+        at: NDArray[np.int64],
+        base: Vectors,
+        isnew: Ints,
+        before: Previous,
+        contexts: Contexts,
+    ) -> None:
         row, column = np.divmod(at, before.grid[1])
         near, known = neighbours(row, column, before.grid, _CROSS)
         stage = Stage(at, near, known, level=0)
         features, self._ranked, self._number, self.median, _ = _base_features(
             stage, base, isnew, before
         )
-        contexts = shipped_contexts()
         self._cost = contexts.cost("base")[contexts.trees["base"].leaf(features)]
-        self.near = base[near]
+        self.near = np.where(known[..., None], base[near], 0)
 
     def choice(self, vectors: Vectors) -> Ints:
         """Which symbol each vector takes, ``[N, 2] -> [N]``; CANDIDATES for a difference."""
@@ -507,7 +528,9 @@ class UnitCosts:
 
     def bits(self, vectors: Vectors) -> NDArray[np.float64]:
         """Bits of K vectors for each unit, ``[N, K, 2] -> [N, K]``."""
-        out = self._cost[:, CANDIDATES:] + difference_bits(vectors - self.median[:, None])
+        out: NDArray[np.float64] = self._cost[:, CANDIDATES:] + difference_bits(
+            vectors - self.median[:, None]
+        )
         for column in range(CANDIDATES - 1, -1, -1):
             offered = column < np.maximum(self._number, 1)
             equal = same(vectors, self._ranked[:, column, None]) & offered[:, None]

@@ -24,6 +24,7 @@ from roicodec.motion.coding import (
     units,
 )
 from roicodec.motion.match import Matcher
+from roicodec.motion.trees import Contexts, shipped_contexts
 from roicodec.motion.x264 import PAD, VECTOR_LIMIT, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
@@ -58,6 +59,7 @@ def refine(
     *,
     lam: float,
     sweeps: int = 2,
+    contexts: Contexts | None = None,
 ) -> NDArray[np.int16]:
     """Lower J = SAD + lam * bits of a field of vectors.
 
@@ -67,6 +69,7 @@ def refine(
         previous: the field of the frame before, of the same shape, or None.
         lam: sum of absolute luma differences that a bit is worth.
         sweeps: how often each unit is visited.
+        contexts: other tables than the format's, for fitting.
 
     Returns:
         int16 ``[H / 8, W / 8, 2]`` in quarter luma samples.
@@ -75,12 +78,13 @@ def refine(
     rows, columns = shape[0] // 2, shape[1] // 2
     blocks = units(start.astype(np.int32))
     before = Previous(previous, shape)
+    contexts = contexts or shipped_contexts()
     row, column = np.divmod(np.arange(rows * columns), columns)
     colours = [np.flatnonzero((row + column) % 2 == colour) for colour in (0, 1)]
     isnew = np.zeros(rows * columns, np.int32)
     for sweep in range(sweeps):
         for colour in colours:
-            _visit(matcher, blocks, isnew, colour, before, lam, ring=sweep)
+            _visit(matcher, blocks, isnew, colour, before, contexts, lam, ring=sweep)
     return fields(blocks, shape).astype(np.int16)
 
 
@@ -90,13 +94,14 @@ def _visit(
     isnew: Ints,
     at: NDArray[np.int64],
     before: Previous,
+    contexts: Contexts,
     lam: float,
     *,
     ring: int,
 ) -> None:
     """Give the units ``at`` their best vectors, the others' standing."""
     base = bases(blocks)
-    costs = UnitCosts(at, base, isnew, before)
+    costs = UnitCosts(at, base, isnew, before, contexts)
     n = len(at)
     own = base[at]
     offers = [

@@ -1,0 +1,120 @@
+"""Motion search and coding on real clips: prediction, bits and time, before and after refinement.
+
+    OMP_NUM_THREADS=1 python benchmarks/motion.py FOLDER [--qp 34] [--frames 12]
+
+The reference is x264's reconstruction of the frame before, at the same QP. `x264` are its own
+vectors, `refined` those that the encoder would send; both are coded with the format's tables. Times
+are processor time per frame: `propose` is libx264, `refine` the search on top, `code` and `read`
+the lossless coding. PSNR is that of the prediction, luma.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import av
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roicodec.model.warp import compensate
+from roicodec.motion.coding import decode_motion, encode_motion
+from roicodec.motion.match import Matcher
+from roicodec.motion.search import lagrangian, refine
+from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
+from roicodec.picture import Picture, Plane
+
+T = TypeVar("T")
+
+
+def pictures(path: Path) -> Iterator[Picture]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            planes = []
+            for plane in frame.reformat(format="yuv420p").planes:
+                rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
+                planes.append(rows[: plane.height, : plane.width])
+            yield Picture(planes[0], planes[1], planes[2])
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    start = time.process_time()
+    result = work()
+    return result, 1e3 * (time.process_time() - start)
+
+
+def prediction_psnr(current: Plane, reference: Plane, vectors: NDArray[np.int16]) -> float:
+    wide = torch.from_numpy(pad_plane(reference, PAD).astype(np.float32))[None]
+    chroma = torch.zeros(1, wide.shape[1] // 2, wide.shape[2] // 2)
+    field = torch.from_numpy(vectors.astype(np.int64))[None]
+    predicted = compensate(wide, chroma, chroma, field)[0][0].numpy()
+    error = predicted[: current.shape[0], : current.shape[1]] - current.astype(np.float32)
+    return float(10 * np.log10(255**2 / max(float((error**2).mean()), 1e-9)))
+
+
+def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]:
+    """Means over inter frames: (PSNR, bpp) of x264's vectors and of the refined, and times."""
+    searcher: X264Searcher | None = None
+    last: dict[str, NDArray[np.int16] | None] = {"x264": None, "refined": None}
+    results, times = [], []
+    for picture in islice(pictures(path), frames):
+        searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
+        reference = searcher.luma
+        motion, propose = timed(lambda s=searcher, p=picture: s.push(p))
+        if motion is None:
+            continue
+
+        def search(p: Picture = picture, r: Plane = reference, v: NDArray[np.int16] = motion.vectors
+                   ) -> NDArray[np.int16]:  # fmt: skip
+            matcher = Matcher(pad_plane(p.y, PAD), pad_plane(r, PAD))
+            return refine(matcher, v, last["refined"], lam=lagrangian(qp))
+
+        refined, refining = timed(search)
+        row = []
+        for name, vectors in (("x264", motion.vectors), ("refined", refined)):
+            data, coding = timed(lambda v=vectors, n=name: encode_motion(v, last[n]))
+            back, reading = timed(
+                lambda d=data, v=vectors, n=name: decode_motion(d, v.shape[:2], last[n])
+            )
+            if (back != vectors).any():
+                raise SystemExit(f"{path.name}: coding is not lossless")
+            row += [prediction_psnr(picture.y, reference, vectors)]
+            row += [8 * len(data) / (picture.width * picture.height)]
+            last[name] = vectors
+        results.append(row)
+        times.append([propose, refining, coding, reading])
+    return np.mean(results, 0).tolist(), np.mean(times, 0).tolist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--qp", type=int, nargs="+", default=[30, 34, 38])
+    parser.add_argument("--frames", type=int, default=12)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    for qp in arguments.qp:
+        print(f"\n{'QP ' + str(qp):34} x264 dB    bpp  refined dB    bpp"
+              "   ms: propose refine  code  read")  # fmt: skip
+        rows = []
+        for path in sorted(arguments.folder.glob("*.mkv")):
+            result, times = measure(path, qp, arguments.frames)
+            rows.append(result)
+            print(
+                f"{path.stem:34} {result[0]:7.2f} {result[1]:.4f}     {result[2]:7.2f} "
+                f"{result[3]:.4f}       " + "".join(f"{t:6.1f}" for t in times),
+                flush=True,
+            )
+        mean = np.mean(rows, 0)
+        print(f"{'mean':34} {mean[0]:7.2f} {mean[1]:.4f}     {mean[2]:7.2f} {mean[3]:.4f}")
+
+
+if __name__ == "__main__":
+    main()
