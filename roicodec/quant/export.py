@@ -43,7 +43,8 @@ def integer_layer(
     """
     w = np.asarray(weight, np.int64)
     largest = np.maximum(abs(w.reshape(len(w), -1)).max(1), 1)
-    up = np.maximum(np.floor(np.log2(127 / largest)).astype(np.int64), 0)
+    bits = np.frexp(largest)[1].astype(np.int64)
+    up = np.maximum(7 - bits, 0)
     unit = np.asarray(source[1], np.int64) + np.asarray(weight_exponent, np.int64) - up
     scaled = np.rint(np.ldexp(np.asarray(bias, np.float64), -unit)).astype(np.int64)
     shift = np.asarray(target[1], np.int64) - unit

@@ -1,0 +1,175 @@
+"""What this machine runs the networks with: the backend and why, its rates, and the libraries."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from roicodec import __version__
+from roicodec.errors import ModelError
+from roicodec.quant.backends import BACKENDS, ENVIRONMENT, choose_backend
+from roicodec.quant.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
+from roicodec.quant.interface import Backend
+
+__all__ = ["BackendReport", "Report", "report", "text_lines"]
+
+_LIBRARIES = ("torch", "numpy", "av", "constriction", "opencv-python-headless")
+_VARIABLES = (
+    ENVIRONMENT,
+    "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+)
+_HEIGHT, _WIDTH, _CHANNELS = 45, 80, 128
+_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """One backend on this machine.
+
+    Attributes:
+        name: of the backend.
+        error: why it cannot be used here; empty if it can.
+        rates: 10**9 multiply-accumulates a second, requantization included, for ``pointwise 8``,
+            ``pointwise 16`` (bits) and ``depthwise 8``; empty if it cannot be used.
+    """
+
+    name: str
+    error: str
+    rates: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``roicodec doctor`` prints.
+
+    Attributes:
+        chosen, reason: the backend that encode and decode would use, and why.
+        backends: every backend there is.
+        cpu: name of the processor.
+        instruction_sets: what torch dispatches to, and what of 8-bit dot products the CPU has.
+        threads, cores: threads that torch computes with, and cores that this process may use.
+        libraries: versions by name.
+        environment: those of the variables that matter which are set.
+    """
+
+    chosen: str
+    reason: str
+    backends: tuple[BackendReport, ...]
+    cpu: str
+    instruction_sets: tuple[str, ...]
+    threads: int
+    cores: int
+    libraries: dict[str, str]
+    environment: dict[str, str]
+
+
+def report(name: str | None = None, layers: Iterable[Layer] | None = None) -> Report:
+    """Examine this machine; takes about two seconds.
+
+    Args:
+        name: the backend asked for, as in :func:`~roicodec.quant.backends.choose_backend`.
+        layers: those of the model in use; None for the hardest that the arithmetic allows.
+
+    Raises:
+        InputError, ModelError: as :func:`~roicodec.quant.backends.choose_backend`.
+    """
+    tried = None if layers is None else list(layers)
+    chosen = choose_backend(name, tried)
+    capabilities = torch.cpu.get_capabilities()
+    dots = ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "dot")
+    return Report(
+        chosen=chosen.name,
+        reason=chosen.reason,
+        backends=tuple(_examine(b, tried) for b in BACKENDS if b != "auto"),
+        cpu=str(capabilities.get("cpu_name") or platform.processor() or platform.machine()),
+        instruction_sets=(
+            torch.backends.cpu.get_cpu_capability(),
+            *(d.upper() for d in dots if capabilities.get(d)),
+        ),
+        threads=torch.get_num_threads(),
+        cores=_cores(),
+        libraries={
+            "roicodec": __version__,
+            "python": platform.python_version(),
+            **{library: metadata.version(library) for library in _LIBRARIES},
+            "oneDNN": _onednn_version(),
+        },
+        environment={v: os.environ[v] for v in _VARIABLES if v in os.environ},
+    )
+
+
+def text_lines(found: Report) -> Iterator[str]:
+    """The report as text, a line at a time."""
+    yield f"backend     {found.chosen}: {found.reason}"
+    for backend in found.backends:
+        rates = ", ".join(f"{kind} bits {rate:.0f}" for kind, rate in backend.rates.items())
+        yield f"{backend.name:<11} {backend.error or f'GMAC/s: {rates}'}"
+    yield f"cpu         {found.cpu}, {found.cores} cores"
+    yield f"uses        {', '.join(found.instruction_sets)}; {found.threads} threads"
+    yield f"versions    {', '.join(f'{k} {v}' for k, v in found.libraries.items())}"
+    settings = ", ".join(f"{k}={v}" for k, v in found.environment.items())
+    yield f"environment {settings or 'nothing set'}"
+
+
+def _examine(name: str, layers: list[Layer] | None) -> BackendReport:
+    try:
+        backend = choose_backend(name, layers)
+    except ModelError as error:
+        return BackendReport(name, str(error), {})
+    return BackendReport(name, "", _rates(backend))
+
+
+def _rates(backend: Backend) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    rows, c = _HEIGHT * _WIDTH, _CHANNELS
+    zeros = np.zeros(c, np.int64)
+    rates = {}
+    with torch.inference_mode():
+        for bits, top in ((8, 128), (16, 256)):
+            source = Grid(bits, signed=False)
+            weight = rng.integers(-top, top, (c, c))
+            op = backend.pointwise(Pointwise(weight, zeros, zeros + 12, source, SKELETON))
+            values = torch.tensor(rng.integers(0, source.high + 1, (rows, c)))
+            codes = backend.codes(values, source)
+            stream = backend.skeleton(torch.zeros((rows, c), dtype=torch.int32))
+            seconds = _least_seconds(lambda op=op, s=stream, a=codes: op.accumulate(s, a))  # type: ignore[misc]
+            rates[f"pointwise {bits}"] = rows * c * c / seconds / 1e9
+        grid = Grid(8, signed=False)
+        weight = rng.integers(-128, 128, (c, 3, 3))
+        spatial = backend.depthwise(Depthwise(weight, zeros, zeros + 9, grid, grid))
+        values = torch.tensor(rng.integers(0, 256, (_HEIGHT, _WIDTH, c)))
+        frame = backend.codes(values, grid)
+        rates["depthwise 8"] = rows * c * 9 / _least_seconds(lambda: spatial(frame)) / 1e9
+    return rates
+
+
+def _least_seconds(run: Callable[[], object]) -> float:
+    run()
+    least, end = float("inf"), time.perf_counter() + _SECONDS
+    while (start := time.perf_counter()) < end:
+        run()
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _onednn_version() -> str:
+    for line in torch.__config__.show().splitlines():
+        if "MKL-DNN v" in line:
+            return line.split("MKL-DNN v")[1].split()[0]
+    return "none"
