@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -33,32 +33,32 @@ class ContextTree:
     threshold: Ints
     above: Ints
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "depth", _depth(self.feature, self.above))
+    @cached_property
+    def _walk(self) -> tuple[Ints, Ints, Ints, int]:
+        """Tested feature, threshold, children [below, above] of each node, and the depth.
 
-    depth: int = 0
+        A leaf leads to itself.
+        """
+        node = np.arange(len(self.feature), dtype=np.int32)
+        leaf = self.feature < 0
+        children = np.stack([np.where(leaf, node, node + 1), np.where(leaf, node, self.above)], 1)
+        depth = np.zeros(len(node), np.int32)
+        for n in np.flatnonzero(~leaf):
+            depth[children[n]] = depth[n] + 1
+        return np.maximum(self.feature, 0), self.threshold, children.ravel(), int(depth.max())
 
     def leaf(self, features: ArrayLike) -> Ints:
         """The leaf number of every row of ``features`` (int ``[N, F]``); int32 ``[N]``."""
-        f = np.asarray(features)
+        f = np.ascontiguousarray(features)
+        feature, threshold, children, depth = self._walk
+        flat = f.reshape(-1)
+        start = np.arange(len(f)) * f.shape[1]
         node = np.zeros(len(f), np.int32)
-        if len(f):
-            flat = np.ascontiguousarray(f).ravel()
-            start = np.arange(len(f)) * f.shape[1]
-            for _ in range(self.depth):
-                tested = self.feature[node]
-                value = flat[start + np.maximum(tested, 0)]
-                inner = np.where(value > self.threshold[node], self.above[node], node + 1)
-                node = np.where(tested < 0, node, inner)
+        for _ in range(depth):
+            value = flat.take(start + feature.take(node))
+            node = children.take(2 * node + (value > threshold.take(node)))
         leaves: Ints = self.above[node]
         return leaves
-
-
-def _depth(feature: Ints, above: Ints) -> int:
-    depth = np.zeros(len(feature), np.int32)
-    for node in np.flatnonzero(feature >= 0):
-        depth[node + 1] = depth[above[node]] = depth[node] + 1
-    return int(depth.max())
 
 
 @dataclass(frozen=True, eq=False)
