@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -108,7 +108,7 @@ def encode_video(
     Args:
         source: path of a video, or ``-`` for standard input.
         out: takes the stream; need not be seekable.
-        options: of the encoder.
+        options: of the encoder; the time base is the source's.
         roi: ROI sources, as :func:`roicodec.roi.sources.parse_roi` takes them.
         frames: part of the video to encode, by frame numbers.
         threads: for decoding the source; 0 lets FFmpeg choose.
@@ -125,6 +125,7 @@ def encode_video(
         model = load_model()
         roi_source = parse_roi(roi, info.width, info.height)
         try:
+            options = replace(options, time_base=info.time_base)
             encoder = Encoder(info.width, info.height, options, roi_source, model)
             header = _header(info, options.gop, encoder)
             listener.start(reader.frame_count)

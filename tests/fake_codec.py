@@ -11,6 +11,7 @@ import time
 import types
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class EncoderOptions:
     quality: int = 32
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
+    time_base: Fraction = Fraction(0)
 
 
 class Model:
@@ -59,7 +61,8 @@ class Encoder:
         intra = self._count % self._options.gop == 0
         samples = _samples(picture)
         residual = samples if intra else samples - self._reference
-        mask = self._roi.mask(self._count, 0.0, picture, None)
+        seconds = float(picture.pts * self._options.time_base)
+        mask = self._roi.mask(self._count, seconds, picture, None)
         coded = encode_mask(mask, None if intra else self._mask)
         self._reference, self._mask = samples, mask
         self._count += 1

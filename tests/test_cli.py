@@ -133,6 +133,13 @@ def test_options_reach_the_encoder(run: Run, clip: Path, tmp_path: Path) -> None
     assert {f.quality for f in frames} == {7}
 
 
+def test_roi_at_times_goes_by_the_time_base(run: Run, clip: Path) -> None:
+    """0.08 to 0.2 seconds of 25 frames a second."""
+    assert run("encode", clip, "a.rq", "--roi", "0,0,37,22,0.08,0.2").status == 0
+    frames = json.loads(run("info", "a.rq", "--json", "--frames").out)["frames"]
+    assert [f["roi_share"] for f in frames] == [0, 0, 1, 1, 1, *[0] * 7]
+
+
 @pytest.mark.parametrize(("choice", "kept"), [("2:5", (2, 5)), (":3", (0, 3)), ("9:", (9, 12))])
 def test_frames(run: Run, clip: Path, tmp_path: Path, choice: str, kept: tuple[int, int]) -> None:
     assert run("encode", clip, "a.rq", "--frames", choice).status == 0

@@ -16,6 +16,7 @@ from roicodec.cli.decode import decode
 from roicodec.cli.encode import encode
 from roicodec.cli.info import info
 from roicodec.errors import RoicodecError
+from roicodec.evaluate.command import eval_command
 
 __all__ = ["main"]
 
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info):
+for command in (encode, decode, info, eval_command):
     cli.add_command(command)
 
 
