@@ -24,7 +24,7 @@ from roicodec.container import (
 )
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Reader, TrackPacket, VideoInfo, Writer
-from roicodec.model import load_model
+from roicodec.model.model import load_model
 from roicodec.roi.sources import parse_roi
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
@@ -100,6 +100,7 @@ def encode_video(
     roi: Sequence[str] = ("auto",),
     *,
     frames: slice | None = None,
+    backend: str | None = None,
     threads: int = 0,
     listener: Listener | None = None,
 ) -> EncodeReport:
@@ -111,6 +112,7 @@ def encode_video(
         options: of the encoder; the time base is the source's.
         roi: ROI sources, as :func:`roicodec.roi.sources.parse_roi` takes them.
         frames: part of the video to encode, by frame numbers.
+        backend: of the networks, as :func:`roicodec.quant.backends.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
         listener: is told of progress and warnings.
 
@@ -122,7 +124,7 @@ def encode_video(
     clock, report = _Clock(), EncodeReport()
     with Reader(source, frames, threads) as reader:
         info = reader.info
-        model = load_model()
+        model = load_model(backend=backend)
         roi_source = parse_roi(roi, info.width, info.height)
         try:
             options = replace(options, time_base=info.time_base)
@@ -159,6 +161,7 @@ def decode_stream(
     *,
     codec: str | None = None,
     crf: float | None = None,
+    backend: str | None = None,
     threads: int = 0,
     listener: Listener | None = None,
 ) -> DecodeReport:
@@ -167,6 +170,7 @@ def decode_stream(
     Args:
         stream: at its start; need not be seekable.
         target, codec, crf: as :class:`roicodec.media.Writer` takes them.
+        backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
         listener: is told of progress and warnings.
 
@@ -177,7 +181,7 @@ def decode_stream(
     """
     clock = _Clock()
     reader = StreamReader(stream)
-    decoder = Decoder(reader.header, load_model())
+    decoder = Decoder(reader.header, load_model(backend=backend))
 
     def open_writer(extras: Extras) -> Writer:
         return Writer(target, _video_info(reader.header, extras), extras, codec, crf, threads)

@@ -35,7 +35,7 @@ class Model:
     id = MODEL_ID
 
 
-def load_model() -> Model:
+def load_model(backend: str | None = None) -> Model:
     if os.environ.get("FAKE_NO_MODEL"):
         raise ModelError("the released weights are missing; install roicodec again")
     return Model()
@@ -102,7 +102,7 @@ def modules() -> dict[str, types.ModuleType]:
     """What to put into ``sys.modules``."""
     encoder = types.ModuleType("roicodec.codec.encoder")
     decoder = types.ModuleType("roicodec.codec.decoder")
-    model = types.ModuleType("roicodec.model")
+    model = types.ModuleType("roicodec.model.model")
     threads = types.ModuleType("roicodec.cli.threads")
     encoder.Encoder, encoder.EncoderOptions = Encoder, EncoderOptions  # type: ignore[attr-defined]
     decoder.Decoder = Decoder  # type: ignore[attr-defined]

@@ -227,6 +227,7 @@ def test_errors(run: Run, clip: Path, tmp_path: Path, arguments: list[str], mess
         (["encode", "a", "b", "--frames", "5:5"], "lies after it"),
         (["encode", "a", "b", "--frames", "-5:5"], "0 or later"),
         (["encode", "a", "b", "--threads", "0"], "1<=x<=256"),
+        (["decode", "a", "b", "--backend", "gpu"], "'reference'"),
         (["decode", "a", "b", "--nothing"], "--nothing"),
         (["info", "a", "--json", "--csv"], "exclude each other"),
         (["transcode"], "transcode"),
@@ -444,3 +445,11 @@ def test_interrupted(
     assert process.returncode == status, err
     assert b"Traceback" not in err
     assert left_over(clip.parent) == before
+
+
+def test_doctor(run: Run) -> None:
+    done = run("doctor", "--backend", "reference", "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found["chosen"] == "reference"
+    assert {b["name"] for b in found["backends"]} == {"reference", "onednn"}

@@ -13,6 +13,7 @@ import click
 
 from roicodec import __version__
 from roicodec.cli.decode import decode
+from roicodec.cli.doctor import doctor
 from roicodec.cli.encode import encode
 from roicodec.cli.info import info
 from roicodec.errors import RoicodecError
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, eval_command):
+for command in (encode, decode, info, eval_command, doctor):
     cli.add_command(command)
 
 

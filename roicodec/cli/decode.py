@@ -40,6 +40,7 @@ def decode(
     target: str,
     codec: str | None,
     crf: float | None,
+    backend: str,
     threads: int,
     force: bool,
     as_json: bool,
@@ -62,7 +63,13 @@ def decode(
     try:
         with ProgressListener("decode", quiet=quiet) as listener, open_stream(source) as stream:
             report = decode_stream(
-                stream, target, codec=codec, crf=crf, threads=threads, listener=listener
+                stream,
+                target,
+                codec=codec,
+                crf=crf,
+                backend=backend,
+                threads=threads,
+                listener=listener,
             )
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error

@@ -70,6 +70,7 @@ def encode(
     candidates: tuple[int, ...],
     gop: int,
     frames: slice | None,
+    backend: str,
     threads: int,
     force: bool,
     as_json: bool,
@@ -92,7 +93,14 @@ def encode(
     options = EncoderOptions(quality=quality, candidates=candidates, gop=gop)
     with ProgressListener("encode", quiet=quiet) as listener, OutputFile(target) as out:
         report = encode_video(
-            source, out.stream, options, roi, frames=frames, threads=threads, listener=listener
+            source,
+            out.stream,
+            options,
+            roi,
+            frames=frames,
+            backend=backend,
+            threads=threads,
+            listener=listener,
         )
     rate = 8 * report.bytes / report.duration if report.duration else None
     fps = report.frames / report.seconds

@@ -15,10 +15,12 @@ from roicodec.errors import InputError
 __all__ = [
     "CANDIDATES",
     "FRAME_RANGE",
+    "backend_option",
     "common",
     "default_threads",
     "open_stream",
     "refuse_to_overwrite",
+    "threads_option",
 ]
 
 _MOST_THREADS = 4
@@ -70,21 +72,41 @@ def default_threads() -> int:
     return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
 
 
+def threads_option(command: Command) -> Command:
+    """``--threads``."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, 256),
+        default=default_threads,
+        envvar="ROICODEC_THREADS",
+        show_envvar=True,
+        show_default="cores, at most 4",
+        help="Threads to compute with. The result does not depend on it.",
+    )(command)
+
+
+def backend_option(command: Command) -> Command:
+    """``--backend``."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["auto", "reference", "onednn"]),
+        default="auto",
+        envvar="ROICODEC_BACKEND",
+        show_envvar=True,
+        show_default=True,
+        help="Arithmetic of the networks: the fastest that is exact here, or a certain one. The"
+        " result does not depend on it.",
+    )(command)
+
+
 def common(command: Command) -> Command:
-    """``--threads``, ``--force``, ``--json`` and ``--quiet``."""
+    """``--backend``, ``--threads``, ``--force``, ``--json`` and ``--quiet``."""
     for option in (
         click.option("--quiet", is_flag=True, help="Print errors only."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
         click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists."),
-        click.option(
-            "--threads",
-            type=click.IntRange(1, 256),
-            default=default_threads,
-            envvar="ROICODEC_THREADS",
-            show_envvar=True,
-            show_default="cores, at most 4",
-            help="Threads to compute with. The result does not depend on it.",
-        ),
+        threads_option,
+        backend_option,
     ):
         command = option(command)
     return command
