@@ -18,9 +18,11 @@ from roicodec.model.blocks import Block, Pointwise, QualityTable, Regions
 
 __all__ = [
     "FEATURES",
+    "INDEX_GAIN",
     "LATENTS",
     "QUALITIES",
     "SCALES",
+    "UNIT",
     "FrameNet",
     "FrameOutput",
     "log_scale",
@@ -44,7 +46,7 @@ UNIT = 32.0
 SCALES = 48
 _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
 _SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (SCALES - 1)
-_INDEX_GAIN = 4.0
+INDEX_GAIN = 4.0
 _PULL_SCALE = math.log(0.15)
 _STEP_COARSE, _STEP_OCTAVES = 80.0, 3.75
 
@@ -278,7 +280,7 @@ class FrameNet(nn.Module):
         mean = head[:, :LATENTS] * spread
         residual = (y - mean) * gain
         decoded = mean + _rounded(residual) / gain
-        index = _INDEX_GAIN * head[:, LATENTS:] + self.index_quality(quality)[:, :, None, None]
+        index = INDEX_GAIN * head[:, LATENTS:] + self.index_quality(quality)[:, :, None, None]
         bits = _bits(residual, log_scale(_Bounded.apply(index, 0, SCALES - 1)))
 
         stream = F.pixel_shuffle(self.up(decoded / spread), 2)

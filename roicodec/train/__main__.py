@@ -1,4 +1,4 @@
-"""``python -m roicodec.train STAGE --data FOLDER --run FOLDER``: train the networks."""
+"""``python -m roicodec.train fit|release …``: train the networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from roicodec.train.command import train_command
+from roicodec.train.release import release
+
+train_command.add_command(release)
 
 if __name__ == "__main__":
-    train_command()
+    train_command(prog_name="python -m roicodec.train")

@@ -50,7 +50,12 @@ def _start_inter(net: FrameNet, stage: InterStage) -> None:
     net.start_from_klt(*klt_basis(total / 80))
 
 
-@click.command()
+@click.group()
+def train_command() -> None:
+    """Train the networks and release them."""
+
+
+@train_command.command()
 @click.argument("stage", type=click.Choice(["intra", "inter"]))
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Checkpoints, logs.")
@@ -64,7 +69,7 @@ def _start_inter(net: FrameNet, stage: InterStage) -> None:
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-def train_command(
+def fit(
     stage: str,
     data: Path,
     run: Path,

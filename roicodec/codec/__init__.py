@@ -1,0 +1,1 @@
+"""The codec itself: one frame, then a stream of them."""

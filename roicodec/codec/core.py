@@ -1,0 +1,208 @@
+"""What encoder and decoder do alike with a frame: predict, model, reconstruct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.codec.planes import PAD, crop, pack, padded_size, unpack
+from roicodec.container import INTER, INTRA
+from roicodec.entropy import Ints
+from roicodec.errors import StreamError
+from roicodec.model.model import Model, NetworkModel
+from roicodec.model.networks import QUALITIES
+from roicodec.model.regions import Layout
+from roicodec.model.schema import SAMPLE_SHIFT
+from roicodec.model.warp import compensate, compensate_features
+from roicodec.picture import Picture
+
+__all__ = ["Distribution", "FrameCore", "FrameSetting", "LatentCoder"]
+
+Mask = NDArray[np.bool_]
+Planes = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class FrameSetting:
+    """What a frame chunk says before its latents.
+
+    Attributes:
+        kind: ``INTRA`` or ``INTER``.
+        quality: index 0..63.
+        b_roi, b_bg: bit-widths.
+        mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
+        vectors: int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
+    """
+
+    kind: int
+    quality: int
+    b_roi: int
+    b_bg: int
+    mask: Mask
+    vectors: NDArray[np.int16] | None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One step's model of its latents, in coding order.
+
+    Attributes:
+        pairs: positions in the flattened ``[(H/16) (W/16), 384]`` latents, int64 ``[N]``.
+        mean: int16 ``[N]``.
+        index: table numbers, int32 ``[N]``.
+        steps: quantizer steps, int32 ``[N]``.
+    """
+
+    pairs: NDArray[np.int64]
+    mean: NDArray[np.int16]
+    index: Ints
+    steps: Ints
+
+
+LatentCoder = Callable[[Distribution], Ints]
+"""Gives the symbols of a step, by choosing and writing them, or by reading them."""
+
+
+@dataclass
+class _Reference:
+    planes: Planes
+    features: Tensor
+    latents: Tensor
+    vectors: NDArray[np.int16] | None
+
+
+@dataclass
+class Prepared:
+    """A frame between its setting and its latents."""
+
+    setting: FrameSetting
+    layout: Layout
+    model: NetworkModel
+    quality: dict[bool, int]
+    prediction: Tensor
+    """Packed, int32 ``[(H/8) (W/8), 96]``; 128 in intra frames."""
+    features: Tensor | None
+    context: list[Tensor] | None
+
+
+class FrameCore:
+    """The frames of one stream, one after another; holds the reference.
+
+    Args:
+        width, height: of the luma plane.
+        model: the networks.
+        offsets: quality offset of each candidate bit-width.
+    """
+
+    def __init__(self, width: int, height: int, model: Model, offsets: Mapping[int, int]) -> None:
+        self.width, self.height = width, height
+        self.padded_width, self.padded_height = padded_size(width, height)
+        self.model = model
+        self.offsets = dict(offsets)
+        self.reference: _Reference | None = None
+        self._halves = _checkerboard(
+            self.padded_height // 16, self.padded_width // 16, model.intra.network.latents
+        )
+
+    @property
+    def motion_shape(self) -> tuple[int, int]:
+        """Rows and columns of the motion field."""
+        return self.padded_height // 8, self.padded_width // 8
+
+    @property
+    def previous_vectors(self) -> NDArray[np.int16] | None:
+        """The motion field of the frame before; None after an intra frame."""
+        return self.reference.vectors if self.reference else None
+
+    @property
+    def hyper_shape(self) -> tuple[int, int]:
+        """Positions and channels of the hyper-latents."""
+        positions = self.padded_height // PAD * (self.padded_width // PAD)
+        return positions, self.model.intra.network.hyper_step.shape[1]
+
+    def prepare(self, setting: FrameSetting) -> Prepared:
+        """Predict a frame and run what needs no latents.
+
+        Raises:
+            StreamError: if an inter frame has no reference.
+        """
+        model = self.model.intra if setting.kind == INTRA else self.model.inter
+        mask = np.zeros((self.padded_height // 16, self.padded_width // 16), bool)
+        mask[: setting.mask.shape[0], : setting.mask.shape[1]] = setting.mask
+        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device)
+        quality = {
+            roi: min(max(setting.quality + self.offsets[bits], 0), QUALITIES - 1)
+            for roi, bits in ((True, setting.b_roi), (False, setting.b_bg))
+        }
+        area = self.padded_height * self.padded_width // 64
+        if setting.kind != INTER:
+            flat = torch.full((area, 96), 128, dtype=torch.int32)
+            return Prepared(setting, layout, model, quality, flat, None, None)
+        if self.reference is None or setting.vectors is None:
+            raise StreamError("an inter frame without the frame before it")
+        vectors = torch.from_numpy(setting.vectors.astype(np.int64))[None]
+        prediction = pack(compensate(*self.reference.planes, vectors))
+        rows, columns = self.motion_shape
+        features = self.reference.features.view(1, rows, columns, -1)
+        features = compensate_features(features, vectors).view(area, -1)
+        context = model.network.context(layout, prediction - 128, features)
+        return Prepared(setting, layout, model, quality, prediction, features, context)
+
+    def latents(self, frame: Prepared, hyper: Ints, coder: LatentCoder) -> Tensor:
+        """Code the latents in two steps; int16 ``[(H/16) (W/16), 384]``.
+
+        Args:
+            frame: of :meth:`prepare`.
+            hyper: hyper-latents, int32 of :attr:`hyper_shape`.
+            coder: chooses or reads the symbols of a step.
+        """
+        network, layout = frame.model.network, frame.layout
+        previous = self.reference.latents if self.reference and frame.context else None
+        state = network.entropy_start(
+            layout, hyper, frame.quality, frame.setting.quality, frame.context, previous
+        )
+        shape = (layout.height * layout.width, network.latents)
+        steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
+        decoded = np.zeros(shape, np.int16)
+        for second, pairs in enumerate(self._halves):
+            if second:
+                state = network.entropy_second(layout, state, torch.from_numpy(decoded))
+            mean, index = network.distribution(layout, state, bool(second), frame.quality)
+            means = mean.numpy(force=True).ravel()[pairs]
+            indices = index.numpy(force=True).ravel()[pairs]
+            indices = np.clip(indices, 0, len(frame.model.latents) - 1)
+            model = Distribution(pairs, means, indices, steps[pairs])
+            symbols = coder(model)
+            decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
+        return torch.from_numpy(decoded)
+
+    def reconstruct(self, frame: Prepared, latents: Tensor, pts: int, duration: int) -> Picture:
+        """Finish a frame: its picture, and the reference of the next."""
+        network = frame.model.network
+        made = network.synthesise(frame.layout, latents, frame.quality, frame.context)
+        total = (frame.prediction << SAMPLE_SHIFT) + made.residual
+        half = 1 << (SAMPLE_SHIFT - 1)
+        samples = ((total + half) >> SAMPLE_SHIFT).clamp(0, 255)
+        planes = unpack(samples, self.padded_width, self.padded_height)
+        intra = frame.setting.kind == INTRA
+        # An intra frame's features and latents speak of the picture, not of what a prediction
+        # leaves over.
+        self.reference = _Reference(
+            planes,
+            torch.zeros_like(made.features) if intra else made.features,
+            torch.zeros_like(latents) if intra else latents,
+            frame.setting.vectors,
+        )
+        return crop(planes, self.width, self.height, pts, duration)
+
+
+def _checkerboard(height: int, width: int, channels: int) -> list[NDArray[np.int64]]:
+    """Flat positions of the latents of each step: row + column + channel even, then odd."""
+    row, column, channel = np.ogrid[:height, :width, :channels]
+    odd = ((row + column + channel) % 2).ravel()
+    return [np.flatnonzero(odd == step) for step in (0, 1)]

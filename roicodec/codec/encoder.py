@@ -1,0 +1,165 @@
+"""From pictures to frame chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roicodec.codec.core import FrameCore, FrameSetting, Prepared
+from roicodec.codec.planes import pack, padded
+from roicodec.codec.symbols import LatentWriter, encode_hyper
+from roicodec.container import INTER, INTRA, Candidate, FrameChunk
+from roicodec.entropy import Ints
+from roicodec.errors import InputError
+from roicodec.model.model import Model
+from roicodec.model.networks import QUALITIES
+from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
+from roicodec.motion.coding import encode_motion
+from roicodec.motion.search import MotionSearcher, lagrangian
+from roicodec.picture import Picture
+from roicodec.roi.features import region_features
+from roicodec.roi.mask_coding import encode_mask
+from roicodec.roi.masks import Mask
+from roicodec.roi.selector import hand_set_selector
+from roicodec.roi.sources import RoiSource
+
+__all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
+
+QUALITY_OFFSETS = {2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
+"""Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
+
+_INTRA_BOOST = 6
+_PRICE = 0.11
+
+
+Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
+"""Takes a frame's setting, its hyper-latents, and (table numbers, symbols) of each step."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """How to encode.
+
+    Attributes:
+        quality: index 0..63 of inter frames.
+        candidates: bit-widths that frames may use.
+        gop: frames from one intra frame to the next.
+        time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
+    """
+
+    quality: int = 32
+    candidates: tuple[int, ...] = (4, 8, 16)
+    gop: int = 96
+    time_base: Fraction = Fraction(1, 90000)
+
+
+class Encoder:
+    """Encodes one picture after another, in presentation order.
+
+    Args:
+        width, height: of the pictures.
+        options: how.
+        roi: finds the ROI.
+        model: the networks.
+
+    Attributes:
+        header_fields: what the stream's header must say of this encoder.
+        observer: is shown all symbols of every frame, for fitting tables.
+    """
+
+    def __init__(
+        self, width: int, height: int, options: EncoderOptions, roi: RoiSource, model: Model
+    ) -> None:
+        offsets = {b: QUALITY_OFFSETS[b] for b in options.candidates}
+        self._core = FrameCore(width, height, model, offsets)
+        self._options, self._roi = options, roi
+        self._selector = hand_set_selector(options.candidates)
+        self._qp = round(min(max(44 - 0.35 * options.quality, 18), 44))
+        self._searcher = MotionSearcher(width, height, qp=self._qp)
+        self._count = 0
+        self.observer: Observer | None = None
+        self._mask: Mask | None = None
+        self._before: Picture | None = None
+        self.header_fields: dict[str, Any] = {
+            "candidates": tuple(Candidate(b, o) for b, o in offsets.items()),
+            "model_id": model.id,
+            "arithmetic_id": ARITHMETIC_ID,
+        }
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture) -> tuple[FrameChunk, Picture]:
+        """A picture's chunk and its reconstruction, which equals what a decoder will return.
+
+        Raises:
+            InputError: if the picture's size is not the stream's.
+        """
+        core = self._core
+        if (picture.width, picture.height) != (core.width, core.height):
+            raise InputError(
+                f"frame {self._count} has {picture.width}x{picture.height} samples, the first had"
+                f" {core.width}x{core.height}; scale the video to one size"
+            )
+        setting = self._setting(picture)
+        intra = setting.kind == INTRA
+        frame = core.prepare(setting)
+        planes = padded(picture)
+        latents, hyper = self._analysed(frame, pack(planes))
+        writer = LatentWriter(frame.model.latents, _PRICE)
+        writer.target = latents
+        decoded = core.latents(frame, hyper, writer)
+        if self.observer:
+            self.observer(setting, hyper, writer.coded)
+        previous_vectors = core.previous_vectors
+        made = core.reconstruct(frame, decoded, picture.pts, picture.duration)
+        chunk = FrameChunk(
+            b_roi=setting.b_roi,
+            b_bg=setting.b_bg,
+            kind=setting.kind,
+            quality=setting.quality,
+            pts=picture.pts,
+            duration=picture.duration,
+            mask=encode_mask(setting.mask, None if intra else self._mask),
+            motion=b"" if setting.vectors is None else encode_motion(setting.vectors, previous_vectors),
+            hyper=encode_hyper(hyper, setting.quality, frame.model.hyper),
+            latents=writer.encoder.finish(),
+            crc32=made.crc32(),
+        )
+        self._mask, self._before = setting.mask, picture
+        self._count += 1
+        return chunk, made
+
+    def _setting(self, picture: Picture) -> FrameSetting:
+        intra = self._count % self._options.gop == 0
+        quality = self._options.quality
+        vectors = None
+        if intra:
+            self._searcher.start(picture)
+            quality = min(quality + _INTRA_BOOST, QUALITIES - 1)
+        else:
+            reference = self._core.reference
+            assert reference is not None
+            luma = reference.planes[0][0].numpy(force=True).astype(np.uint8)
+            vectors = self._searcher.search(
+                picture, luma, reference.vectors, lam=lagrangian(self._qp)
+            )
+        time = float(picture.pts * self._options.time_base)
+        mask = self._roi.mask(self._count, time, picture, self._before)
+        features = region_features(picture, vectors, mask)
+        b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
+        return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
+
+    def _analysed(self, frame: Prepared, samples: torch.Tensor) -> tuple[NDArray[np.float32], Ints]:
+        """Latents before quantization, flattened, and quantized hyper-latents."""
+        network = frame.model.network
+        base = frame.quality[False]
+        latents = network.analyse(frame.layout, samples - frame.prediction, base, frame.context)
+        z = network.hyper_analyse(frame.layout, latents).numpy(force=True)
+        step = network.hyper_step[frame.setting.quality] * 2.0**LATENT_EXPONENT
+        hyper = np.rint(z / step).astype(np.int32)
+        return latents.numpy(force=True).ravel().astype(np.float32), hyper

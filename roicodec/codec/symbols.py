@@ -1,0 +1,91 @@
+"""Latents and hyper-latents to bytes and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.codec.core import Distribution
+from roicodec.entropy import Ints, SymbolDecoder, SymbolEncoder, Tables
+
+__all__ = ["LatentReader", "LatentWriter", "decode_hyper", "encode_hyper"]
+
+_QUALITIES_PER_TABLE = 8
+
+
+def _hyper_tables(shape: tuple[int, int], quality: int) -> Ints:
+    """Table of every hyper-latent: one for each channel and band of 8 qualities."""
+    band = quality // _QUALITIES_PER_TABLE
+    channel = np.arange(shape[1], dtype=np.int32) + band * shape[1]
+    return np.broadcast_to(channel, shape).ravel()
+
+
+def encode_hyper(values: Ints, quality: int, tables: Tables) -> bytes:
+    """Code hyper-latents, int32 ``[positions, channels]``."""
+    encoder = SymbolEncoder()
+    encoder.put(tables, values, _hyper_tables((values.shape[0], values.shape[1]), quality))
+    return encoder.finish()
+
+
+def decode_hyper(data: bytes, shape: tuple[int, int], quality: int, tables: Tables) -> Ints:
+    """Read hyper-latents of a shape (positions, channels)."""
+    return SymbolDecoder(data).get(tables, _hyper_tables(shape, quality)).reshape(shape)
+
+
+class LatentWriter:
+    """Chooses symbols by rate and distortion, and codes them.
+
+    The symbol that minimizes ``(r - k)**2 + price * bits(k)`` is taken among the nearest integer
+    to the residual r (in quantizer steps), the next towards zero, and zero.
+
+    Args:
+        tables: of the latents.
+        price: squared steps that a bit is worth; 0 rounds.
+    """
+
+    def __init__(self, tables: Tables, price: float) -> None:
+        self.encoder = SymbolEncoder()
+        self._tables = tables
+        self._cost = tables.cost()[:, :-1] * price if price else None
+        self.coded: list[tuple[Ints, Ints]] = []
+        """Table numbers and symbols of each step so far."""
+        self.target: NDArray[np.float32] = np.empty(0, np.float32)
+        """Latents before quantization, flattened ``[(H/16) (W/16) 384]``, in latent integers."""
+
+    def __call__(self, model: Distribution) -> Ints:
+        step = model.steps * np.float32(1 / 16)
+        residual = (self.target[model.pairs] - model.mean) / step
+        symbols = self._quantized(residual, model.index)
+        self.coded.append((model.index, symbols))
+        some = np.flatnonzero(model.index)
+        self.encoder.put(self._tables, symbols[some], model.index[some])
+        return symbols
+
+    def _quantized(self, residual: NDArray[np.float32], index: Ints) -> Ints:
+        nearest = np.rint(residual).astype(np.int32)
+        nearest[index == 0] = 0
+        if self._cost is None:
+            return nearest
+        maybe = np.flatnonzero(nearest)
+        k, r = nearest[maybe], residual[maybe]
+        options = np.stack((k, k - np.sign(k), np.zeros_like(k)))
+        column = np.clip(options, self._tables.low, self._tables.high) - self._tables.low
+        j = (r - options) ** 2 + self._cost[index[maybe], column]
+        best = options[j.argmin(0), np.arange(len(k))]
+        # Beyond the alphabet nothing is known of the cost of one step less.
+        nearest[maybe] = np.where(abs(k) >= self._tables.high, k, best)
+        return nearest
+
+
+class LatentReader:
+    """Reads the symbols that :class:`LatentWriter` wrote."""
+
+    def __init__(self, data: bytes, tables: Tables) -> None:
+        self._decoder = SymbolDecoder(data)
+        self._tables = tables
+
+    def __call__(self, model: Distribution) -> Ints:
+        symbols = np.zeros(len(model.index), np.int32)
+        some = np.flatnonzero(model.index)
+        symbols[some] = self._decoder.get(self._tables, model.index[some])
+        return symbols

@@ -1,0 +1,1 @@
+"""The codec's networks: float and quantized for training, integer for coding."""

@@ -1,0 +1,376 @@
+"""The networks in integers: what the decoder computes, on every machine alike.
+
+Rows are positions, columns channels. Latents, means and table indices leave this module as int16
+and int32 tensors in raster order; nothing in it is a float that was rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.model.layers import Arrays, BlockLayers, NetworkArrays
+from roicodec.model.regions import Layout, Part
+from roicodec.model.schema import (
+    INDEX_EXPONENT,
+    LATENT_EXPONENT,
+    SAMPLE_SHIFT,
+    STEP_EXPONENT,
+    STREAM_EXPONENT,
+)
+from roicodec.quant.integer import SKELETON, Grid, Layer, Pointwise, Quantize
+from roicodec.quant.interface import Backend, PointwiseOp, TensorOp
+
+__all__ = ["EntropyState", "IntegerNetwork", "Reconstruction"]
+
+_WIDE = Grid(16, signed=False)
+_SYMBOL_SHIFT = LATENT_EXPONENT - STEP_EXPONENT
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A decoded frame inside the codec.
+
+    Attributes:
+        residual: what the network adds to the prediction (or to mid-gray), in 2**-4 sample
+            values, int16 ``[(H/8) (W/8), 96]``.
+        features: for the next frame's context, int16 ``[(H/8) (W/8), 32]``.
+    """
+
+    residual: Tensor
+    features: Tensor
+
+
+@dataclass
+class EntropyState:
+    """What the entropy network knows between its two steps: a row tensor for each part."""
+
+    rows: list[Tensor]
+
+
+class _Block:
+    """A block at one bit-width, prepared by a backend."""
+
+    def __init__(self, layers: BlockLayers, backend: Backend) -> None:
+        self.quantize_first = backend.quantize(layers.quantize_first)
+        self.mix_in = backend.pointwise(layers.mix_in)
+        self.depthwise = backend.depthwise(layers.depthwise)
+        self.mix_out = backend.pointwise(layers.mix_out)
+        self.quantize_second = backend.quantize(layers.quantize_second)
+        self.expand = backend.pointwise(layers.expand)
+        self.project = backend.pointwise(layers.project)
+
+
+class _Skeleton:
+    """A 16-bit layer with the quantizer that feeds it."""
+
+    def __init__(self, quantize: TensorOp, op: PointwiseOp) -> None:
+        self.quantize, self.op = quantize, op
+
+    def __call__(self, skeleton: Tensor) -> Tensor:
+        return self.op(self.quantize(skeleton))
+
+    def accumulate(self, onto: Tensor, skeleton: Tensor) -> Tensor:
+        return self.op.accumulate(onto, self.quantize(skeleton))
+
+
+class IntegerNetwork:
+    """One network (intra or inter) on a backend.
+
+    Args:
+        arrays: integer arrays of the network (:func:`roicodec.model.export.export_network`).
+        backend: prepared layers run on it.
+    """
+
+    def __init__(self, arrays: Arrays, backend: Backend) -> None:
+        self.arrays = NetworkArrays(arrays)
+        self.inter = self.arrays.inter
+        self.backend = backend
+        self.step = self.arrays.ints("step").astype(np.int32)
+        self.hyper_step = self.arrays.ints("hyper_step").astype(np.int32)
+        self.latents = self.step.shape[1]
+        self.features = 32
+        self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
+
+    # --- preparation ------------------------------------------------------------------------
+
+    def layers(self, bits: tuple[int, ...]) -> Iterator[Layer]:
+        """All layers that frames with these bit-widths run, for a backend's known answers."""
+        for name in self.arrays.blocks():
+            for b in bits:
+                yield from self.arrays.block(name, b)
+        for name in self._skeleton_names:
+            yield self._skeleton_layer(name)
+
+    @cached_property
+    def _skeleton_names(self) -> list[str]:
+        names = ["down", "up", "inject", "first_head", "second_head", "hyper_analysis.0",
+                 "hyper_analysis.1", "hyper_analysis.2", "hyper_synthesis.0", "hyper_synthesis.1",
+                 "hyper_synthesis.2"]  # fmt: skip
+        return names + ["context_out", "context_down", "previous_in"] * self.inter
+
+    def _skeleton_layer(self, name: str) -> Pointwise:
+        a = self.arrays
+        entropy = a.exponent("entropy")
+        heads = np.concatenate((LATENT_EXPONENT - a.spread, np.full(len(a.spread), INDEX_EXPONENT)))
+        # The index half of a head was stored with its gain in the exponent.
+        heads[len(a.spread) :] -= 2
+        wide = {
+            n: a.exponent(n)
+            for n in ("hyper_analysis.0", "hyper_analysis.1", "hyper_synthesis.0", "hyper_synthesis.1")
+        }
+        context = a.exponent("context_out") if self.inter else 0
+        plan: dict[str, tuple[Grid, int, Grid, NDArray[np.int64] | int]] = {
+            "down": (SKELETON, STREAM_EXPONENT, SKELETON, LATENT_EXPONENT),
+            "up": (SKELETON, LATENT_EXPONENT, SKELETON, STREAM_EXPONENT),
+            "inject": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
+            "first_head": (SKELETON, entropy, SKELETON, heads),
+            "second_head": (SKELETON, entropy, SKELETON, heads),
+            "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, wide["hyper_analysis.0"]),
+            "hyper_analysis.1": (_WIDE, wide["hyper_analysis.0"], _WIDE, wide["hyper_analysis.1"]),
+            "hyper_analysis.2": (_WIDE, wide["hyper_analysis.1"], SKELETON, LATENT_EXPONENT),
+            "hyper_synthesis.0": (SKELETON, LATENT_EXPONENT, _WIDE, wide["hyper_synthesis.0"]),
+            "hyper_synthesis.1": (_WIDE, wide["hyper_synthesis.0"], _WIDE, wide["hyper_synthesis.1"]),
+            "hyper_synthesis.2": (_WIDE, wide["hyper_synthesis.1"], SKELETON, entropy),
+            "context_out": (SKELETON, STREAM_EXPONENT, SKELETON, context),
+            "context_down": (SKELETON, context, SKELETON, entropy),
+            "previous_in": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
+        }
+        source, source_exponent, target, exponent = plan[name]
+        return a.skeleton_layer(name, source, source_exponent, (target, exponent))
+
+    @cache  # noqa: B019 - one network lives as long as the process
+    def _skeleton(self, name: str) -> _Skeleton:
+        layer = self._skeleton_layer(name)
+        normal = name in ("up", "inject", "previous_in", "hyper_analysis.0")
+        shift = self.arrays.spread if normal else np.zeros(layer.weight.shape[1], np.int64)
+        quantize = self.backend.quantize(Quantize(shift, SKELETON))
+        return _Skeleton(quantize, self.backend.pointwise(layer))
+
+    def _prepare(self, name: str, bits: int) -> _Block:
+        return _Block(self.arrays.block(name, bits), self.backend)
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _run(
+        self,
+        name: str,
+        rows: list[Tensor],
+        layout: Layout,
+        fine: bool,
+        context: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """One block, in place on the parts' skeleton rows."""
+        blocks = [self._blocks(name, part.bits) for part in layout.parts]
+        hidden = []
+        for i, block in enumerate(blocks):
+            x = rows[i] if context is None else torch.cat((rows[i], context[i]), 1)
+            hidden.append(block.mix_in(block.quantize_first(x)))
+        height, width = layout.size(fine)
+        frame = layout.frame(hidden, fine).view(height, width, -1)
+        for i, (part, block) in enumerate(zip(layout.parts, blocks, strict=True)):
+            spatial = block.depthwise(frame).reshape(height * width, -1)
+            x = block.mix_out.accumulate(rows[i], spatial[layout.where(part, fine)])
+            rows[i] = block.project.accumulate(x, block.expand(block.quantize_second(x)))
+        return rows
+
+    def _stack(
+        self,
+        name: str,
+        rows: list[Tensor],
+        layout: Layout,
+        fine: bool,
+        context: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        count = sum(n.startswith(f"{name}.") for n in self.arrays.blocks())
+        for i in range(count):
+            rows = self._run(f"{name}.{i}", rows, layout, fine, context)
+        return rows
+
+    def _table(self, name: str, quality: int) -> Tensor:
+        return torch.from_numpy(self.arrays.ints(name)[quality]).to(self.backend.device)
+
+    def _start(self, name: str, part: Part, quality: int, count: int) -> Tensor:
+        """Skeleton rows that all hold the vector of a quality."""
+        return self.backend.skeleton(self._table(name, quality).expand(count, -1))
+
+    @staticmethod
+    def _coarse(rows: Tensor) -> Tensor:
+        """Rows at 1/8, four for each cell, to ``[N, C * 4]``: channel-major, as unshuffled."""
+        n, c = rows.shape
+        return rows.view(n // 4, 4, c).transpose(1, 2).reshape(n // 4, 4 * c)
+
+    @staticmethod
+    def _fine(rows: Tensor) -> Tensor:
+        """The inverse of :meth:`_coarse`."""
+        n, c = rows.shape
+        return rows.view(n, c // 4, 4).transpose(1, 2).reshape(4 * n, c // 4)
+
+    @staticmethod
+    def _shrink(frame: Tensor, height: int, width: int) -> Tensor:
+        """Raster ``[height * width, C]`` to ``[height / 2 * width / 2, C * 4]``, unshuffled."""
+        c = frame.shape[1]
+        blocks = frame.view(height // 2, 2, width // 2, 2, c).permute(0, 2, 4, 1, 3)
+        return blocks.reshape(height * width // 4, 4 * c)
+
+    @staticmethod
+    def _grow(frame: Tensor, height: int, width: int) -> Tensor:
+        """Raster ``[height * width, 4 * C]`` to ``[4 * height * width, C]``, shuffled."""
+        c = frame.shape[1] // 4
+        blocks = frame.view(height, width, c, 2, 2).permute(0, 3, 1, 4, 2)
+        return blocks.reshape(4 * height * width, c)
+
+    # --- the networks -----------------------------------------------------------------------
+
+    def context(self, layout: Layout, prediction: Tensor, features: Tensor) -> list[Tensor]:
+        """Context rows of each part.
+
+        Args:
+            layout: regions of the frame.
+            prediction: packed samples minus 128, integers ``[(H/8) (W/8), 96]``.
+            features: int16 ``[(H/8) (W/8), 32]``, motion-compensated.
+        """
+        values = torch.cat((prediction.to(torch.int16) << SAMPLE_SHIFT, features), 1)
+        rows = [self.backend.skeleton(r) for r in layout.rows(values, fine=True)]
+        rows = self._run("context_block", rows, layout, True)
+        return [self._skeleton("context_out")(r) for r in rows]
+
+    def analyse(
+        self,
+        layout: Layout,
+        residual: Tensor,
+        quality: int,
+        context: list[Tensor] | None,
+    ) -> Tensor:
+        """Latents before quantization, int16 ``[(H/16) (W/16), 384]``; encoder only.
+
+        Args:
+            layout: regions of the frame.
+            residual: packed samples minus their prediction (or 128), ``[(H/8) (W/8), 96]``.
+            quality: index 0..63.
+            context: of :meth:`context`.
+        """
+        start = self._table("analysis_quality", quality)
+        values = torch.nn.functional.pad(residual.int() << SAMPLE_SHIFT, (0, self.features)) + start
+        rows = [self.backend.skeleton(r) for r in layout.rows(values, fine=True)]
+        rows = self._stack("analysis", rows, layout, True, context)
+        down = self._skeleton("down")
+        return layout.frame([self.backend.values(down(self._coarse(r))) for r in rows], fine=False)
+
+    def hyper_analyse(self, layout: Layout, latents: Tensor) -> Tensor:
+        """Hyper-latents before quantization, in units, float ``[(H/64) (W/64), 64]``."""
+        height, width = layout.size(False)
+        z = self._skeleton("hyper_analysis.0")(self.backend.skeleton(latents))
+        z = self.backend.integers(z, _WIDE)
+        z = self._wide("hyper_analysis.1", self._shrink(z, height, width), _WIDE)
+        z = self._wide("hyper_analysis.2", self._shrink(z, height // 2, width // 2), SKELETON)
+        return z.float() * 2.0**LATENT_EXPONENT
+
+    def _wide(self, name: str, values: Tensor, target: Grid) -> Tensor:
+        """A layer from unsigned 16-bit integers to integers of the target."""
+        skeleton = self._skeleton(name)
+        out = skeleton.op(self.backend.codes(values, _WIDE))
+        return self.backend.values(out) if target == SKELETON else self.backend.integers(out, target)
+
+    def entropy_start(
+        self,
+        layout: Layout,
+        hyper: NDArray[np.int32],
+        quality: dict[bool, int],
+        base_quality: int,
+        context: list[Tensor] | None,
+        previous: Tensor | None,
+    ) -> EntropyState:
+        """Everything that is known before the first latent.
+
+        Args:
+            layout: regions of the frame.
+            hyper: hyper-latents, ``[(H/64) (W/64), 64]``.
+            quality: index of the ROI (True) and of the rest (False).
+            base_quality: the frame's index, at which hyper-latents are quantized.
+            context: of :meth:`context`, for inter frames.
+            previous: latents of the previous frame, int16 ``[(H/16) (W/16), 384]``.
+        """
+        height, width = layout.size(False)
+        z = np.clip(hyper * self.hyper_step[base_quality], -32768, 32767)
+        rows = self.backend.skeleton(torch.from_numpy(z).to(self.backend.device))
+        h = self.backend.integers(self._skeleton("hyper_synthesis.0")(rows), _WIDE)
+        h = self._wide("hyper_synthesis.1", self._grow(h, height // 4, width // 4), _WIDE)
+        h = self.backend.codes(self._grow(h, height // 2, width // 2), _WIDE)
+        state = []
+        for i, part in enumerate(layout.parts):
+            e = self._start("entropy_quality", part, quality[part.roi], len(part.cells))
+            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, h[part.cells])
+            if context is not None and previous is not None:
+                e = self._skeleton("context_down").accumulate(e, self._coarse(context[i]))
+                known = self.backend.skeleton(previous[part.cells])
+                e = self._skeleton("previous_in").accumulate(e, known)
+            state.append(e)
+        return EntropyState(self._stack("first", state, layout, False))
+
+    def entropy_second(
+        self, layout: Layout, state: EntropyState, decoded: Tensor
+    ) -> EntropyState:
+        """Take in the latents of the first step: int16 ``[(H/16) (W/16), 384]``, others 0."""
+        inject = self._skeleton("inject")
+        for i, part in enumerate(layout.parts):
+            known = self.backend.skeleton(decoded[part.cells])
+            state.rows[i] = inject.accumulate(state.rows[i], known)
+        return EntropyState(self._stack("second", state.rows, layout, False))
+
+    def distribution(
+        self, layout: Layout, state: EntropyState, second: bool, quality: dict[bool, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Means (int16) and table indices (int32), each ``[(H/16) (W/16), 384]``."""
+        head = self._skeleton("second_head" if second else "first_head")
+        means, indices = [], []
+        for part, rows in zip(layout.parts, state.rows, strict=True):
+            values = self.backend.values(head(rows))
+            mean, index = values.split(self.latents, 1)
+            bias = self._table("index_quality", quality[part.roi]).to(torch.int32)
+            half = 1 << (-INDEX_EXPONENT - 1)
+            indices.append((index.to(torch.int32) + bias + half) >> -INDEX_EXPONENT)
+            means.append(mean)
+        return layout.frame(means, False), layout.frame(indices, False)
+
+    def steps(self, layout: Layout, quality: dict[bool, int]) -> NDArray[np.int32]:
+        """Quantizer steps of every position, ``[(H/16) (W/16), 384]`` or broadcastable."""
+        roi, rest = self.step[quality[True]], self.step[quality[False]]
+        if quality[True] == quality[False]:
+            return rest[None]
+        return np.where(layout.mask.reshape(-1, 1), roi, rest)
+
+    @staticmethod
+    def dequantize(
+        symbols: NDArray[np.int32], mean: NDArray[np.int16], steps: NDArray[np.int32]
+    ) -> NDArray[np.int16]:
+        """``clamp(mean + symbol * step)``, the product rounded half up to the latents' exponent."""
+        product = symbols.astype(np.int64) * steps
+        rounded = (product + (1 << (_SYMBOL_SHIFT - 1))) >> _SYMBOL_SHIFT
+        return np.clip(mean + rounded, -32768, 32767).astype(np.int16)
+
+    def synthesise(
+        self,
+        layout: Layout,
+        latents: Tensor,
+        quality: dict[bool, int],
+        context: list[Tensor] | None,
+    ) -> Reconstruction:
+        """From decoded latents, int16 ``[(H/16) (W/16), 384]``, to what is added to a prediction."""
+        up = self._skeleton("up")
+        rows = []
+        for part in layout.parts:
+            stream = self._fine(self.backend.values(up(self.backend.skeleton(latents[part.cells]))))
+            start = self._table("synthesis_quality", quality[part.roi])
+            total = (stream.to(torch.int32) + start).clamp(-32768, 32767)
+            rows.append(self.backend.skeleton(total))
+        rows = self._stack("synthesis", rows, layout, True, context)
+        values = layout.frame([self.backend.values(r) for r in rows], fine=True)
+        residual, features = values.split((values.shape[1] - self.features, self.features), 1)
+        return Reconstruction(residual, features)

@@ -1,0 +1,121 @@
+"""From checkpoints to released weights: quantize, export, fit the entropy tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.container import INTER, INTRA
+from roicodec.model.export import export_network, skeleton_ranges
+from roicodec.model.model import NAMES, Model, model_id
+from roicodec.model.networks import FrameNet
+from roicodec.model.quantized import QuantizedBlock, quantize_network
+from roicodec.picture import Picture
+from roicodec.roi.sources import NoRoi
+from roicodec.train.data import Clip, load_folder, planes_of
+from roicodec.train.stages import InterStage, IntraStage, Stage
+from roicodec.train.tables import Counter, logistic_tables
+
+__all__ = ["release"]
+
+_QUALITIES = (4, 14, 24, 34, 44, 54)
+_FRAMES = 5
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@click.command()
+@click.option("--intra", "intra_path", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--inter", "inter_path", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
+@click.option("--clips", "count", default=60, show_default=True, help="Clips to fit tables on.")
+@click.option("--threads", default=1, show_default=True)
+def release(
+    intra_path: Path,
+    inter_path: Path,
+    data: Path,
+    out: Path,
+    cache: Path,
+    count: int,
+    threads: int,
+) -> None:
+    """Write intra.safetensors and inter.safetensors from two checkpoints."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    clips = load_folder(data, cache, motion=True)
+    nets = {n: FrameNet(n == "inter") for n in NAMES}
+    states = {n: torch.load(p) for n, p in zip(NAMES, (intra_path, inter_path), strict=True)}
+    for name, net in nets.items():
+        net.load_state_dict(states[name]["ema"])
+        net.to(memory_format=torch.channels_last).eval()
+    stages: dict[str, Stage] = {
+        "intra": IntraStage(clips, 7, 16, 128),
+        "inter": InterStage(clips, 7, 8, 192, nets["intra"], 4),
+    }
+    networks = {}
+    for name, net in reversed(nets.items()):
+        networks[name] = _integers(net, stages[name])
+        click.echo(f"{name}: {sum(a.nbytes for a in networks[name].values())} bytes of integers")
+    networks = fit_tables(networks, _spread_over(clips, count))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, arrays in networks.items():
+        save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, out / f"{name}.safetensors")
+    click.echo(json.dumps({"model": model_id(networks).hex()}))
+
+
+def _integers(net: FrameNet, stage: Stage) -> Arrays:
+    """Quantize a float network where it is not yet, and export it with logistic tables."""
+
+    def run(times: int = 1) -> None:
+        with torch.no_grad():
+            for _ in range(times):
+                stage.step(net)
+
+    run(3)
+    if not any(isinstance(m, QuantizedBlock) for m in net.modules()):
+        quantize_network(net, run)
+    with skeleton_ranges(net) as ranges:
+        run(24)
+    return {**export_network(net, ranges), **logistic_tables(net)}
+
+
+def _spread_over(clips: list[Clip], count: int) -> list[Clip]:
+    videos = [c for c in clips if len(c.frames) > _FRAMES]
+    return [videos[i * len(videos) // count] for i in range(min(count, len(videos)))]
+
+
+def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
+    """Replace the tables by those counted while encoding the first frames of clips."""
+    model = Model(networks)
+    counters = {"intra": Counter(INTRA), "inter": Counter(INTER)}
+    for number, clip in enumerate(clips):
+        start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0
+        frames = clip.frames[start : start + _FRAMES]
+        quality = _QUALITIES[number % len(_QUALITIES)]
+        options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
+        encoder = Encoder(clip.width, clip.height, options, NoRoi(clip.width, clip.height), model)
+        def observe(*arguments: object) -> None:
+            for counter in counters.values():
+                counter(*arguments)  # type: ignore[arg-type]
+
+        encoder.observer = observe
+        for t, frame in enumerate(frames):
+            planes = (np.ascontiguousarray(p) for p in planes_of(frame))
+            encoder.encode(Picture(*planes, pts=t, duration=1))
+    return {
+        name: {**arrays, **counters[name].tables(_prior(arrays))}
+        for name, arrays in networks.items()
+    }
+
+
+def _prior(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
+    return {n: np.asarray(a, np.int64) for n, a in arrays.items() if n.startswith("tables.")}
