@@ -16,7 +16,7 @@ from torch import Tensor
 
 from roicodec.errors import InputError, ModelError
 from roicodec.quant import backends, integer
-from roicodec.quant.backends import ENVIRONMENT, choose_backend
+from roicodec.quant.backends import ENVIRONMENT, choose_backend, verify
 from roicodec.quant.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
 from roicodec.quant.interface import Backend, PointwiseOp
 from roicodec.quant.onednn import OnednnBackend
@@ -151,6 +151,44 @@ def test_an_inexact_backend_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None
     assert "branch 3" in chosen.reason
     with pytest.raises(ModelError, match="use the reference backend"):
         choose_backend("onednn", [_identity()])
+
+
+class _SaturatingPointwise:
+    """Adds products in pairs that saturate at 16 bits, as kernels without VNNI do."""
+
+    def __init__(self, layer: Pointwise) -> None:
+        self.layer = layer
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        products = codes.numpy()[:, None] * self.layer.weight
+        pairs = products.reshape(*products.shape[:2], -1, 2).sum(3).clip(-32768, 32767)
+        acc = pairs.sum(2) + self.layer.bias
+        return torch.tensor(integer.requantize(acc, self.layer.shift, self.layer.target))
+
+    def accumulate(self, skeleton: Tensor, codes: Tensor) -> Tensor:
+        total = integer.accumulate(skeleton.numpy(), codes.numpy(), self.layer)
+        return skeleton.copy_(torch.tensor(total))
+
+
+class _SaturatingBackend(quant_chain.DefinitionBackend):
+    def pointwise(self, layer: Pointwise) -> PointwiseOp:
+        return _SaturatingPointwise(layer)
+
+
+def test_saturation_is_found_in_a_light_channel_that_hides_it() -> None:
+    # Channel 60 alone saturates, by 383, at a shift that makes less than a tenth of it.
+    grid = Grid(8, signed=False)
+    weight = np.tile([[64, -64]], (61, 16))
+    weight[60] = 0
+    weight[60, 4:6] = 65
+
+    def layer(weight: np.ndarray) -> Pointwise:
+        return Pointwise(weight, np.full(61, 99), np.full(61, 12), grid, grid, name="light")
+
+    verify(_SaturatingBackend(), [layer(weight.clip(-64, 64))])
+    verify(quant_chain.DefinitionBackend(), [layer(weight)])
+    with pytest.raises(ModelError, match="off by 383 in Pointwise light"):
+        verify(_SaturatingBackend(), [layer(weight)])
 
 
 def test_a_missing_operator_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:

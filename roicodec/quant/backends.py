@@ -113,6 +113,11 @@ def hardest_layers() -> Iterator[Layer]:
 
 def _difference(backend: Backend, layer: Layer) -> int:
     """Largest difference between a backend and the definition on extreme and random inputs."""
+    if isinstance(layer, Pointwise):
+        probe = _probe(layer)
+        return _pointwise_difference(backend, layer) or (
+            _pointwise_difference(backend, probe) if probe else 0
+        )
     rng = np.random.default_rng(4)
     if isinstance(layer, Quantize):
         values = rng.integers(SKELETON.low, SKELETON.high + 1, (97, len(layer.shift)))
@@ -121,14 +126,16 @@ def _difference(backend: Backend, layer: Layer) -> int:
         got = backend.quantize(layer)(backend.skeleton(torch.tensor(values)))
         return _largest(backend.integers(got, layer.target), integer.quantize(values, layer))
     low, high = layer.source.low, layer.source.high
-    if isinstance(layer, Depthwise):
-        frame = rng.integers(low, high + 1, (15, 17, len(layer.weight)))
-        ends = np.where(layer.weight > 0, high, low), np.where(layer.weight > 0, low, high)
-        for row, end in zip((0, 4, 8), (*ends, np.full_like(layer.weight, high)), strict=True):
-            frame[row : row + 3, :3] = end.transpose(1, 2, 0)
-        run = backend.depthwise(layer)
-        got = run(backend.codes(torch.tensor(frame), layer.source))
-        return _largest(backend.integers(got, layer.target), integer.depthwise(frame, layer))
+    frame = rng.integers(low, high + 1, (15, 17, len(layer.weight)))
+    ends = np.where(layer.weight > 0, high, low), np.where(layer.weight > 0, low, high)
+    for row, end in zip((0, 4, 8), (*ends, np.full_like(layer.weight, high)), strict=True):
+        frame[row : row + 3, :3] = end.transpose(1, 2, 0)
+    got = backend.depthwise(layer)(backend.codes(torch.tensor(frame), layer.source))
+    return _largest(backend.integers(got, layer.target), integer.depthwise(frame, layer))
+
+
+def _pointwise_difference(backend: Backend, layer: Pointwise) -> int:
+    rng = np.random.default_rng(4)
     rows = _extreme_rows(layer, rng)
     codes = backend.codes(torch.tensor(rows), layer.source)
     op = backend.pointwise(layer)
@@ -144,6 +151,21 @@ def _difference(backend: Backend, layer: Layer) -> int:
         after = backend.values(op.accumulate(stream, codes))
         error = max(error, _largest(after, integer.accumulate(before, rows, layer)))
     return error
+
+
+def _probe(layer: Pointwise) -> Pointwise | None:
+    """The same products, with nothing that could hide an error in them.
+
+    Where all inputs are at their highest, and neighbouring products of one sign add up to the most
+    they can in any channel, the bias leaves an accumulator of zero, which is neither shifted nor
+    clamped. None if the bias does not fit.
+    """
+    bias = -layer.source.high * layer.weight.sum(1)
+    shift = np.zeros_like(bias)
+    try:
+        return Pointwise(layer.weight, bias, shift, layer.source, SKELETON, name=layer.name)
+    except ModelError:
+        return None
 
 
 def _extreme_rows(layer: Pointwise, rng: np.random.Generator) -> Ints:

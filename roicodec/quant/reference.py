@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,7 +28,7 @@ _MAGIC = 1.5 * 2**23
 
 class _Pointwise:
     def __init__(self, layer: Pointwise, device: torch.device) -> None:
-        bound = accumulator_bound(layer.weight, layer.bias, layer.source).max()
+        bound = accumulator_bound(layer.weight, layer.bias, layer.source).max(initial=0)
         # Every partial sum is an integer below the bound, so float32 (below 2**24) and float64
         # (int32 accumulators always fit) add them without rounding.
         self._dtype = torch.float32 if bound < 1 << 24 else torch.float64
@@ -39,16 +41,21 @@ class _Pointwise:
         return torch.addmm(self._bias, codes.to(self._dtype), self._weight).mul_(self._scale)
 
     def __call__(self, codes: Tensor) -> Tensor:
-        scaled = self._scaled(codes).round_().clamp_(self._target.low, self._target.high)
-        return scaled.to(torch.float32)
+        out = codes.new_empty((len(codes), len(self._bias)))
+        for part in _parts(codes):
+            scaled = self._scaled(codes[part]).round_()
+            out[part] = scaled.clamp_(self._target.low, self._target.high)
+        return out
 
     def accumulate(self, skeleton: Tensor, codes: Tensor) -> Tensor:
-        scaled = self._scaled(codes)
-        if self._dtype == torch.float32:
-            skeleton.add_(_MAGIC).add_(scaled).sub_(_MAGIC)
-        else:
-            skeleton.copy_(scaled.add_(skeleton).round_().clamp_(SKELETON.low, SKELETON.high))
-        return skeleton.clamp_(SKELETON.low, SKELETON.high)
+        for part in _parts(codes):
+            scaled, rows = self._scaled(codes[part]), skeleton[part]
+            if self._dtype == torch.float32:
+                rows.add_(_MAGIC).add_(scaled).sub_(_MAGIC)
+            else:
+                rows.copy_(scaled.add_(rows).round_().clamp_(SKELETON.low, SKELETON.high))
+            rows.clamp_(SKELETON.low, SKELETON.high)
+        return skeleton
 
 
 class ReferenceBackend(Backend):
@@ -95,6 +102,12 @@ class ReferenceBackend(Backend):
             return frame.mul_(scale).round_().clamp_(low, high)
 
         return run
+
+
+def _parts(rows: Tensor) -> Iterator[slice]:
+    """On a CPU, rows whose temporaries stay in the cache; elsewhere all of them."""
+    size = 2048 if rows.device.type == "cpu" else max(len(rows), 1)
+    return (slice(start, start + size) for start in range(0, len(rows), size))
 
 
 def _tensor(values: Ints, device: torch.device, dtype: torch.dtype) -> Tensor:
