@@ -270,3 +270,13 @@ def test_the_text_suffices_to_decode(rows: int, columns: int, with_before: bool)
     before = field(rows, columns, seed=rows + columns + with_before) if with_before else None
     data = encode_motion(vectors, before)
     np.testing.assert_array_equal(Reader(data, (rows, columns), before).decode(), vectors)
+
+
+def test_golden_section() -> None:
+    """A change here makes older streams unreadable: raise the stream's version with it."""
+    vectors = np.tile(np.array((-6, 1), np.int16), (8, 8, 1))
+    vectors[2:5, 3:6] = (11, -70)
+    vectors[7, 0] = (-5, 1)
+    golden = bytes.fromhex("3493a3f6467826ca60356c65bce7d4e4")
+    assert encode_motion(vectors, None) == golden
+    np.testing.assert_array_equal(Reader(golden, (8, 8), None).decode(), vectors)

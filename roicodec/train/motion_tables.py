@@ -1,7 +1,7 @@
 """Fit the context trees and frequency tables of motion coding to the vectors of real clips.
 
 ``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder and writes
-``roicodec/motion/tables.json``. It starts from the vectors that libx264 finds, and then, in turns,
+``roicodec/motion/tables.json``. It starts from the vectors that libx264 finds, and then, by turns,
 refines the vectors at the prices of the last tables and fits the tables to them. The result is
 part of the stream's format: writing another makes older streams unreadable.
 """
@@ -171,8 +171,8 @@ def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> It
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--qp", "qps", multiple=True, default=(26, 30, 34, 38), show_default=True)
-@click.option("--frames", default=10, show_default=True, help="How many of each clip.")
-@click.option("--rounds", default=3, show_default=True, help="The first fits x264's own vectors.")
+@click.option("--frames", default=8, show_default=True, help="How many of each clip.")
+@click.option("--rounds", default=2, show_default=True, help="The first fits x264's own vectors.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
