@@ -18,7 +18,7 @@ from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
 from roicodec.model.model import Model
-from roicodec.model.networks import QUALITIES
+from roicodec.model.networks import PRICE, QUALITIES
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.motion.coding import encode_motion
 from roicodec.motion.search import MotionSearcher, lagrangian
@@ -35,7 +35,6 @@ QUALITY_OFFSETS = {2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 _INTRA_BOOST = 6
-_PRICE = 0.11
 
 
 Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
@@ -110,7 +109,7 @@ class Encoder:
         frame = core.prepare(setting)
         planes = padded(picture)
         latents, hyper = self._analysed(frame, pack(planes))
-        writer = LatentWriter(frame.model.latents, _PRICE)
+        writer = LatentWriter(frame.model.latents, PRICE)
         writer.target = latents
         decoded = core.latents(frame, hyper, writer)
         if self.observer:

@@ -170,7 +170,8 @@ def ms_ssim_regions(a: Plane, b: Plane, mask: Mask | None) -> tuple[float, float
     if min(a.shape) < _WINDOW:
         raise InputError(f"MS-SSIM needs pictures of at least {_WINDOW}x{_WINDOW} samples")
     fitting = [i for i in range(len(_SCALE_WEIGHTS)) if min(a.shape) >> i >= _WINDOW]
-    exponents = np.array(_SCALE_WEIGHTS)[fitting] / sum(_SCALE_WEIGHTS[: len(fitting)])
+    exponents = np.array(_SCALE_WEIGHTS)[fitting]
+    exponents *= sum(_SCALE_WEIGHTS) / exponents.sum()
     x, y = a.astype(np.float64), b.astype(np.float64)
     product = np.ones(3)
     for scale, exponent in enumerate(exponents):

@@ -23,6 +23,7 @@ from roicodec.model.schema import (
     STEP_EXPONENT,
     STREAM_EXPONENT,
 )
+from roicodec.quant.integer import MAX_WEIGHT
 
 __all__ = ["export_network", "skeleton_ranges"]
 
@@ -132,7 +133,7 @@ def _skeleton_layer(name: str, weight: Tensor, bias: Tensor, source: int, target
     exponent = torch.maximum(exponent, target - source - 31)
     codes = torch.round(w * torch.exp2(-exponent)[:, None])
     acc_bias = torch.round(b * torch.exp2(-exponent - source))
-    if codes.abs().max() > 32767 or (codes.abs().sum(1) * 32768 + acc_bias.abs()).max() > _LIMIT:
+    if codes.abs().max() > MAX_WEIGHT or (codes.abs().sum(1) * 32768 + acc_bias.abs()).max() > _LIMIT:
         raise ModelError(f"{name}: its weights do not fit 16 bits and a 32-bit accumulator")
     return {
         f"{name}.weight": codes.to(torch.int16).numpy(),

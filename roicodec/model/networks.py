@@ -20,6 +20,7 @@ __all__ = [
     "FEATURES",
     "INDEX_GAIN",
     "LATENTS",
+    "PRICE",
     "QUALITIES",
     "SCALES",
     "UNIT",
@@ -48,6 +49,8 @@ _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
 _SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (SCALES - 1)
 INDEX_GAIN = 4.0
 _PULL_SCALE = math.log(0.15)
+PRICE = 0.08
+"""Squared quantizer steps that a bit is worth when symbols are chosen."""
 _STEP_COARSE, _STEP_OCTAVES = 80.0, 3.75
 
 
@@ -126,21 +129,36 @@ class _Bounded(torch.autograd.Function):
         return gradient * stays, None, None
 
 
-def _bits(residual: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of the rounded residual, as the decoder's tables will charge them.
+def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
+    """Bits of the symbols, as the decoder's tables will charge them.
 
-    The scale learns from the rounded symbols themselves: under uniform noise, the usual stand-in
-    for rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
+    The scale learns from the symbols themselves: under uniform noise, the usual stand-in for
+    rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
     gradient does come from a noisy stand-in, for rounding has none.
     """
-    exact = _logistic_bits(residual.detach().round(), log_s)
+    exact = _logistic_bits(symbols, log_s)
     noisy = residual + torch.rand_like(residual) - 0.5
     pull = _logistic_bits(noisy, log_s.detach().clamp_min(_PULL_SCALE))
     return exact + pull - pull.detach()
 
 
-def _rounded(x: Tensor) -> Tensor:
-    return x + (x.round() - x).detach()
+@torch.no_grad()
+def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
+    """Nearest integers, or the next towards zero where rate and distortion say so.
+
+    The encoder weighs its symbols in the same way (:class:`roicodec.codec.symbols.LatentWriter`).
+    """
+    r = residual.abs()
+    near = r.round()
+    less = (near - 1).clamp_min(0)
+    saved = PRICE * (_logistic_bits(near, log_s) - _logistic_bits(less, log_s))
+    worse = (r - less).square() - (r - near).square()
+    return torch.where(worse < saved, less, near) * residual.sign()
+
+
+def _quantized(residual: Tensor, symbols: Tensor) -> Tensor:
+    """The symbols, with the gradient of the residual."""
+    return residual + (symbols - residual).detach()
 
 
 class FrameNet(nn.Module):
@@ -257,9 +275,10 @@ class FrameNet(nn.Module):
             z = layer(F.pixel_unshuffle(F.relu(z), 2) if i else z)
         hyper_gain = torch.exp(self.hyper_log_gain(quality))[:, :, None, None]
         z = z * hyper_gain
-        hyper_bits = _bits(z, self.hyper_log_scale(quality)[:, :, None, None])
+        hyper = z.detach().round()
+        hyper_bits = _bits(z, hyper, self.hyper_log_scale(quality)[:, :, None, None])
 
-        e = self.hyper_synthesis[0](_rounded(z) / hyper_gain)
+        e = self.hyper_synthesis[0](_quantized(z, hyper) / hyper_gain)
         for layer in self.hyper_synthesis[1:]:
             e = layer(F.relu(F.pixel_shuffle(e, 2)))
         e = e + self.entropy_quality(quality)[:, :, None, None]
@@ -271,17 +290,13 @@ class FrameNet(nn.Module):
             e = block(e, None, regions)
         head = self.first_head(e)
         half = checkerboard(y)
-        mean = head[:, :LATENTS] * spread
-        decoded = torch.where(half, mean + _rounded((y - mean) * gain) / gain, 0.0)
+        shift = self.index_quality(quality)[:, :, None, None]
+        decoded = torch.where(half, self._decoded(y, head, gain, shift)[0], 0.0)
         e = e + self.inject(decoded / spread)
         for block in self.second:
             e = block(e, None, regions)
         head = torch.where(torch.cat((half, half), 1), head, self.second_head(e))
-        mean = head[:, :LATENTS] * spread
-        residual = (y - mean) * gain
-        decoded = mean + _rounded(residual) / gain
-        index = INDEX_GAIN * head[:, LATENTS:] + self.index_quality(quality)[:, :, None, None]
-        bits = _bits(residual, log_scale(_Bounded.apply(index, 0, SCALES - 1)))
+        decoded, bits = self._decoded(y, head, gain, shift)
 
         stream = F.pixel_shuffle(self.up(decoded / spread), 2)
         stream = stream + self.synthesis_quality(quality)[:, :, None, None]
@@ -295,6 +310,17 @@ class FrameNet(nn.Module):
             bits.flatten(1).sum(1),
             hyper_bits.flatten(1).sum(1),
         )
+
+    def _decoded(
+        self, y: Tensor, head: Tensor, gain: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Latents as decoded, and their bits, from a head's means and scales."""
+        mean = head[:, :LATENTS] * self.exponent.exp2()[:, None, None]
+        index = INDEX_GAIN * head[:, LATENTS:] + shift
+        log_s = log_scale(_Bounded.apply(index, 0, SCALES - 1))
+        residual = (y - mean) * gain
+        symbols = _symbols(residual, log_s)
+        return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
 
     def _context(
         self, prediction: Tensor | None, features: Tensor | None, regions: Regions | None
