@@ -7,16 +7,17 @@ in each block's place a :class:`QuantizedBlock` whose steps start at least squar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from roicodec.model.blocks import Block, Depthwise, Pointwise, Regions
+from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["TRAINED_BITS", "QuantizedBlock", "quantize_network", "recalibrate"]
+__all__ = ["TRAINED_BITS", "QuantizedBlock", "load_network", "quantize_network", "recalibrate"]
 
 TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 _SPREAD = 6
@@ -139,7 +140,7 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
     """
     seen: dict[str, Tensor] = {}
     handles = []
-    blocks = [(n, m) for n, m in net.named_modules() if isinstance(m, Block)]
+    blocks = _blocks(net)
     for name, block in blocks:
         for part in ("mix_in", "depthwise", "mix_out", "expand", "project"):
             layer = getattr(block, part)
@@ -157,9 +158,28 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
         _equalize_hidden(block.depthwise, spread["mix_out"], block.mix_out)
         _equalize_hidden(block.expand, spread["project"], block.project)
         first, second = (_spread(seen[f"{name}.{p}"]) for p in ("mix_in", "expand"))
-        parent = net.get_submodule(name.rpartition(".")[0])
-        setattr(parent, name.rpartition(".")[2], QuantizedBlock(block, first, second))
+        _replace(net, name, QuantizedBlock(block, first, second))
     recalibrate(net, run)
+
+
+def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:
+    """A network from a state, float or quantized, as training saves it."""
+    net = FrameNet(inter)
+    if any(name.endswith("mix_in.input.log_step") for name in state):
+        for name, block in _blocks(net):
+            first, second = (getattr(block, p).weight.shape[1] for p in ("mix_in", "expand"))
+            _replace(net, name, QuantizedBlock(block, torch.zeros(first), torch.zeros(second)))
+    net.load_state_dict(state)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _blocks(net: nn.Module) -> list[tuple[str, Block]]:
+    return [(n, m) for n, m in net.named_modules() if isinstance(m, Block)]
+
+
+def _replace(net: nn.Module, name: str, block: QuantizedBlock) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(net.get_submodule(parent), child, block)
 
 
 def recalibrate(net: nn.Module, run: Callable[[], object]) -> None:

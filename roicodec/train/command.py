@@ -14,6 +14,7 @@ from torch import Tensor
 
 from roicodec.errors import InputError
 from roicodec.model.networks import FrameNet
+from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import quality_weight
@@ -62,6 +63,7 @@ def train_command() -> None:
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
 @click.option("--intra", "intra_path", type=click.Path(path_type=Path, exists=True))
 @click.option("--init", type=click.Path(path_type=Path, exists=True), help="Weights to start from.")
+@click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--size", default=128, show_default=True, help="Side of the crops.")
@@ -76,6 +78,7 @@ def fit(
     cache: Path,
     intra_path: Path | None,
     init: Path | None,
+    quantize: bool,
     steps: int,
     batch: int,
     size: int,
@@ -93,8 +96,7 @@ def fit(
     if stage == "inter":
         if intra_path is None:
             raise InputError("--intra: name the checkpoint of a trained intra network")
-        intra = FrameNet(False).to(memory_format=torch.channels_last)
-        intra.load_state_dict(torch.load(intra_path)["ema"])
+        intra = load_network(torch.load(intra_path, weights_only=False)["ema"], False)
         inter = InterStage(clips, seed, batch, size, intra, length)
         _start_intra(net, clips, seed)
         _start_inter(net, inter)
@@ -103,8 +105,22 @@ def fit(
         task = IntraStage(clips, seed, batch, size)
         _start_intra(net, clips, seed)
     if init:
-        net.load_state_dict(torch.load(init)["ema"])
+        net = load_network(torch.load(init, weights_only=False)["ema"], stage == "inter")
+    if quantize:
+        _quantize(net, task)
     _train(net, task, run, steps, rate)
+
+
+def _quantize(net: FrameNet, task: Stage) -> None:
+    def run() -> None:
+        with torch.no_grad():
+            task.step(net)
+
+    for _ in range(3):
+        run()
+    if not any(isinstance(m, QuantizedBlock) for m in net.modules()):
+        quantize_network(net, run)
+    task.quantized = True
 
 
 def _groups(net: FrameNet, rate: float) -> list[dict[str, object]]:

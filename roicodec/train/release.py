@@ -16,7 +16,7 @@ from roicodec.container import INTER, INTRA
 from roicodec.model.export import export_network, skeleton_ranges
 from roicodec.model.model import NAMES, Model, model_id
 from roicodec.model.networks import FrameNet
-from roicodec.model.quantized import QuantizedBlock, quantize_network
+from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
 from roicodec.train.data import Clip, load_folder, planes_of
@@ -52,11 +52,10 @@ def release(
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     clips = load_folder(data, cache, motion=True)
-    nets = {n: FrameNet(n == "inter") for n in NAMES}
-    states = {n: torch.load(p) for n, p in zip(NAMES, (intra_path, inter_path), strict=True)}
-    for name, net in nets.items():
-        net.load_state_dict(states[name]["ema"])
-        net.to(memory_format=torch.channels_last).eval()
+    nets = {
+        name: load_network(torch.load(path, weights_only=False)["ema"], name == "inter").eval()
+        for name, path in zip(NAMES, (intra_path, inter_path), strict=True)
+    }
     stages: dict[str, Stage] = {
         "intra": IntraStage(clips, 7, 16, 128),
         "inter": InterStage(clips, 7, 8, 192, nets["intra"], 4),

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roicodec.model.blocks import Regions
 from roicodec.model.networks import FEATURES, LATENTS, PIXELS, QUALITIES, FrameNet, pack, unpack
+from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import RateDistortion, rate_distortion
@@ -28,7 +30,14 @@ def decoded_planes(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Stage:
-    """Draws the data of a step and computes its rate and distortion."""
+    """Draws the data of a step and computes its rate and distortion.
+
+    Attributes:
+        quantized: whether to draw bit-widths and regions too, for a quantized network.
+    """
+
+    quantized = False
+    rng: np.random.Generator
 
     slope: float
     """How much low qualities weigh, see :func:`~roicodec.train.losses.quality_weight`."""
@@ -36,6 +45,18 @@ class Stage:
     def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
         raise NotImplementedError
+
+    def regions(self, batch: int, cells: int) -> Regions | None:
+        """Bit-widths of a step: 8, 16, or a random pair on random regions of 64x64 samples."""
+        if not self.quantized:
+            return None
+        kind = self.rng.random()
+        if kind < 0.45:
+            return Regions(8, 8) if kind < 0.3 else Regions(16, 16)
+        roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS[:-1], 2))
+        coarse = self.rng.random((batch, 1, -(-cells // 4), -(-cells // 4))) < 0.5
+        mask = coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells]
+        return Regions(roi, bg, torch.from_numpy(mask))
 
     def state(self) -> dict[str, object]:
         """All that is needed to continue exactly."""
@@ -57,7 +78,8 @@ class IntraStage(Stage):
     def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
         batch = sample_intra(self.clips, self.rng, self.batch, self.size)
         quality = torch.from_numpy(self.rng.uniform(0, QUALITIES - 1, self.batch)).float()
-        out = net(packed_centred(batch), quality)
+        regions = self.regions(self.batch, self.size // 16)
+        out = net(packed_centred(batch), quality, regions=regions)
         return rate_distortion(out, batch, quality), quality
 
     def state(self) -> dict[str, object]:
@@ -163,7 +185,8 @@ class InterStage(Stage):
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = x - p
         previous = self.latents.contiguous(memory_format=torch.channels_last)
-        out = net(x, quality, p, moved.permute(0, 3, 1, 2), previous)
+        regions = self.regions(self.batch, self.size // 16)
+        out = net(x, quality, p, moved.permute(0, 3, 1, 2), previous, regions)
         self.reference = Batch(*decoded_planes(out.packed.detach()))
         self.features, self.latents = out.features.detach(), out.latents.detach()
         self.position = [p + 1 for p in self.position]
