@@ -20,6 +20,7 @@ from roicodec.model.regions import Layout
 from roicodec.model.schema import SAMPLE_SHIFT
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.picture import Picture
+from roicodec.quant.integer import CANDIDATE_BITS
 
 __all__ = ["Distribution", "FrameCore", "FrameSetting", "LatentCoder"]
 
@@ -129,8 +130,14 @@ class FrameCore:
         """Predict a frame and run what needs no latents.
 
         Raises:
-            StreamError: if an inter frame has no reference.
+            StreamError: if an inter frame has no reference, or the bit-widths do not go with the
+                frame: 0 is for the rest of an inter frame that has a ROI.
         """
+        skip = setting.b_bg == 0 and setting.kind == INTER and setting.mask.any()
+        if setting.b_roi not in CANDIDATE_BITS or not (skip or setting.b_bg in CANDIDATE_BITS):
+            raise StreamError(
+                f"bit-widths {setting.b_roi} and {setting.b_bg} cannot be used in this frame"
+            )
         model = self.model.intra if setting.kind == INTRA else self.model.inter
         mask = np.zeros((self.padded_height // 16, self.padded_width // 16), bool)
         mask[: setting.mask.shape[0], : setting.mask.shape[1]] = setting.mask

@@ -31,7 +31,7 @@ from roicodec.roi.sources import RoiSource
 
 __all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
 
-QUALITY_OFFSETS = {2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
+QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 _INTRA_BOOST = 6
@@ -75,6 +75,10 @@ class Encoder:
     def __init__(
         self, width: int, height: int, options: EncoderOptions, roi: RoiSource, model: Model
     ) -> None:
+        unknown = [b for b in options.candidates if b not in QUALITY_OFFSETS]
+        if unknown:
+            known = ", ".join(str(b) for b in QUALITY_OFFSETS)
+            raise InputError(f"candidate {unknown[0]}: the networks have bit-widths {known}")
         offsets = {b: QUALITY_OFFSETS[b] for b in options.candidates}
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi

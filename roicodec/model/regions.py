@@ -21,7 +21,7 @@ class Part:
     """One region of a frame.
 
     Attributes:
-        bits: its bit-width; 0 where it is skipped.
+        bits: its bit-width, 2..16.
         roi: whether it is the ROI.
         cells: raster positions at 1/16, int64 ``[N]``.
         children: raster positions at 1/8, int64 ``[4 N]``, four for each cell.
@@ -34,11 +34,11 @@ class Part:
 
 
 class Layout:
-    """The regions of a frame.
+    """The regions of a frame that are computed.
 
     Args:
         mask: ROI on the padded frame's 16x16 grid, bool ``[h, w]``.
-        b_roi, b_bg: bit-widths.
+        b_roi, b_bg: bit-widths; a region at 0 is skipped: it has no part, and reads as zeros.
         device: of the networks.
     """
 
@@ -47,10 +47,11 @@ class Layout:
     ) -> None:
         self.height, self.width = mask.shape
         self.mask = mask
+        self._device = device
         self.parts: list[Part] = []
         for bits, roi in ((b_roi, True), (b_bg, False)):
             cells = np.flatnonzero(mask.ravel() == roi)
-            if not len(cells):
+            if not len(cells) or not bits:
                 continue
             row, column = np.divmod(cells, self.width)
             corner = (2 * row) * (2 * self.width) + 2 * column
@@ -65,9 +66,9 @@ class Layout:
         return part.children if fine else part.cells
 
     def frame(self, rows: list[Tensor], fine: bool) -> Tensor:
-        """Put the parts' rows ``[N, C]`` in raster order, ``[H * W, C]``."""
+        """Put the parts' rows ``[N, C]`` in raster order, ``[H * W, C]``; zeros elsewhere."""
         area = self.height * self.width * (4 if fine else 1)
-        out = torch.empty((area, rows[0].shape[1]), dtype=rows[0].dtype, device=rows[0].device)
+        out = torch.zeros((area, rows[0].shape[1]), dtype=rows[0].dtype, device=rows[0].device)
         for part, part_rows in zip(self.parts, rows, strict=True):
             out[self.where(part, fine)] = part_rows
         return out
