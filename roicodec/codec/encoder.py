@@ -34,7 +34,7 @@ __all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
 QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
-_INTRA_BOOST = 6
+_INTRA_BOOST = 12
 
 
 Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]

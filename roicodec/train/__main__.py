@@ -7,9 +7,11 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from roicodec.train.command import train_command
+from roicodec.train.curves import curves
 from roicodec.train.release import release
 
 train_command.add_command(release)
+train_command.add_command(curves)
 
 if __name__ == "__main__":
     train_command(prog_name="python -m roicodec.train")

@@ -123,6 +123,7 @@ class InterStage(Stage):
     """
 
     slope = 3.6
+    _HELD = ("sequences", "position", "limit", "reference", "features", "latents")
 
     def __init__(
         self,
@@ -193,7 +194,10 @@ class InterStage(Stage):
         return rate_distortion(out, batch, quality), quality
 
     def state(self) -> dict[str, object]:
-        return {"rng": self.rng.bit_generator.state}
+        held = {name: getattr(self, name) for name in self._HELD}
+        return {"rng": self.rng.bit_generator.state, **held}
 
     def load_state(self, state: dict[str, object]) -> None:
         self.rng.bit_generator.state = state["rng"]
+        for name in self._HELD:
+            setattr(self, name, state[name])
