@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DATA ?= ../shared/data/train
 READY := $(VENV)/.roicodec
+FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench train clean
@@ -20,8 +21,14 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/mypy
 bench: $(READY) ## size, PSNR and speed on the demo's clips at four qualities
 	$(BIN)/python -m examples.bench
-train: $(READY) ## train the networks anew from the clips in DATA (default ../shared/data/train)
-	$(BIN)/python -m roicodec.train --data $(DATA)
+train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
+	$(FIT) intra --run runs/intra --steps 13000
+	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --batch 8 --size 192 --steps 7500
+	$(FIT) intra --run runs/intra-q --init runs/intra/last.pt --quantize --steps 600 --rate 1e-4
+	$(FIT) inter --run runs/inter-q --init runs/inter/last.pt --intra runs/intra/last.pt \
+	  --batch 8 --size 192 --quantize --steps 600 --rate 1e-4
+	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights \
+	  --intra runs/intra-q/last.pt --inter runs/inter-q/last.pt
 clean: ## remove the environment, caches and what demo and build wrote
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find roicodec tests examples -name __pycache__ -prune -exec rm -rf {} +
