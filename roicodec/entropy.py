@@ -6,7 +6,7 @@ A probability never comes from a float that was computed: a symbol's model is a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import constriction
 import numpy as np
@@ -33,7 +33,7 @@ def integer_frequencies(weights: ArrayLike) -> NDArray[np.int64]:
     total = 1 << PRECISION
     size = w.shape[-1]
     scaled = w / w.sum(-1, keepdims=True) * (total - size)
-    freq = np.floor(scaled).astype(np.int64) + 1
+    freq: NDArray[np.int64] = np.floor(scaled).astype(np.int64) + 1
     top = freq.argmax(-1)[..., None]
     rest = total - freq.sum(-1, keepdims=True)
     np.put_along_axis(freq, top, np.take_along_axis(freq, top, -1) + rest, -1)
@@ -165,8 +165,7 @@ class SymbolDecoder:
             if model is None:
                 out[where] = tables.certain[number]
             else:
-                out[where] = self._checked(lambda m=model, n=len(where): self._coder.decode(m, n))
-                out[where] += tables.offset
+                out[where] = self._decode(model, len(where)) + tables.offset
         if tables.escape:
             escaped = out > tables.high
             if escaped.any():
@@ -177,8 +176,7 @@ class SymbolDecoder:
         """Decode ``count`` equiprobable values in ``0..size - 1``; int32 ``[count]``."""
         if not count:
             return np.empty(0, np.int32)
-        model = constriction.stream.model.Uniform(size)
-        return self._checked(lambda: self._coder.decode(model, count))
+        return self._decode(constriction.stream.model.Uniform(size), count)
 
     def _get_escapes(self, count: int, tables: Tables) -> Ints:
         negative = self.get_uniform(count, 2).astype(bool)
@@ -189,9 +187,8 @@ class SymbolDecoder:
             distance[with_bit] |= self.get_uniform(int(with_bit.sum()), 2) << b
         return np.where(negative, tables.low - distance, tables.high + distance).astype(np.int32)
 
-    @staticmethod
-    def _checked(decode: Callable[[], Ints]) -> Ints:
+    def _decode(self, model: Any, count: int) -> Ints:
         try:
-            return np.asarray(decode(), np.int32)
+            return np.asarray(self._coder.decode(model, count), np.int32)
         except (AssertionError, ValueError) as error:
             raise StreamError("entropy-coded section is damaged") from error

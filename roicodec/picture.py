@@ -46,5 +46,5 @@ class Picture:
         """CRC-32 (ISO-HDLC) of the samples of Y, then U, then V, each in raster order."""
         crc = 0
         for plane in self.planes:
-            crc = zlib.crc32(memoryview(np.ascontiguousarray(plane)), crc)
+            crc = zlib.crc32(np.ascontiguousarray(plane).data, crc)
         return crc

@@ -128,7 +128,9 @@ class Encoder:
             pts=picture.pts,
             duration=picture.duration,
             mask=encode_mask(setting.mask, None if intra else self._mask),
-            motion=b"" if setting.vectors is None else encode_motion(setting.vectors, previous_vectors),
+            motion=b""
+            if setting.vectors is None
+            else encode_motion(setting.vectors, previous_vectors),
             hyper=encode_hyper(hyper, setting.quality, frame.model.hyper),
             latents=writer.encoder.finish(),
             crc32=made.crc32(),

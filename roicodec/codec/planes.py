@@ -48,7 +48,7 @@ def pack(planes: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
     """The inverse of :func:`pack`, for padded sizes; float32 ``[1, H, W]``."""
     out = []
-    for part, side in zip(rows.split([s * s for s in _SIDES], 1), _SIDES, strict=True):
+    for part, side in zip(torch.split(rows, [s * s for s in _SIDES], 1), _SIDES, strict=True):
         blocks = part.reshape(height // 8, width // 8, side, side).transpose(1, 2)
         out.append(blocks.reshape(1, height * side // 8, width * side // 8).float())
     return out[0], out[1], out[2]

@@ -110,7 +110,8 @@ class Block(nn.Module):
             a = torch.cat((a, context.bfloat16()), 1)
         a = F.relu(self.depthwise(F.relu(self.mix_in(a))))
         x = x + self.mix_out(a).float()
-        return x + self.project(F.relu(self.expand(x.bfloat16()))).float()
+        out: Tensor = x + self.project(F.relu(self.expand(x.bfloat16()))).float()
+        return out
 
 
 class QualityTable(nn.Module):
@@ -132,4 +133,5 @@ class QualityTable(nn.Module):
         position = (quality * self.scale).clamp(0, len(self.table) - 1)
         low = position.floor().long().clamp(max=len(self.table) - 2)
         share = (position - low).unsqueeze(-1)
-        return self.table[low] * (1 - share) + self.table[low + 1] * share
+        vectors: Tensor = self.table[low] * (1 - share) + self.table[low + 1] * share
+        return vectors

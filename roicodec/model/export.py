@@ -78,7 +78,8 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
     out: Arrays = {"spread": _int8(spread)}
     for name, exponent in e.items():
         out[f"exponent.{name}"] = np.array([exponent], np.int8)
-    normal, latent, stream, entropy = LATENT_EXPONENT, LATENT_EXPONENT, STREAM_EXPONENT, e["entropy"]
+    normal = latent = LATENT_EXPONENT
+    stream, entropy = STREAM_EXPONENT, e["entropy"]
     layers: list[tuple[str, int, int | Tensor]] = [
         ("down", stream, latent),
         ("up", normal, stream),
@@ -133,7 +134,8 @@ def _skeleton_layer(name: str, weight: Tensor, bias: Tensor, source: int, target
     exponent = torch.maximum(exponent, target - source - 31)
     codes = torch.round(w * torch.exp2(-exponent)[:, None])
     acc_bias = torch.round(b * torch.exp2(-exponent - source))
-    if codes.abs().max() > MAX_WEIGHT or (codes.abs().sum(1) * 32768 + acc_bias.abs()).max() > _LIMIT:
+    reach = codes.abs().sum(1) * 32768 + acc_bias.abs()
+    if codes.abs().max() > MAX_WEIGHT or reach.max() > _LIMIT:
         raise ModelError(f"{name}: its weights do not fit 16 bits and a 32-bit accumulator")
     return {
         f"{name}.weight": codes.to(torch.int16).numpy(),

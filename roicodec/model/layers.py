@@ -132,7 +132,13 @@ class NetworkArrays:
             Pointwise, weight, exponent, bias, source=source, target=target, name=name
         )
 
-    def skeleton_layer(self, name: str, source: Grid, source_exponent: int, target: tuple[Grid, NDArray[np.int64] | int]) -> Pointwise:
+    def skeleton_layer(
+        self,
+        name: str,
+        source: Grid,
+        source_exponent: int,
+        target: tuple[Grid, NDArray[np.int64] | int],
+    ) -> Pointwise:
         """A pointwise layer between 16-bit tensors."""
         weight, exponent = self.ints(f"{name}.weight"), self.ints(f"{name}.exponent")
         bias = np.ldexp(self.ints(f"{name}.bias"), source_exponent + exponent)
@@ -156,4 +162,3 @@ def _within_reach(
     right = np.maximum(target - source - exponent - 24, 0)
     shape = (-1, *[1] * (weight.ndim - 1))
     return round_shift(weight, right.reshape(shape)), exponent + right
-

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from roicodec.entropy import PRECISION, Tables
+from roicodec.entropy import Tables
 from roicodec.errors import ModelError
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
@@ -49,9 +49,13 @@ class NetworkModel:
 
     def __init__(self, arrays: Arrays, backend: Backend) -> None:
         self.network = IntegerNetwork(arrays, backend)
-        make = lambda name, size: Tables(arrays[name], offset=-size, escape=True)  # noqa: E731
-        self.latents = make("tables.latents", LATENT_ALPHABET)
-        self.hyper = make("tables.hyper", HYPER_ALPHABET)
+        self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
+        self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
+
+
+def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
+    """Tables of the symbols -size..size and an escape."""
+    return Tables(frequencies, offset=-size, escape=True)
 
 
 class Model:
@@ -96,6 +100,3 @@ def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
             return Model(networks, backend)
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(f"{where}: the weights do not fit this version ({error!r})") from error
-
-
-assert PRECISION == 16

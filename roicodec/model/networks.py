@@ -77,7 +77,7 @@ def pack(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def unpack(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The inverse of :func:`pack`."""
-    y, u, v = (x * UNIT).split((64, 16, 16), 1)
+    y, u, v = torch.split(x * UNIT, [64, 16, 16], 1)
     planes = F.pixel_shuffle(y, 8), F.pixel_shuffle(u, 4), F.pixel_shuffle(v, 4)
     return planes[0][:, 0], planes[1][:, 0], planes[2][:, 0]
 
@@ -127,6 +127,11 @@ class _Bounded(torch.autograd.Function):
         low, high = ctx.bounds
         stays = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
         return gradient * stays, None, None
+
+
+def _bounded(x: Tensor, low: float, high: float) -> Tensor:
+    result: Tensor = _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
@@ -302,7 +307,7 @@ class FrameNet(nn.Module):
         stream = stream + self.synthesis_quality(quality)[:, :, None, None]
         for block in self.synthesis:
             stream = block(stream, context, regions)
-        packed, left = stream.split((PIXELS, FEATURES), 1)
+        packed, left = torch.split(stream, [PIXELS, FEATURES], 1)
         return FrameOutput(
             packed if prediction is None else packed + prediction,
             left,
@@ -317,7 +322,7 @@ class FrameNet(nn.Module):
         """Latents as decoded, and their bits, from a head's means and scales."""
         mean = head[:, :LATENTS] * self.exponent.exp2()[:, None, None]
         index = INDEX_GAIN * head[:, LATENTS:] + shift
-        log_s = log_scale(_Bounded.apply(index, 0, SCALES - 1))
+        log_s = log_scale(_bounded(index, 0, SCALES - 1))
         residual = (y - mean) * gain
         symbols = _symbols(residual, log_s)
         return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
@@ -328,7 +333,8 @@ class FrameNet(nn.Module):
         if prediction is None or features is None:
             return None
         stream = torch.cat((prediction, features), 1)
-        return self.context_out(self.context_block(stream, None, regions))
+        context: Tensor = self.context_out(self.context_block(stream, None, regions))
+        return context
 
 
 def checkerboard(y: Tensor) -> Tensor:

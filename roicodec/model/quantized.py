@@ -75,7 +75,9 @@ class QuantizedBlock(nn.Module):
         self.depthwise_steps = WeightQuantizer((8,), len(block.depthwise.weight))
         self.calibrating = False
 
-    def forward(self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None
+    ) -> Tensor:
         """As the float block; ``regions`` defaults to 16 bits everywhere."""
         regions = regions or Regions(16, 16)
         a = self.mix_in.equalized(x if context is None else torch.cat((x, context), 1))

@@ -92,8 +92,8 @@ class IntegerNetwork:
         self.arrays = NetworkArrays(arrays)
         self.inter = self.arrays.inter
         self.backend = backend
-        self.step = self.arrays.ints("step").astype(np.int32)
-        self.hyper_step = self.arrays.ints("hyper_step").astype(np.int32)
+        self.step: NDArray[np.int32] = self.arrays.ints("step").astype(np.int32)
+        self.hyper_step: NDArray[np.int32] = self.arrays.ints("hyper_step").astype(np.int32)
         self.latents = self.step.shape[1]
         self.features = 32
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
@@ -121,10 +121,8 @@ class IntegerNetwork:
         heads = np.concatenate((LATENT_EXPONENT - a.spread, np.full(len(a.spread), INDEX_EXPONENT)))
         # The index half of a head was stored with its gain in the exponent.
         heads[len(a.spread) :] -= 2
-        wide = {
-            n: a.exponent(n)
-            for n in ("hyper_analysis.0", "hyper_analysis.1", "hyper_synthesis.0", "hyper_synthesis.1")
-        }
+        ha0, ha1 = a.exponent("hyper_analysis.0"), a.exponent("hyper_analysis.1")
+        hs0, hs1 = a.exponent("hyper_synthesis.0"), a.exponent("hyper_synthesis.1")
         context = a.exponent("context_out") if self.inter else 0
         plan: dict[str, tuple[Grid, int, Grid, NDArray[np.int64] | int]] = {
             "down": (SKELETON, STREAM_EXPONENT, SKELETON, LATENT_EXPONENT),
@@ -132,12 +130,12 @@ class IntegerNetwork:
             "inject": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
             "first_head": (SKELETON, entropy, SKELETON, heads),
             "second_head": (SKELETON, entropy, SKELETON, heads),
-            "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, wide["hyper_analysis.0"]),
-            "hyper_analysis.1": (_WIDE, wide["hyper_analysis.0"], _WIDE, wide["hyper_analysis.1"]),
-            "hyper_analysis.2": (_WIDE, wide["hyper_analysis.1"], SKELETON, LATENT_EXPONENT),
-            "hyper_synthesis.0": (SKELETON, LATENT_EXPONENT, _WIDE, wide["hyper_synthesis.0"]),
-            "hyper_synthesis.1": (_WIDE, wide["hyper_synthesis.0"], _WIDE, wide["hyper_synthesis.1"]),
-            "hyper_synthesis.2": (_WIDE, wide["hyper_synthesis.1"], SKELETON, entropy),
+            "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, ha0),
+            "hyper_analysis.1": (_WIDE, ha0, _WIDE, ha1),
+            "hyper_analysis.2": (_WIDE, ha1, SKELETON, LATENT_EXPONENT),
+            "hyper_synthesis.0": (SKELETON, LATENT_EXPONENT, _WIDE, hs0),
+            "hyper_synthesis.1": (_WIDE, hs0, _WIDE, hs1),
+            "hyper_synthesis.2": (_WIDE, hs1, SKELETON, entropy),
             "context_out": (SKELETON, STREAM_EXPONENT, SKELETON, context),
             "context_down": (SKELETON, context, SKELETON, entropy),
             "previous_in": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
@@ -276,7 +274,9 @@ class IntegerNetwork:
         """A layer from unsigned 16-bit integers to integers of the target."""
         skeleton = self._skeleton(name)
         out = skeleton.op(self.backend.codes(values, _WIDE))
-        return self.backend.values(out) if target == SKELETON else self.backend.integers(out, target)
+        return (
+            self.backend.values(out) if target == SKELETON else self.backend.integers(out, target)
+        )
 
     def entropy_start(
         self,
@@ -314,9 +314,7 @@ class IntegerNetwork:
             state.append(e)
         return EntropyState(self._stack("first", state, layout, False))
 
-    def entropy_second(
-        self, layout: Layout, state: EntropyState, decoded: Tensor
-    ) -> EntropyState:
+    def entropy_second(self, layout: Layout, state: EntropyState, decoded: Tensor) -> EntropyState:
         """Take in the latents of the first step: int16 ``[(H/16) (W/16), 384]``, others 0."""
         inject = self._skeleton("inject")
         for i, part in enumerate(layout.parts):
@@ -332,7 +330,7 @@ class IntegerNetwork:
         means, indices = [], []
         for part, rows in zip(layout.parts, state.rows, strict=True):
             values = self.backend.values(head(rows))
-            mean, index = values.split(self.latents, 1)
+            mean, index = values[:, : self.latents], values[:, self.latents :]
             bias = self._table("index_quality", quality[part.roi]).to(torch.int32)
             half = 1 << (-INDEX_EXPONENT - 1)
             indices.append((index.to(torch.int32) + bias + half) >> -INDEX_EXPONENT)
@@ -341,7 +339,8 @@ class IntegerNetwork:
 
     def steps(self, layout: Layout, quality: dict[bool, int]) -> NDArray[np.int32]:
         """Quantizer steps of every position, ``[(H/16) (W/16), 384]`` or broadcastable."""
-        roi, rest = self.step[quality[True]], self.step[quality[False]]
+        roi: NDArray[np.int32] = self.step[quality[True]]
+        rest: NDArray[np.int32] = self.step[quality[False]]
         if quality[True] == quality[False]:
             return rest[None]
         return np.where(layout.mask.reshape(-1, 1), roi, rest)
@@ -362,7 +361,7 @@ class IntegerNetwork:
         quality: dict[bool, int],
         context: list[Tensor] | None,
     ) -> Reconstruction:
-        """From decoded latents, int16 ``[(H/16) (W/16), 384]``, to what is added to a prediction."""
+        """From latents, int16 ``[(H/16) (W/16), 384]``, to what is added to a prediction."""
         up = self._skeleton("up")
         rows = []
         for part in layout.parts:
@@ -372,5 +371,4 @@ class IntegerNetwork:
             rows.append(self.backend.skeleton(total))
         rows = self._stack("synthesis", rows, layout, True, context)
         values = layout.frame([self.backend.values(r) for r in rows], fine=True)
-        residual, features = values.split((values.shape[1] - self.features, self.features), 1)
-        return Reconstruction(residual, features)
+        return Reconstruction(values[:, : -self.features], values[:, -self.features :])

@@ -23,7 +23,7 @@ _CHROMA = ((0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
 
 
 def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
-    """Weighted sum over ``taps`` ``[N, T]`` along the last axis of ``patch`` ``[N, R, size+T-1]``."""
+    """Weighted sum by ``taps`` ``[N, T]`` along the last axis of ``patch`` ``[N, R, size+T-1]``."""
     out = patch[..., :size] * taps[:, 0, None, None]
     for k in range(1, taps.shape[1]):
         out = out + patch[..., k : k + size] * taps[:, k, None, None]

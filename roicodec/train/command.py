@@ -91,7 +91,7 @@ def fit(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     clips = load_folder(data, cache, motion=stage == "inter")
-    net = FrameNet(stage == "inter").to(memory_format=torch.channels_last)
+    net = load_network(FrameNet(stage == "inter").state_dict(), stage == "inter")
     task: Stage
     if stage == "inter":
         if intra_path is None:

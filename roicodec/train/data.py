@@ -46,7 +46,7 @@ class Clip:
 
     @property
     def height(self) -> int:
-        return self.frames.shape[1] * 2 // 3
+        return int(self.frames.shape[1]) * 2 // 3
 
     @property
     def width(self) -> int:
@@ -83,8 +83,8 @@ def _crop_to_grid(i420: Planes) -> Planes:
     h, w = height // GRID * GRID, width // GRID * GRID
     y = i420[:, :height][:, :h, :w]
     chroma = i420[:, height:].reshape(len(i420), 2, height // 2, width // 2)
-    chroma = chroma[:, :, : h // 2, : w // 2].reshape(len(i420), h // 2, w)
-    return np.concatenate((y, chroma), 1)
+    cropped = chroma[:, :, : h // 2, : w // 2].reshape(len(i420), h // 2, w)
+    return np.concatenate((y, cropped), 1)
 
 
 def planes_of(i420: Planes) -> tuple[Planes, Planes, Planes]:
@@ -92,6 +92,12 @@ def planes_of(i420: Planes) -> tuple[Planes, Planes, Planes]:
     h, w = i420.shape[-2] * 2 // 3, i420.shape[-1]
     chroma = i420[..., h:, :].reshape(*i420.shape[:-2], 2, h // 2, w // 2)
     return i420[..., :h, :], chroma[..., 0, :, :], chroma[..., 1, :, :]
+
+
+def picture_of(i420: Planes, pts: int = 0) -> Picture:
+    """One I420 frame ``[H * 3 / 2, W]`` as a picture of duration 1."""
+    y, u, v = (np.ascontiguousarray(p) for p in planes_of(i420))
+    return Picture(y, u, v, pts, 1)
 
 
 def _find_cuts(i420: Planes) -> tuple[int, ...]:
@@ -110,7 +116,7 @@ def _search_motion(i420: Planes) -> NDArray[np.int16]:
     h, w = i420.shape[1] * 2 // 3, i420.shape[2]
     found = np.zeros((len(MOTION_QPS), len(i420), h // 8, w // 8, 2), np.int16)
     for k, qp in enumerate(MOTION_QPS):
-        pictures = [Picture(*(np.ascontiguousarray(p) for p in planes_of(f))) for f in i420]
+        pictures = [picture_of(f) for f in i420]
         for t, field in enumerate(x264_vectors(pictures, qp=qp)):
             if field is not None:
                 found[k, t] = field.vectors[: h // 8, : w // 8]
@@ -181,7 +187,7 @@ def sample_intra(clips: Sequence[Clip], rng: np.random.Generator, batch: int, si
     """Random crops of random frames; every clip is as likely as any other."""
     out = []
     for _ in range(batch):
-        clip = clips[rng.integers(len(clips))]
+        clip = clips[int(rng.integers(len(clips)))]
         frame = clip.frames[rng.integers(len(clip.frames))]
         top = 2 * int(rng.integers((clip.height - size) // 2 + 1))
         left = 2 * int(rng.integers((clip.width - size) // 2 + 1))

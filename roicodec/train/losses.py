@@ -23,7 +23,7 @@ LAMBDA = 0.13
 
 
 class RateDistortion(dict[str, Tensor]):
-    """Per frame ``[B]``: ``bpp``, ``mse_y``, ``mse_u``, ``mse_v`` (squared sample values), ``loss``."""
+    """Per frame ``[B]``: ``bpp``, squared errors ``mse_y``, ``mse_u``, ``mse_v``, and ``loss``."""
 
 
 def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDistortion:

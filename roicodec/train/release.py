@@ -17,9 +17,8 @@ from roicodec.model.export import export_network, skeleton_ranges
 from roicodec.model.model import NAMES, Model, model_id
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
-from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
-from roicodec.train.data import Clip, load_folder, planes_of
+from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.stages import InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
@@ -67,7 +66,8 @@ def release(
     networks = fit_tables(networks, _spread_over(clips, count))
     out.mkdir(parents=True, exist_ok=True)
     for name, arrays in networks.items():
-        save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, out / f"{name}.safetensors")
+        whole = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+        save_file(whole, out / f"{name}.safetensors")
     click.echo(json.dumps({"model": model_id(networks).hex()}))
 
 
@@ -102,19 +102,19 @@ def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arra
         quality = _QUALITIES[number % len(_QUALITIES)]
         options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
         encoder = Encoder(clip.width, clip.height, options, NoRoi(clip.width, clip.height), model)
+
         def observe(*arguments: object) -> None:
             for counter in counters.values():
                 counter(*arguments)  # type: ignore[arg-type]
 
         encoder.observer = observe
         for t, frame in enumerate(frames):
-            planes = (np.ascontiguousarray(p) for p in planes_of(frame))
-            encoder.encode(Picture(*planes, pts=t, duration=1))
+            encoder.encode(picture_of(frame, t))
     return {
         name: {**arrays, **counters[name].tables(_prior(arrays))}
         for name, arrays in networks.items()
     }
 
 
-def _prior(arrays: Arrays) -> dict[str, NDArray[np.int64]]:
-    return {n: np.asarray(a, np.int64) for n, a in arrays.items() if n.startswith("tables.")}
+def _prior(arrays: Arrays) -> dict[str, NDArray[np.int32]]:
+    return {n: np.asarray(a, np.int32) for n, a in arrays.items() if n.startswith("tables.")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,11 +59,11 @@ class Stage:
         mask = coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells]
         return Regions(roi, bg, torch.from_numpy(mask))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """All that is needed to continue exactly."""
         raise NotImplementedError
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         raise NotImplementedError
 
 
@@ -82,10 +83,10 @@ class IntraStage(Stage):
         out = net(packed_centred(batch), quality, regions=regions)
         return rate_distortion(out, batch, quality), quality
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         return {"rng": self.rng.bit_generator.state}
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["rng"]
 
 
@@ -134,9 +135,7 @@ class InterStage(Stage):
         intra: FrameNet,
         length: int,
     ) -> None:
-        self.clips = [
-            c for c in clips if c.motion is not None and min(c.height, c.width) >= size
-        ]
+        self.clips = [c for c in clips if c.motion is not None and min(c.height, c.width) >= size]
         self.batch, self.size, self.length, self.intra = batch, size, length, intra
         self.rng = np.random.default_rng(seed)
         self.sequences: list[_Sequence | None] = [None] * batch
@@ -193,11 +192,11 @@ class InterStage(Stage):
         self.position = [p + 1 for p in self.position]
         return rate_distortion(out, batch, quality), quality
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         held = {name: getattr(self, name) for name in self._HELD}
         return {"rng": self.rng.bit_generator.state, **held}
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["rng"]
         for name in self._HELD:
             setattr(self, name, state[name])

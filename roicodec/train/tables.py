@@ -16,7 +16,7 @@ __all__ = ["Counter", "fitted", "logistic_tables"]
 
 _BANDS = QUALITIES // 8
 
-Tables = dict[str, NDArray[np.int64]]
+Tables = dict[str, NDArray[np.int32]]
 
 
 def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -42,7 +42,7 @@ def fitted(weights: dict[str, NDArray[np.float64]]) -> Tables:
     tables = {f"tables.{n}": integer_frequencies(w) for n, w in weights.items()}
     tables["tables.latents"][0] = 0
     tables["tables.latents"][0, LATENT_ALPHABET] = 1 << PRECISION
-    return {n: t.astype(np.int32) for n, t in tables.items()}  # type: ignore[misc]
+    return {n: t.astype(np.int32) for n, t in tables.items()}
 
 
 class Counter:
@@ -53,15 +53,13 @@ class Counter:
         self.latents = np.zeros((SCALES, 2 * LATENT_ALPHABET + 2))
         self.hyper = np.zeros((_BANDS * HYPER, 2 * HYPER_ALPHABET + 2))
 
-    def __call__(
-        self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Ints, Ints]]
-    ) -> None:
+    def __call__(self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Ints, Ints]]) -> None:
         if setting.kind != self.kind:
             return
         for index, symbols in coded:
             _count(self.latents, index, symbols, LATENT_ALPHABET)
         band = setting.quality // 8 * HYPER
-        channels = np.broadcast_to(np.arange(HYPER) + band, hyper.shape)
+        channels = np.broadcast_to(np.arange(HYPER, dtype=np.int32) + band, hyper.shape)
         _count(self.hyper, channels.ravel(), hyper.ravel(), HYPER_ALPHABET)
 
     def tables(self, prior: Tables) -> Tables:
