@@ -1,7 +1,8 @@
 """Building blocks of the networks, in the float form in which they are trained first.
 
 Wide skeleton, narrow branches: a stream of features runs straight through in full precision, and
-each block adds two branches to it. Branches run in bfloat16 here (in few bits after quantization).
+each block adds two branches to it. Branches run in :data:`BRANCH_DTYPE` here (in few bits after
+quantization).
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Block", "Depthwise", "Pointwise", "QualityTable", "Regions"]
+__all__ = ["BRANCH_DTYPE", "Block", "Depthwise", "Pointwise", "QualityTable", "Regions"]
+
+BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+"""What branches compute in while training: bfloat16 only where the CPU multiplies it itself."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Regions:
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution; ``branch`` ones compute in bfloat16 when the module is told to."""
+    """A 1x1 convolution in the type of its input."""
 
     def __init__(self, c_in: int, c_out: int, *, zero: bool = False) -> None:
         super().__init__(c_in, c_out, 1)
@@ -105,12 +109,12 @@ class Block(nn.Module):
 
         ``regions`` is for quantized blocks; this one computes in float everywhere.
         """
-        a = x.bfloat16()
+        a = x.to(BRANCH_DTYPE)
         if context is not None:
-            a = torch.cat((a, context.bfloat16()), 1)
+            a = torch.cat((a, context.to(BRANCH_DTYPE)), 1)
         a = F.relu(self.depthwise(F.relu(self.mix_in(a))))
         x = x + self.mix_out(a).float()
-        out: Tensor = x + self.project(F.relu(self.expand(x.bfloat16()))).float()
+        out: Tensor = x + self.project(F.relu(self.expand(x.to(BRANCH_DTYPE)))).float()
         return out
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Block, Depthwise, Pointwise, Regions
+from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Regions
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
@@ -40,11 +40,11 @@ class _Branch(nn.Module):
         self.steps = WeightQuantizer(TRAINED_BITS, len(weight))
 
     def forward(self, x: Tensor, bits: int) -> Tensor:
-        bias = self.bias[TRAINED_BITS.index(bits)].bfloat16()
+        bias = self.bias[TRAINED_BITS.index(bits)].to(BRANCH_DTYPE)
         if bits == 16:
-            return F.conv2d(x.bfloat16(), self.weight.bfloat16(), bias)
+            return F.conv2d(x.to(BRANCH_DTYPE), self.weight.to(BRANCH_DTYPE), bias)
         codes, weight = self.input(x, bits), self.steps(self.weight, bits)
-        return F.conv2d(codes.bfloat16(), weight.bfloat16(), bias)
+        return F.conv2d(codes.to(BRANCH_DTYPE), weight.to(BRANCH_DTYPE), bias)
 
     def equalized(self, x: Tensor) -> Tensor:
         assert self.equalize is not None
@@ -61,7 +61,7 @@ class QuantizedBlock(nn.Module):
     """A :class:`~roicodec.model.blocks.Block` whose branches are quantized.
 
     Depthwise layers keep 8 bits on one grid, where regions of different bit-widths meet; at 16
-    bits training computes in bfloat16.
+    bits training computes in :data:`~roicodec.model.blocks.BRANCH_DTYPE`.
     """
 
     def __init__(self, block: Block, equalize_first: Tensor, equalize_second: Tensor) -> None:
@@ -105,7 +105,7 @@ class QuantizedBlock(nn.Module):
 def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
     assert layer.bias is not None
     return F.conv2d(
-        x.bfloat16(), weight.bfloat16(), layer.bias.bfloat16(), padding=1, groups=layer.groups
+        x.to(BRANCH_DTYPE), weight.to(BRANCH_DTYPE), layer.bias.to(BRANCH_DTYPE), padding=1, groups=layer.groups
     )
 
 

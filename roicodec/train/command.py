@@ -71,6 +71,9 @@ def train_command() -> None:
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--threads", default=1, show_default=True)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Through torch.compile; needs a C++ compiler."
+)
 def fit(
     stage: str,
     data: Path,
@@ -86,6 +89,7 @@ def fit(
     rate: float,
     seed: int,
     threads: int,
+    compiled: bool,
 ) -> None:
     """Train a network; a run that was interrupted continues from its last checkpoint."""
     torch.set_num_threads(threads)
@@ -108,7 +112,7 @@ def fit(
         net = load_network(torch.load(init, weights_only=False)["ema"], stage == "inter")
     if quantize:
         _quantize(net, task)
-    _train(net, task, run, steps, rate)
+    _train(net, task, run, steps, rate, compiled)
 
 
 def _quantize(net: FrameNet, task: Stage) -> None:
@@ -131,7 +135,8 @@ def _groups(net: FrameNet, rate: float) -> list[dict[str, object]]:
     return [{"params": rest, "scale": 1.0}, {"params": slow, "scale": 0.2}]
 
 
-def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float) -> None:
+def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float, compiled: bool) -> None:
+    forward = torch.compile(net) if compiled else net
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "last.pt"
     ema = copy.deepcopy(net)
@@ -150,7 +155,7 @@ def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float) -> No
     while step < steps:
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, steps, rate) * group["scale"]
-        result, quality = task.step(net)
+        result, quality = task.step(forward)
         loss = (result["loss"] * quality_weight(quality, task.slope)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from roicodec.model.blocks import Regions
-from roicodec.model.networks import FEATURES, LATENTS, PIXELS, QUALITIES, FrameNet, pack, unpack
+from roicodec.model.networks import (
+    FEATURES,
+    LATENTS,
+    PIXELS,
+    QUALITIES,
+    FrameNet,
+    FrameOutput,
+    pack,
+    unpack,
+)
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
@@ -43,7 +52,7 @@ class Stage:
     slope: float
     """How much low qualities weigh, see :func:`~roicodec.train.losses.quality_weight`."""
 
-    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+    def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
         raise NotImplementedError
 
@@ -76,7 +85,7 @@ class IntraStage(Stage):
         self.clips, self.batch, self.size = clips, batch, size
         self.rng = np.random.default_rng(seed)
 
-    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+    def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         batch = sample_intra(self.clips, self.rng, self.batch, self.size)
         quality = torch.from_numpy(self.rng.uniform(0, QUALITIES - 1, self.batch)).float()
         regions = self.regions(self.batch, self.size // 16)
@@ -172,7 +181,7 @@ class InterStage(Stage):
         self.reference.y[new], self.reference.u[new], self.reference.v[new] = y, u, v
         self.features[new], self.latents[new] = 0.0, 0.0
 
-    def step(self, net: FrameNet) -> tuple[RateDistortion, Tensor]:
+    def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         self._renew()
         now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
         batch = to_tensors([s.frames[p] for s, p in now])
