@@ -104,9 +104,9 @@ class QuantizedBlock(nn.Module):
 
 def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
     assert layer.bias is not None
-    return F.conv2d(
-        x.to(BRANCH_DTYPE), weight.to(BRANCH_DTYPE), layer.bias.to(BRANCH_DTYPE), padding=1, groups=layer.groups
-    )
+    bias = layer.bias.to(BRANCH_DTYPE)
+    weight = weight.to(BRANCH_DTYPE)
+    return F.conv2d(x.to(BRANCH_DTYPE), weight, bias, padding=1, groups=layer.groups)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import click
 import torch
 from torch import Tensor
 
+from roicodec.codec.planes import PAD
 from roicodec.errors import InputError
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
@@ -66,7 +67,7 @@ def train_command() -> None:
 @click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
-@click.option("--size", default=128, show_default=True, help="Side of the crops.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, of 64s.")
 @click.option("--length", default=7, show_default=True, help="Frames of a sequence (inter).")
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", default=1, show_default=True)
@@ -92,6 +93,8 @@ def fit(
     compiled: bool,
 ) -> None:
     """Train a network; a run that was interrupted continues from its last checkpoint."""
+    if size % PAD:
+        raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     clips = load_folder(data, cache, motion=stage == "inter")
