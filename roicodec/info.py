@@ -108,11 +108,19 @@ class StreamInfo:
     Args:
         reader: at the start of its stream.
         warn: is told about every damage, one line each.
+        take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
+            hides.
     """
 
-    def __init__(self, reader: StreamReader, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        reader: StreamReader,
+        warn: Callable[[str], None],
+        take_mask: Callable[[int, Mask | None], None] | None = None,
+    ) -> None:
         self._reader = reader
         self._warn = warn
+        self._take_mask = take_mask
         self._mask: Mask | None = None
         self.header: Header = reader.header
         self.totals = Totals(header=reader.header_size)
@@ -148,7 +156,10 @@ class StreamInfo:
         return float(8 * size / seconds) if seconds > 0 else None
 
     def _count(self, chunk: Chunk, frame: FrameChunk) -> FrameInfo:
-        share = self._roi_share(frame, chunk.number)
+        self._mask = self._decode_mask(frame, chunk.number)
+        share = None if self._mask is None else float(self._mask.mean())
+        if self._take_mask is not None:
+            self._take_mask(chunk.number, self._mask)
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),
@@ -180,20 +191,16 @@ class StreamInfo:
             **sizes,
         )
 
-    def _roi_share(self, frame: FrameChunk, number: int) -> float | None:
-        previous, self._mask = self._mask, None
-        if frame.kind == INTRA:
-            previous = None
-        elif previous is None:
+    def _decode_mask(self, frame: FrameChunk, number: int) -> Mask | None:
+        previous = None if frame.kind == INTRA else self._mask
+        if frame.kind != INTRA and previous is None:
             return None
+        shape = grid_shape(self.header.width, self.header.height)
         try:
-            self._mask = decode_mask(
-                frame.mask, grid_shape(self.header.width, self.header.height), previous
-            )
+            return decode_mask(frame.mask, shape, previous)
         except StreamError as error:
             self._warn(f"mask of frame {number}: {error}")
             return None
-        return float(self._mask.mean())
 
 
 def _header_dict(header: Header) -> dict[str, object]:

@@ -99,6 +99,8 @@ def encode_video(
     options: EncoderOptions,
     roi: Sequence[str] = ("auto",),
     *,
+    roi_share: float | None = None,
+    roi_level: float | None = None,
     frames: slice | None = None,
     backend: str | None = None,
     threads: int = 0,
@@ -110,7 +112,8 @@ def encode_video(
         source: path of a video, or ``-`` for standard input.
         out: takes the stream; need not be seekable.
         options: of the encoder; the time base is the source's.
-        roi: ROI sources, as :func:`roicodec.roi.sources.parse_roi` takes them.
+        roi, roi_share, roi_level: ROI sources, share and level, as
+            :func:`roicodec.roi.sources.parse_roi` takes them.
         frames: part of the video to encode, by frame numbers.
         backend: of the networks, as :func:`roicodec.quant.backends.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
@@ -125,7 +128,7 @@ def encode_video(
     with Reader(source, frames, threads) as reader:
         info = reader.info
         model = load_model(backend=backend)
-        roi_source = parse_roi(roi, info.width, info.height)
+        roi_source = parse_roi(roi, info.width, info.height, share=roi_share, level=roi_level)
         try:
             options = replace(options, time_base=info.time_base)
             encoder = Encoder(info.width, info.height, options, roi_source, model)

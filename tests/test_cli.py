@@ -19,6 +19,7 @@ import pytest
 
 from roicodec.cli import main
 from roicodec.container import Chunk, StreamReader
+from roicodec.roi.auto import DEFAULT_SHARE
 from tests import fake_codec
 
 WIDTH, HEIGHT, FRAMES = 37, 22, 12
@@ -140,6 +141,18 @@ def test_roi_at_times_goes_by_the_time_base(run: Run, clip: Path) -> None:
     assert [f["roi_share"] for f in frames] == [0, 0, 1, 1, 1, *[0] * 7]
 
 
+def test_share_and_level_of_the_automatic_roi(run: Run, clip: Path) -> None:
+    def areas(*options: str) -> list[float]:
+        assert run("encode", clip, "a.rq", "-f", *options).status == 0
+        frames = json.loads(run("info", "a.rq", "--json", "--frames").out)["frames"]
+        return [f["roi_share"] for f in frames]
+
+    assert max(areas("--roi-share", "0.1")) < min(areas("--roi-share", "0.9"))
+    assert set(areas("--roi-level", "0.001")) == {1}
+    assert set(areas("--roi-level", "0.999")) == {0}
+    assert DEFAULT_SHARE == 0.2, "encode --help says so"
+
+
 @pytest.mark.parametrize(("choice", "kept"), [("2:5", (2, 5)), (":3", (0, 3)), ("9:", (9, 12))])
 def test_frames(run: Run, clip: Path, tmp_path: Path, choice: str, kept: tuple[int, int]) -> None:
     assert run("encode", clip, "a.rq", "--frames", choice).status == 0
@@ -227,6 +240,11 @@ def test_errors(run: Run, clip: Path, tmp_path: Path, arguments: list[str], mess
         (["encode", "a", "b", "--frames", "5:5"], "lies after it"),
         (["encode", "a", "b", "--frames", "-5:5"], "0 or later"),
         (["encode", "a", "b", "--threads", "0"], "1<=x<=256"),
+        (["encode", "a", "b", "--roi-share", "1"], "range 0<x<1"),
+        (["encode", "a", "b", "--roi-level", "0"], "range 0<x<1"),
+        (["encode", "a", "b", "--roi-share", ".1", "--roi-level", ".5"], "exclude each other"),
+        (["encode", "a", "b", "--roi", "none", "--roi-share", ".1"], "--roi-share is for --roi"),
+        (["encode", "a", "b", "--roi", "m.png", "--roi-level", ".1"], "--roi-level is for --roi"),
         (["decode", "a", "b", "--backend", "gpu"], "'reference'"),
         (["decode", "a", "b", "--nothing"], "--nothing"),
         (["info", "a", "--json", "--csv"], "exclude each other"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from roicodec.errors import InputError
 from roicodec.picture import Picture
-from roicodec.roi.export import write_gray_video, write_kvazaar
+from roicodec.roi.export import open_mask_writer
 from roicodec.roi.masks import Mask, cells_of, grid_shape, samples_of
 from roicodec.roi.sources import KvazaarRoi, parse_roi
 
@@ -56,6 +56,14 @@ def write_image(path: Path, gray: NDArray[np.uint8]) -> str:
 def random_masks(count: int, seed: int = 0) -> list[Mask]:
     random = np.random.default_rng(seed)
     return [random.random(SHAPE) < 0.4 for _ in range(count)]
+
+
+def write_masks(
+    path: Path, masks: Iterable[Mask], size: tuple[int, int] = (WIDTH, HEIGHT), rate: int = 0
+) -> None:
+    with open_mask_writer(str(path), *size, Fraction(rate)) as writer:
+        for mask in masks:
+            writer.write(mask)
 
 
 def test_a_cell_is_roi_when_any_sample_is() -> None:
@@ -158,8 +166,7 @@ def test_a_file_that_is_no_picture(tmp_path: Path, name: str) -> None:
 def test_a_gray_video_comes_back(tmp_path: Path, ending: str, size: tuple[int, int]) -> None:
     masks = random_masks(6)
     path = tmp_path / f"masks{ending}"
-    written = write_gray_video(path, iter(masks), *size, rate=Fraction(30000, 1001))
-    assert written == 6
+    write_masks(path, masks, size, rate=30)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     source = parse_roi([str(path)], *size)
     for index in [0, 1, 4, 2, 5]:
@@ -171,36 +178,41 @@ def test_a_gray_video_comes_back(tmp_path: Path, ending: str, size: tuple[int, i
 
 def test_a_video_with_one_frame_serves_all(tmp_path: Path) -> None:
     [mask] = random_masks(1)
-    write_gray_video(tmp_path / "m.mkv", [mask], WIDTH, HEIGHT)
+    write_masks(tmp_path / "m.mkv", [mask])
     assert np.array_equal(mask_of(str(tmp_path / "m.mkv"), index=9), mask)
 
 
-def test_a_gray_video_needs_a_known_ending(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must end in"):
-        write_gray_video(tmp_path / "masks.gif", random_masks(1), WIDTH, HEIGHT)
+def test_a_mask_video_has_the_rate_of_the_frames(tmp_path: Path) -> None:
+    for name, rate in (("a.mkv", 30), ("b.mp4", 0)):
+        write_masks(tmp_path / name, random_masks(3), rate=rate)
+        with av.open(str(tmp_path / name)) as container:
+            assert container.streams.video[0].average_rate == (rate or 25)
 
 
-def test_nothing_is_left_of_a_broken_export(tmp_path: Path) -> None:
-    def masks() -> Iterator[Mask]:
+@pytest.mark.parametrize("name", ["masks.gif", "masks", "-"])
+def test_a_map_needs_a_known_ending(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"must end in one of \.txt, \.bin, \.mkv"):
+        write_masks(tmp_path / name, random_masks(1))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["old.txt", "new.mkv", "new.mp4", "new.bin"])
+def test_nothing_is_left_of_a_broken_export(tmp_path: Path, name: str) -> None:
+    def masks() -> Iterable[Mask]:
         yield from random_masks(2)
         raise KeyboardInterrupt
 
     (tmp_path / "old.txt").write_text("kept")
     with pytest.raises(KeyboardInterrupt):
-        write_kvazaar(tmp_path / "old.txt", masks())
-    with pytest.raises(KeyboardInterrupt):
-        write_gray_video(tmp_path / "new.mkv", masks(), WIDTH, HEIGHT)
+        write_masks(tmp_path / name, masks())
     assert [file.name for file in tmp_path.iterdir()] == ["old.txt"]
     assert (tmp_path / "old.txt").read_text() == "kept"
 
 
-def test_an_export_into_nowhere(tmp_path: Path) -> None:
-    for write in (
-        lambda: write_kvazaar(tmp_path / "no" / "m.txt", random_masks(1)),
-        lambda: write_gray_video(tmp_path / "no" / "m.mkv", random_masks(1), WIDTH, HEIGHT),
-    ):
-        with pytest.raises(InputError, match="cannot be written"):
-            write()
+@pytest.mark.parametrize("name", ["m.txt", "m.mkv"])
+def test_an_export_into_nowhere(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no does not exist"):
+        write_masks(tmp_path / "no" / name, random_masks(1))
 
 
 def test_numpy_masks(tmp_path: Path) -> None:
@@ -249,7 +261,7 @@ def test_npz_without_a_mask_and_a_broken_one(tmp_path: Path) -> None:
 def test_a_kvazaar_file_comes_back_and_loops(tmp_path: Path, ending: str) -> None:
     masks = random_masks(3)
     path = tmp_path / f"roi{ending}"
-    assert write_kvazaar(path, masks, delta_qp=-9) == 3
+    write_masks(path, masks)
     source = parse_roi([str(path)], WIDTH, HEIGHT)
     for index in [0, 1, 2, 3, 7, 5, 4]:
         assert np.array_equal(source.mask(index, 0.0, picture(), None), masks[index % 3])
@@ -258,10 +270,10 @@ def test_a_kvazaar_file_comes_back_and_loops(tmp_path: Path, ending: str) -> Non
 
 def test_kvazaar_bytes_are_as_kvazaar_documents_them(tmp_path: Path) -> None:
     mask = np.array([[True, False, False], [False, False, True]])
-    write_kvazaar(tmp_path / "r.bin", [mask], delta_qp=-4)
-    assert (tmp_path / "r.bin").read_bytes() == struct.pack("<ii6b", 3, 2, -4, 0, 0, 0, 0, -4)
-    write_kvazaar(tmp_path / "r.txt", [mask, mask], delta_qp=-4)
-    assert (tmp_path / "r.txt").read_text() == "3 2\n-4 0 0\n0 0 -4\n" * 2
+    write_masks(tmp_path / "r.bin", [mask])
+    assert (tmp_path / "r.bin").read_bytes() == struct.pack("<ii6b", 3, 2, -6, 0, 0, 0, 0, -6)
+    write_masks(tmp_path / "r.txt", [mask, mask])
+    assert (tmp_path / "r.txt").read_text() == "3 2\n-6 0 0\n0 0 -6\n" * 2
 
 
 def test_a_kvazaar_map_of_any_size_is_stretched(tmp_path: Path) -> None:
@@ -328,9 +340,3 @@ def test_a_map_on_one_endless_line(tmp_path: Path) -> None:
     source = KvazaarRoi(path, WIDTH, HEIGHT)
     assert source.mask(0, 0.0, picture(), None).all()
     assert not source.mask(1, 0.0, picture(), None).any()
-
-
-def test_delta_qp_of_an_export_must_be_finer(tmp_path: Path) -> None:
-    for delta_qp in (0, 3, -52):
-        with pytest.raises(InputError, match="must be in -51"):
-            write_kvazaar(tmp_path / "r.txt", random_masks(1), delta_qp)

@@ -11,12 +11,15 @@ from roicodec.cli.options import CANDIDATES, FRAME_RANGE, common, refuse_to_over
 
 __all__ = ["encode"]
 
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
 
 @click.command(
     epilog="""\b
 Examples:
   roicodec encode talk.mp4 talk.rq
   roicodec encode -q 45 --roi 320,80,200,260 match.mkv match.rq
+  roicodec encode --roi auto --roi-share 0.3 match.mkv match.rq
   roicodec encode --roi none --frames 0:100 clip.y4m clip.rq
   ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
 """
@@ -43,6 +46,17 @@ Examples:
     " Give it several times for their union.",
 )
 @click.option(
+    "--roi-share",
+    type=_SHARE,
+    show_default="0.2",
+    help="With --roi auto: share of the picture that becomes ROI, about.",
+)
+@click.option(
+    "--roi-level",
+    type=_SHARE,
+    help="With --roi auto, instead of a share: the saliency, 0 to 1, from which a place is ROI.",
+)
+@click.option(
     "--candidates",
     type=CANDIDATES,
     default="4,8,16",
@@ -67,6 +81,8 @@ def encode(
     target: str,
     quality: int,
     roi: tuple[str, ...],
+    roi_share: float | None,
+    roi_level: float | None,
     candidates: tuple[int, ...],
     gop: int,
     frames: slice | None,
@@ -81,6 +97,11 @@ def encode(
     IN is any video that FFmpeg reads, or - for standard input; OUT.rq may be - for standard
     output. Audio and subtitle tracks, time stamps and colour description go along.
     """
+    if roi_share is not None and roi_level is not None:
+        raise click.UsageError("--roi-share and --roi-level exclude each other")
+    if (roi_share is not None or roi_level is not None) and "auto" not in roi:
+        name = "--roi-level" if roi_share is None else "--roi-share"
+        raise click.UsageError(f"{name} is for --roi auto, which is not among {', '.join(roi)}")
     refuse_to_overwrite(source, target, force)
     from roicodec.cli.threads import limit_threads
 
@@ -97,6 +118,8 @@ def encode(
             out.stream,
             options,
             roi,
+            roi_share=roi_share,
+            roi_level=roi_level,
             frames=frames,
             backend=backend,
             threads=threads,
@@ -111,6 +134,8 @@ def encode(
             "output": target,
             "quality": quality,
             "roi": list(roi),
+            "roi_share": roi_share,
+            "roi_level": roi_level,
             "candidates": list(candidates),
             "gop": gop,
             "threads": threads,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
 import click
 
-from roicodec.cli.options import open_stream
+from roicodec.cli.options import open_stream, refuse_to_overwrite
 from roicodec.errors import StreamError
+
+if TYPE_CHECKING:
+    from roicodec.container import Header
+    from roicodec.roi.export import MaskWriter
+    from roicodec.roi.masks import Mask
 
 __all__ = ["info"]
 
@@ -16,13 +24,24 @@ Examples:
   roicodec info talk.rq
   roicodec info --frames talk.rq
   roicodec info --csv talk.rq > talk.csv
+  roicodec info --roi-map talk_roi.mkv talk.rq
 """
 )
 @click.argument("source", metavar="IN.rq")
 @click.option("--frames", is_flag=True, help="List every frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each frame.")
-def info(source: str, frames: bool, as_json: bool, as_csv: bool) -> None:
+@click.option(
+    "--roi-map",
+    "target",
+    metavar="OUT",
+    help="Write the mask of every frame to OUT: a Kvazaar ROI file (.txt, .bin) or a gray video"
+    " (.mkv, .avi, .nut, .mp4, .mov), as 'roicodec encode --roi' reads them.",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
+def info(
+    source: str, frames: bool, as_json: bool, as_csv: bool, target: str | None, force: bool
+) -> None:
     """Tell what the stream IN.rq holds, byte by byte. IN.rq may be - for standard input.
 
     For each frame: type, time, bytes by part, quality index, bit-widths of ROI and non-ROI,
@@ -31,6 +50,8 @@ def info(source: str, frames: bool, as_json: bool, as_csv: bool) -> None:
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
+    if target is not None:
+        refuse_to_overwrite(source, target, force)
     from roicodec.container import StreamReader
     from roicodec.info import StreamInfo, csv_lines, json_lines, text_lines
 
@@ -42,8 +63,10 @@ def info(source: str, frames: bool, as_json: bool, as_csv: bool) -> None:
         click.echo(f"roicodec: warning: {source}: {message}", err=True)
 
     try:
-        with open_stream(source) as stream:
-            listing = StreamInfo(StreamReader(stream), warn)
+        with ExitStack() as opened:
+            reader = StreamReader(opened.enter_context(open_stream(source)))
+            masks = _open_masks(target, reader.header, opened) if target else None
+            listing = StreamInfo(reader, warn, masks.take if masks else None)
             if as_csv:
                 lines = csv_lines(listing)
             elif as_json:
@@ -52,6 +75,8 @@ def info(source: str, frames: bool, as_json: bool, as_csv: bool) -> None:
                 lines = text_lines(listing, frames=frames)
             for line in lines:
                 print(line)
+            if masks and masks.unknown:
+                warn(f"{masks.unknown} frames whose mask is lost have no ROI in {target}")
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error
     totals = listing.totals
@@ -59,3 +84,36 @@ def info(source: str, frames: bool, as_json: bool, as_csv: bool) -> None:
         cut = ", cut" if totals.truncated else ""
         lost = f", {totals.lost} frames missing" if totals.lost else ""
         raise StreamError(f"{source}: not as it was written{lost}{cut}")
+
+
+class _Masks:
+    """Writes a mask for every frame, so that frame i of the map belongs to frame i of the video.
+
+    Attributes:
+        unknown: frames that got an empty one, since a loss hides theirs.
+    """
+
+    def __init__(self, writer: MaskWriter, none: Mask) -> None:
+        self._writer, self._none = writer, none
+        self._count = self.unknown = 0
+
+    def take(self, number: int, mask: Mask | None) -> None:
+        while self._count < number:
+            self._write(None)
+        self._write(mask)
+
+    def _write(self, mask: Mask | None) -> None:
+        self._writer.write(self._none if mask is None else mask)
+        self._count += 1
+        self.unknown += mask is None
+
+
+def _open_masks(target: str, header: Header, opened: ExitStack) -> _Masks:
+    import numpy as np
+
+    from roicodec.roi.export import open_mask_writer
+    from roicodec.roi.masks import grid_shape
+
+    size = header.width, header.height
+    writer = opened.enter_context(open_mask_writer(target, *size, header.frame_rate))
+    return _Masks(writer, np.zeros(grid_shape(*size), np.bool_))

@@ -280,7 +280,7 @@ def parse_roi(
     width: int,
     height: int,
     *,
-    share: float = DEFAULT_SHARE,
+    share: float | None = None,
     level: float | None = None,
     saliency: SaliencyModel | None = None,
 ) -> RoiSource:
@@ -291,7 +291,8 @@ def parse_roi(
             samples and seconds), or a file: mask image or video, ``.npy``/``.npz``, Kvazaar
             ``.txt``/``.bin``.
         width, height: size of the video's frames in luma samples.
-        share: for ``auto``: share of the frame's area that becomes ROI, 0..1.
+        share: for ``auto``: share of the frame's area that becomes ROI, 0..1; by default
+            :data:`roicodec.roi.auto.DEFAULT_SHARE`.
         level: for ``auto``: instead of ``share``, the saliency (0..1) from which a cell is ROI.
         saliency: for ``auto``: the model; by default spectral residual with motion.
 
@@ -308,7 +309,8 @@ def parse_roi(
                 source = NoRoi(width, height)
             elif spec == "auto":
                 model = SpectralMotion() if saliency is None else saliency
-                source = AutoRoi(model, width, height, share=share, level=level)
+                area = DEFAULT_SHARE if share is None else share
+                source = AutoRoi(model, width, height, share=area, level=level)
             elif _NUMBERS.fullmatch(spec):
                 source = _parse_rectangle(spec, width, height)
             else:

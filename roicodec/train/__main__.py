@@ -9,9 +9,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from roicodec.train.command import train_command
 from roicodec.train.curves import curves
 from roicodec.train.release import release
+from roicodec.train.saliency import saliency
+from roicodec.train.saliency_score import saliency_score
 
 train_command.add_command(release)
 train_command.add_command(curves)
+train_command.add_command(saliency)
+train_command.add_command(saliency_score)
 
 if __name__ == "__main__":
     train_command(prog_name="python -m roicodec.train")
