@@ -1,4 +1,4 @@
-"""What a stream says of itself, byte by byte: needs no model, and imports no torch.
+"""What a stream says of itself, byte by byte: needs no model (but for BitOPs) and no torch.
 
 Works from front to back, so also from a pipe, and keeps only sums.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
 from roicodec import sei
+from roicodec.complexity import complexity
 from roicodec.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
 from roicodec.errors import StreamError
+from roicodec.model.schema import PAD
+from roicodec.model.shapes import FrameShape, decoder_layers
+from roicodec.model.weights import Arrays, model_id
 from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, grid_shape
 
@@ -37,6 +41,8 @@ class FrameInfo:
         quality: quality index, 0..63.
         b_roi, b_bg: bit-widths.
         roi_share: share of the 16x16 grid that is ROI, 0..1; None when a loss hides the mask.
+        bit_ops: BitOPs of decoding it (``docs/complexity.md``); None when the mask is hidden, or
+            the stream's model is not installed.
         sei, mask, motion, hyper, latents, overhead: bytes, together those of the chunk.
     """
 
@@ -53,6 +59,7 @@ class FrameInfo:
     hyper: int
     latents: int
     overhead: int
+    bit_ops: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -110,6 +117,7 @@ class StreamInfo:
         warn: is told about every damage, one line each.
         take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
             hides.
+        networks: arrays of the model; BitOPs are told if it is the stream's.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class StreamInfo:
         reader: StreamReader,
         warn: Callable[[str], None],
         take_mask: Callable[[int, Mask | None], None] | None = None,
+        networks: Mapping[str, Arrays] | None = None,
     ) -> None:
         self._reader = reader
         self._warn = warn
@@ -124,6 +133,8 @@ class StreamInfo:
         self._mask: Mask | None = None
         self.header: Header = reader.header
         self.totals = Totals(header=reader.header_size)
+        known = networks is not None and model_id(networks) == reader.header.model_id
+        self._networks = networks if known else None
 
     def frames(self) -> Iterator[FrameInfo]:
         """Every whole frame in order; at the end ``totals`` are complete."""
@@ -188,16 +199,29 @@ class StreamInfo:
             b_roi=frame.b_roi,
             b_bg=frame.b_bg,
             roi_share=share,
+            bit_ops=self._bit_ops(frame),
             **sizes,
         )
+
+    def _bit_ops(self, frame: FrameChunk) -> int | None:
+        if self._networks is None or self._mask is None:
+            return None
+        padded = grid_shape(*(-(-side // PAD) * PAD for side in self._size))
+        roi = int(self._mask.sum())
+        shape = FrameShape(roi, padded[0] * padded[1] - roi, frame.b_roi, frame.b_bg)
+        network = self._networks["intra" if frame.kind == INTRA else "inter"]
+        return complexity(decoder_layers(network, shape)).bit_ops
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.header.width, self.header.height
 
     def _decode_mask(self, frame: FrameChunk, number: int) -> Mask | None:
         previous = None if frame.kind == INTRA else self._mask
         if frame.kind != INTRA and previous is None:
             return None
-        shape = grid_shape(self.header.width, self.header.height)
         try:
-            return decode_mask(frame.mask, shape, previous)
+            return decode_mask(frame.mask, grid_shape(*self._size), previous)
         except StreamError as error:
             self._warn(f"mask of frame {number}: {error}")
             return None
@@ -275,14 +299,14 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
         yield ""
         yield (
             " frame type        time quality b_roi  b_bg    ROI"
-            "   SEI   mask motion  hyper latents overhead   bytes"
+            "   SEI   mask motion  hyper latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
             yield (
                 f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
                 f"{_percent(f.roi_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} {f.hyper:6d} "
-                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d}"
+                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
             )
     yield ""
     yield from _totals_text(info)
@@ -340,6 +364,10 @@ def _totals_text(info: StreamInfo) -> Iterator[str]:
             f"mean        quality index {t.quality / t.frames:.1f}, ROI {roi} of the picture,"
             f" its mask {mask} of the video's bytes"
         )
+
+
+def _giga(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e9:.4g}"
 
 
 def _percent(share: float | None) -> str:

@@ -11,7 +11,10 @@ from roicodec.cli.options import open_stream, refuse_to_overwrite
 from roicodec.errors import StreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from roicodec.container import Header
+    from roicodec.model.weights import Arrays
     from roicodec.roi.export import MaskWriter
     from roicodec.roi.masks import Mask
 
@@ -45,7 +48,8 @@ def info(
     """Tell what the stream IN.rq holds, byte by byte. IN.rq may be - for standard input.
 
     For each frame: type, time, bytes by part, quality index, bit-widths of ROI and non-ROI,
-    and the ROI's share of the picture. Needs no networks. The exit status is 1 if anything is
+    the ROI's share of the picture, and BitOPs (for which alone the networks must be installed;
+    ? if they are not the stream's). The exit status is 1 if anything is
     damaged or missing.
     """
     if as_json and as_csv:
@@ -66,7 +70,8 @@ def info(
         with ExitStack() as opened:
             reader = StreamReader(opened.enter_context(open_stream(source)))
             masks = _open_masks(target, reader.header, opened) if target else None
-            listing = StreamInfo(reader, warn, masks.take if masks else None)
+            networks = _installed() if frames or as_csv else None
+            listing = StreamInfo(reader, warn, masks.take if masks else None, networks)
             if as_csv:
                 lines = csv_lines(listing)
             elif as_json:
@@ -84,6 +89,16 @@ def info(
         cut = ", cut" if totals.truncated else ""
         lost = f", {totals.lost} frames missing" if totals.lost else ""
         raise StreamError(f"{source}: not as it was written{lost}{cut}")
+
+
+def _installed() -> Mapping[str, Arrays] | None:
+    from roicodec.errors import ModelError
+    from roicodec.model.weights import load_arrays
+
+    try:
+        return load_arrays()
+    except ModelError:
+        return None
 
 
 class _Masks:

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.codec.planes import PAD, crop, pack, padded_size, unpack
+from roicodec.codec.planes import crop, pack, padded_size, unpack
 from roicodec.container import INTER, INTRA
 from roicodec.entropy import Ints
 from roicodec.errors import StreamError
 from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import QUALITIES
 from roicodec.model.regions import Layout
-from roicodec.model.schema import SAMPLE_SHIFT
+from roicodec.model.schema import PAD, SAMPLE_SHIFT
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.picture import Picture
 from roicodec.quant.integer import CANDIDATE_BITS

@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roicodec.model.schema import PAD
 from roicodec.picture import Picture, Plane
 
-__all__ = ["PAD", "crop", "pack", "padded", "padded_size", "unpack"]
-
-PAD = 64
-"""Frames are extended to a multiple of this, the last row and column repeated."""
+__all__ = ["crop", "pack", "padded", "padded_size", "unpack"]
 
 _SIDES = (8, 4, 4)
 

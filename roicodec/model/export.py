@@ -129,9 +129,10 @@ def _skeleton_layer(name: str, weight: Tensor, bias: Tensor, source: int, target
     """16-bit weights, their exponents, and biases in units of the accumulator."""
     w, b = weight.detach().flatten(1).double(), bias.detach().double()
     exponent = _exponents(w, b, source)
-    # The accumulator's unit must not be coarser than the target's, nor finer by 2**31.
+    # The accumulator's unit must not be coarser than the target's, nor finer by 2**24: what few
+    # bits the weights of a dead channel have are moved up by 6 when it is loaded.
     exponent = torch.minimum(exponent, target - source)
-    exponent = torch.maximum(exponent, target - source - 31)
+    exponent = torch.maximum(exponent, target - source - 24)
     codes = torch.round(w * torch.exp2(-exponent)[:, None])
     acc_bias = torch.round(b * torch.exp2(-exponent - source))
     reach = codes.abs().sum(1) * 32768 + acc_bias.abs()

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from roicodec.entropy import Tables
 from roicodec.errors import ModelError
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
+from roicodec.model.weights import NAMES, Arrays, load_arrays, model_id
 from roicodec.quant.backends import choose_backend
 from roicodec.quant.interface import Backend
 
-__all__ = ["Model", "NetworkModel", "load_model", "model_id"]
-
-Arrays = Mapping[str, NDArray[np.generic]]
-
-NAMES = ("intra", "inter")
-
-
-def model_id(networks: Mapping[str, Arrays]) -> bytes:
-    """First 16 bytes of the SHA-256 over every array: name, type, shape, little-endian values."""
-    digest = hashlib.sha256()
-    for network in sorted(networks):
-        for name in sorted(networks[network]):
-            array = np.asarray(networks[network][name])
-            head = f"{network}/{name}:{array.dtype.name}:{array.shape};"
-            digest.update(head.encode())
-            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-    return digest.digest()[:16]
+__all__ = ["Model", "NetworkModel", "load_model"]
 
 
 class NetworkModel:
@@ -77,26 +58,14 @@ class Model:
 
 
 def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
-    """The released model, or the one in ``folder`` (``intra.safetensors``, ``inter.safetensors``).
-
-    Without a folder the environment variable ROICODEC_WEIGHTS may name one.
+    """The released model, or the one in ``folder`` (see :func:`load_arrays`).
 
     Raises:
         ModelError: if its files are missing or are not what they should be.
     """
-    named = os.environ.get("ROICODEC_WEIGHTS")
-    where = folder or (Path(named) if named else Path(str(files("roicodec") / "weights")))
-    networks = {}
-    for name in NAMES:
-        path = where / f"{name}.safetensors"
-        if not path.exists():
-            raise ModelError(f"{path}: the weights are missing; install roicodec again")
-        try:
-            networks[name] = load_file(path)
-        except Exception as error:
-            raise ModelError(f"{path}: not a weights file ({error})") from error
+    networks = load_arrays(folder)
     try:
         with torch.inference_mode():
             return Model(networks, backend)
     except (KeyError, IndexError, ValueError) as error:
-        raise ModelError(f"{where}: the weights do not fit this version ({error!r})") from error
+        raise ModelError(f"the weights do not fit this version ({error!r})") from error

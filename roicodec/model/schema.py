@@ -12,6 +12,7 @@ __all__ = [
     "INDEX_EXPONENT",
     "LATENT_ALPHABET",
     "LATENT_EXPONENT",
+    "PAD",
     "SAMPLE_SHIFT",
     "STEP_EXPONENT",
     "STREAM_EXPONENT",
@@ -19,6 +20,9 @@ __all__ = [
 
 ARITHMETIC_ID = 1
 """Version of the arithmetic that a stream names."""
+
+PAD = 64
+"""Frames are extended to a multiple of this, the last row and column repeated."""
 
 STREAM_EXPONENT = -9
 """Of the residual stream at 1/8 resolution."""

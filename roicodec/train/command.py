@@ -12,10 +12,10 @@ import click
 import torch
 from torch import Tensor
 
-from roicodec.codec.planes import PAD
 from roicodec.errors import InputError
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
+from roicodec.model.schema import PAD
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import quality_weight

@@ -14,9 +14,10 @@ from safetensors.numpy import save_file
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import INTER, INTRA
 from roicodec.model.export import export_network, skeleton_ranges
-from roicodec.model.model import NAMES, Model, model_id
+from roicodec.model.model import Model
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
+from roicodec.model.weights import NAMES, model_id
 from roicodec.roi.sources import NoRoi
 from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.stages import InterStage, IntraStage, Stage

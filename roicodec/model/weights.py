@@ -1,0 +1,58 @@
+"""The released integer weights as arrays; imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from roicodec.errors import ModelError
+
+__all__ = ["NAMES", "Arrays", "load_arrays", "model_id"]
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+NAMES = ("intra", "inter")
+"""The networks of a model, each a file."""
+
+
+def model_id(networks: Mapping[str, Arrays]) -> bytes:
+    """First 16 bytes of the SHA-256 over every array: name, type, shape, little-endian values."""
+    digest = hashlib.sha256()
+    for network in sorted(networks):
+        for name in sorted(networks[network]):
+            array = np.asarray(networks[network][name])
+            head = f"{network}/{name}:{array.dtype.name}:{array.shape};"
+            digest.update(head.encode())
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return digest.digest()[:16]
+
+
+def load_arrays(folder: Path | None = None) -> dict[str, Arrays]:
+    """The arrays of ``intra.safetensors`` and ``inter.safetensors``, by network.
+
+    Args:
+        folder: where they are; None means the one that the environment variable ROICODEC_WEIGHTS
+            names, or the released ones.
+
+    Raises:
+        ModelError: if a file is missing or damaged.
+    """
+    named = os.environ.get("ROICODEC_WEIGHTS")
+    where = folder or (Path(named) if named else Path(str(files("roicodec") / "weights")))
+    networks = {}
+    for name in NAMES:
+        path = where / f"{name}.safetensors"
+        if not path.exists():
+            raise ModelError(f"{path}: the weights are missing; install roicodec again")
+        try:
+            networks[name] = load_file(path)
+        except Exception as error:
+            raise ModelError(f"{path}: not a weights file ({error})") from error
+    return networks
