@@ -19,8 +19,9 @@ test: lint ## ruff, mypy and pytest
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/mypy
-bench: $(READY) ## size, PSNR and speed on the demo's clips at four qualities
+bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 	$(BIN)/python -m examples.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bitwidths
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
 	$(FIT) intra --run runs/intra --steps 13000
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --batch 8 --size 192 --steps 7500

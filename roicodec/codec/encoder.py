@@ -26,7 +26,7 @@ from roicodec.picture import Picture
 from roicodec.roi.features import region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
-from roicodec.roi.selector import hand_set_selector
+from roicodec.roi.selector import BitWidthSelector, hand_set_selector
 from roicodec.roi.sources import RoiSource
 
 __all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
@@ -35,6 +35,7 @@ QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 _INTRA_BOOST = 12
+"""Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
 
 Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
@@ -46,7 +47,7 @@ class EncoderOptions:
     """How to encode.
 
     Attributes:
-        quality: index 0..63 of inter frames.
+        quality: index 0..63 of inter frames; intra frames get more where others follow.
         candidates: bit-widths that frames may use.
         gop: frames from one intra frame to the next.
         time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
@@ -66,6 +67,7 @@ class Encoder:
         options: how.
         roi: finds the ROI.
         model: the networks.
+        selector: picks the bit-widths of every frame; None for the usual one.
 
     Attributes:
         header_fields: what the stream's header must say of this encoder.
@@ -73,7 +75,13 @@ class Encoder:
     """
 
     def __init__(
-        self, width: int, height: int, options: EncoderOptions, roi: RoiSource, model: Model
+        self,
+        width: int,
+        height: int,
+        options: EncoderOptions,
+        roi: RoiSource,
+        model: Model,
+        selector: BitWidthSelector | None = None,
     ) -> None:
         unknown = [b for b in options.candidates if b not in QUALITY_OFFSETS]
         if unknown:
@@ -82,7 +90,7 @@ class Encoder:
         offsets = {b: QUALITY_OFFSETS[b] for b in options.candidates}
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
-        self._selector = hand_set_selector(options.candidates)
+        self._selector = selector or hand_set_selector(options.candidates)
         self._qp = round(min(max(44 - 0.35 * options.quality, 18), 44))
         self._searcher = MotionSearcher(width, height, qp=self._qp)
         self._count = 0
@@ -145,7 +153,8 @@ class Encoder:
         vectors = None
         if intra:
             self._searcher.start(picture)
-            quality = min(quality + _INTRA_BOOST, QUALITIES - 1)
+            if self._options.gop > 1:
+                quality = min(quality + _INTRA_BOOST, QUALITIES - 1)
         else:
             reference = self._core.reference
             assert reference is not None

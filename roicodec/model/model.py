@@ -44,16 +44,18 @@ class Model:
 
     Args:
         networks: arrays of ``intra`` and ``inter``.
-        backend: name of the backend, see :func:`roicodec.quant.backends.choose_backend`.
+        backend: one, or its name, see :func:`roicodec.quant.backends.choose_backend`.
 
     Attributes:
         id: 16 bytes that name the weights in a stream.
         backend: the backend in use.
     """
 
-    def __init__(self, networks: Mapping[str, Arrays], backend: str | None = None) -> None:
+    def __init__(
+        self, networks: Mapping[str, Arrays], backend: str | Backend | None = None
+    ) -> None:
         self.id = model_id(networks)
-        self.backend = choose_backend(backend)
+        self.backend = backend if isinstance(backend, Backend) else choose_backend(backend)
         self.intra, self.inter = (NetworkModel(networks[n], self.backend) for n in NAMES)
 
 

@@ -1,0 +1,218 @@
+"""What bit-widths and regions cost: BitOPs beside measured time, on the released networks.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.bitwidths [--sizes 352x288,1280x720] [--runs 3]
+
+One inter frame of a real clip is encoded and decoded at each choice of bit-widths for ROI and rest.
+`networks` is decoding without entropy decoding, `decode` all of it, `encode` all of encoding but
+for finding the ROI; processor time on one thread, the least of several runs. float32 is the same
+networks without any rounding (benchmarks/float_backend.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+import torch
+
+from examples.clips import find_clip
+from roicodec.codec.core import Distribution, FrameCore, FrameSetting
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.codec.symbols import LatentReader, decode_hyper
+from roicodec.complexity import complexity
+from roicodec.container import FrameChunk
+from roicodec.entropy import Ints
+from roicodec.model.model import Model
+from roicodec.model.shapes import FrameShape, decoder_layers
+from roicodec.model.weights import load_arrays
+from roicodec.motion.coding import decode_motion
+from roicodec.picture import Picture
+from roicodec.quant.interface import Backend
+from roicodec.roi.features import Features
+from roicodec.roi.masks import Mask, grid_shape
+
+from .float_backend import FloatBackend
+
+SHARES = (10, 25, 50)
+PAIRS = ((16, 8), (16, 4), (8, 4), (8, 2), (4, 2), (16, 0), (8, 0))
+"""Of ROI and rest; 0 is skip."""
+QUALITY = 32
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Bit-widths of ROI and rest, and the ROI's share of the picture in percent."""
+
+    b_roi: int
+    b_bg: int
+    share: int
+
+    def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
+        """As a selector: always these."""
+        return self.b_roi, self.b_bg if inter else self.b_bg or self.b_roi
+
+
+class CentredRoi:
+    """A square-ish ROI in the middle with a share of the picture's cells."""
+
+    def __init__(self, width: int, height: int, share: int) -> None:
+        rows, columns = grid_shape(width, height)
+        side = (share / 100) ** 0.5
+        h, w = round(rows * side), round(columns * side)
+        self._mask = np.zeros((rows, columns), np.bool_)
+        top, left = (rows - h) // 2, (columns - w) // 2
+        self._mask[top : top + h, left : left + w] = True
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        return self._mask
+
+    def close(self) -> None:
+        pass
+
+
+def pictures(width: int, height: int) -> list[Picture]:
+    """Two successive frames of a real clip, scaled."""
+    found = []
+    with av.open(str(find_clip("bigbuckbunny"))) as container:
+        for frame in container.decode(video=0):
+            i420 = frame.reformat(width, height, "yuv420p").to_ndarray()
+            chroma = i420[height:].reshape(2, height // 2, width // 2)
+            planes = (np.ascontiguousarray(p) for p in (i420[:height], *chroma))
+            found.append(Picture(*planes, pts=len(found), duration=1))
+            if len(found) == 2:
+                break
+    return found
+
+
+def least(runs: int, action: Callable[[], object]) -> float:
+    """Processor time of the quickest of several runs, in milliseconds."""
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        action()
+        times.append(time.process_time() - start)
+    return 1000 * min(times)
+
+
+class Trial:
+    """One choice on one model: an intra frame, then the inter frame that is measured."""
+
+    def __init__(self, model: Model, frames: list[Picture], choice: Choice) -> None:
+        first = frames[0]
+        self.choice, self.model, self.frames = choice, model, frames
+        roi = CentredRoi(first.width, first.height, choice.share)
+        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}))
+        self.encoder = Encoder(first.width, first.height, options, roi, model, choice)
+        offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
+        self.core = FrameCore(first.width, first.height, model, offsets)
+        self.seen: list[tuple[FrameSetting, Ints, list[tuple[Ints, Ints]]]] = []
+        self.encoder.observer = lambda *seen: self.seen.append(seen)
+        self.encoder.encode(first)
+        self._replay()
+        self.reference = self.core.reference
+
+    def encode_ms(self, runs: int) -> float:
+        """Time of the inter frame. Encoding it again and again codes it against itself."""
+        chunks: list[FrameChunk] = []
+
+        def run() -> None:
+            chunks.append(self.encoder.encode(self.frames[1])[0])
+
+        first = least(1, run)
+        self.chunk, self.inter = chunks[0], self.seen[-1]
+        return min(first, least(runs - 1, run)) if runs > 1 else first
+
+    def networks_ms(self, runs: int) -> float:
+        """Time of decoding without entropy decoding: the symbols are known."""
+        self.seen.append(self.inter)
+
+        def run() -> None:
+            self.core.reference = self.reference
+            self._replay()
+
+        return least(runs, run)
+
+    @torch.inference_mode()
+    def _replay(self) -> None:
+        setting, hyper, coded = self.seen[-1]
+        steps = iter(coded)
+        frame = self.core.prepare(setting)
+        latents = self.core.latents(frame, hyper, lambda _model: next(steps)[1])
+        self.core.reconstruct(frame, latents, 0, 1)
+
+    @torch.inference_mode()
+    def decode_ms(self, runs: int) -> float:
+        """Time of decoding the frame chunk."""
+        setting, chunk, core = self.inter[0], self.chunk, self.core
+
+        def run() -> None:
+            core.reference = self.reference
+            vectors = decode_motion(chunk.motion, core.motion_shape, None)
+            frame = core.prepare(replace(setting, vectors=vectors))
+            hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
+            reader: Callable[[Distribution], Ints] = LatentReader(
+                chunk.latents, frame.model.latents
+            )
+            core.reconstruct(frame, core.latents(frame, hyper, reader), 0, 1).crc32()
+
+        return least(runs, run)
+
+    def giga_bit_ops(self) -> float:
+        """BitOPs of decoding the frame, in 10^9."""
+        mask = self.inter[0].mask
+        cells = self.core.padded_height * self.core.padded_width // 256
+        roi = int(mask.sum())
+        shape = FrameShape(roi, cells - roi, self.choice.b_roi, self.choice.b_bg)
+        arrays = load_arrays()["inter"]
+        return complexity(decoder_layers(arrays, shape)).bit_ops / 1e9
+
+
+def choices() -> list[Choice]:
+    """Single bit-widths (ROI shares 0 and 100 %), then pairs at the shares between."""
+    single = [Choice(b, b, 0) for b in (2, 4, 8, 16)]
+    return single + [Choice(*pair, share) for pair in PAIRS for share in SHARES]
+
+
+def table(width: int, height: int, runs: int, backend: str | None) -> None:
+    frames = pictures(width, height)
+    exact = Model(load_arrays(), backend)
+    print(f"{width}x{height}, {exact.backend.name} backend ({exact.backend.reason})")
+    print(" ROI rest share  GBitOPs  encode  decode networks   of 8 bit  of float32")
+
+    def measure(model: Model | Backend, choice: Choice) -> tuple[float, float, float, float]:
+        trial = Trial(model, frames, choice)
+        encode = trial.encode_ms(runs)
+        return encode, trial.decode_ms(runs), trial.networks_ms(runs), trial.giga_bit_ops()
+
+    plain = measure(Model(load_arrays(), FloatBackend()), Choice(8, 8, 0))
+    print(f"  float32              {plain[0]:8.0f}{plain[1]:8.0f}{plain[2]:9.0f}")
+    eight = measure(exact, Choice(8, 8, 0))[2]
+    for choice in choices():
+        encode, decode, networks, ops = measure(exact, choice)
+        share = f"{choice.share}%" if choice.share else "all"
+        print(
+            f"{choice.b_roi:4d} {choice.b_bg:4d} {share:>5}{ops:9.0f}{encode:8.0f}{decode:8.0f}"
+            f"{networks:9.0f}{networks / eight:11.2f}{networks / plain[2]:12.2f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="352x288,1280x720")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--backend", help="auto (default), reference or onednn")
+    asked = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    for size in asked.sizes.split(","):
+        table(*(int(side) for side in size.split("x")), asked.runs, asked.backend)
+        print()
+
+
+if __name__ == "__main__":
+    main()
