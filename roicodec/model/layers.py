@@ -98,6 +98,16 @@ class NetworkArrays:
         """The exponent of a skeleton tensor that was measured."""
         return int(self.ints(f"exponent.{name}")[0])
 
+    def check(self) -> None:
+        """Make every block at every bit-width once.
+
+        Raises:
+            ModelError: naming a layer whose accumulators could overflow.
+        """
+        for name in self.blocks():
+            for bits in CANDIDATE_BITS:
+                self._block(name, bits)
+
     def blocks(self) -> list[str]:
         """Names of all blocks."""
         end = ".mix_in.weight"
@@ -160,5 +170,7 @@ def _within_reach(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Round away weights so small that their accumulators are finer than 2**-24 targets."""
     right = np.maximum(target - source - exponent - 24, 0)
+    if not right.any():
+        return weight, exponent
     shape = (-1, *[1] * (weight.ndim - 1))
     return round_shift(weight, right.reshape(shape)), exponent + right

@@ -6,6 +6,7 @@ and int32 tensors in raster order; nothing in it is a float that was rounded.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -86,6 +87,9 @@ class IntegerNetwork:
     Args:
         arrays: integer arrays of the network (:func:`roicodec.model.export.export_network`).
         backend: prepared layers run on it.
+
+    Raises:
+        ModelError: naming a layer whose accumulators could overflow.
     """
 
     def __init__(self, arrays: Arrays, backend: Backend) -> None:
@@ -97,6 +101,10 @@ class IntegerNetwork:
         self.latents = self.step.shape[1]
         self.features = 32
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
+        names = ("analysis_quality", "synthesis_quality", "entropy_quality", "index_quality")
+        self._tables = {n: torch.from_numpy(self.arrays.ints(n)).to(backend.device) for n in names}
+        self.arrays.check()
+        deque(self.layers(()), maxlen=0)
 
     # --- preparation ------------------------------------------------------------------------
 
@@ -192,7 +200,7 @@ class IntegerNetwork:
         return rows
 
     def _table(self, name: str, quality: int) -> Tensor:
-        return torch.from_numpy(self.arrays.ints(name)[quality]).to(self.backend.device)
+        return self._tables[name][quality]
 
     def _start(self, name: str, part: Part, quality: int, count: int) -> Tensor:
         """Skeleton rows that all hold the vector of a quality."""
