@@ -6,16 +6,18 @@ READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench train clean
+.PHONY: help install demo test test-long lint bench train clean
 
 help:
-	@awk -F ' ## ' '/^[a-z]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(READY) ## create the virtual environment $(VENV) and install into it
 demo: $(READY) ## encode a real clip, decode it, print info and PSNR
 	$(BIN)/python -m examples.demo
 test: lint ## ruff, mypy and pytest
 	$(BIN)/python -m pytest
+test-long: $(READY) ## the tests that take minutes: every instruction set
+	$(BIN)/python -m pytest -m slow
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/mypy

@@ -133,8 +133,11 @@ class FrameCore:
             StreamError: if an inter frame has no reference, or the bit-widths do not go with the
                 frame: 0 is for the rest of an inter frame that has a ROI.
         """
+        usable = self.offsets.keys() & set(CANDIDATE_BITS)
         skip = setting.b_bg == 0 and setting.kind == INTER and setting.mask.any()
-        if setting.b_roi not in CANDIDATE_BITS or not (skip or setting.b_bg in CANDIDATE_BITS):
+        if setting.b_roi not in usable or not (
+            setting.b_bg in usable or (skip and 0 in self.offsets)
+        ):
             raise StreamError(
                 f"bit-widths {setting.b_roi} and {setting.b_bg} cannot be used in this frame"
             )

@@ -1,0 +1,431 @@
+"""Encoder and decoder with the tiny model: exactness, damage, regions."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from roicodec.codec.decoder import Decoder
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
+from roicodec.errors import InputError, ModelError, StreamError
+from roicodec.model.warp import compensate
+from roicodec.motion.coding import decode_motion
+from roicodec.picture import Picture
+from roicodec.roi.masks import Mask, samples_of
+from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
+
+from . import decode_everywhere, tiny_model
+
+_ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Picks given pairs of bit-widths in turn; skip becomes the ROI's where it may not be."""
+
+    pairs: Iterable[tuple[int, int]]
+
+    def choose(self, features: object, mask: Mask, *, inter: bool) -> tuple[int, int]:
+        b_roi, b_bg = next(self.pairs)  # type: ignore[call-overload]
+        return b_roi, b_bg if b_bg or (inter and mask.any()) else b_roi
+
+
+class Wandering:
+    """A ROI that takes one more step to the right in every frame."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        mask = np.zeros(self.shape, bool)
+        mask[: self.shape[0] // 2 + 1, index % self.shape[1]] = True
+        return mask
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Coded:
+    """A coded clip: what a decoder needs, and what it must return."""
+
+    header: Header
+    chunks: list[FrameChunk]
+    made: list[Picture] = field(repr=False)
+
+    def decoder(self) -> Decoder:
+        return Decoder(self.header, tiny_model.model())
+
+
+def encode(
+    pictures: Sequence[Picture],
+    *,
+    roi: RoiSource | None = None,
+    pairs: Sequence[tuple[int, int]] = (),
+    **options: object,
+) -> Coded:
+    size = pictures[0].width, pictures[0].height
+    chosen = EncoderOptions(**{"quality": 30, "gop": 3, **options})  # type: ignore[arg-type]
+    selector = Fixed(cycle(pairs)) if pairs else None
+    encoder = Encoder(*size, chosen, roi or NoRoi(*size), tiny_model.model(), selector)
+    coded = [encoder.encode(p) for p in pictures]
+    header = Header(*size, gop=chosen.gop, **encoder.header_fields)
+    # As a reader returns them.
+    chunks = [FrameChunk.unpack(c.pack(header, n), header)[1] for n, (c, _) in enumerate(coded)]
+    return Coded(header, chunks, [made for _, made in coded])
+
+
+def assert_same(one: Picture, other: Picture) -> None:
+    assert (one.pts, one.duration) == (other.pts, other.duration)
+    for a, b in zip(one.planes, other.planes, strict=True):
+        assert a.dtype == b.dtype == np.uint8
+        assert np.array_equal(a, b)
+
+
+def psnr(one: Picture, other: Picture) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.y.astype(float) - other.y) ** 2)))
+
+
+# --- decoded is what was encoded ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "candidates", "rectangle", "pairs"),
+    [
+        ((33, 18), (4, 8, 16), (10, 0, 12, 18), [(16, 4), (8, 4), (4, 16)]),
+        ((16, 16), (2, 4, 8), None, []),
+        ((16, 16), (4, 8, 16), (0, 0, 16, 16), []),
+        ((70, 50), (4, 8, 16), (0, 0, 40, 20), []),
+        ((70, 50), (2, 4, 8), (30, 17, 40, 33), [(8, 2), (2, 4), (8, 8)]),
+        ((70, 50), (0, 8), (30, 17, 20, 20), [(8, 0), (8, 8)]),
+        ((130, 34), (0, 3, 5, 6, 7), (60, 0, 1, 1), [(3, 5), (7, 6), (5, 0)]),
+    ],
+)
+def test_decoded_frames_are_the_encoders(
+    size: tuple[int, int],
+    candidates: tuple[int, ...],
+    rectangle: tuple[int, int, int, int] | None,
+    pairs: list[tuple[int, int]],
+) -> None:
+    clip = tiny_model.pictures(*size, 5, seed=size[0])
+    roi = RectangleRoi(rectangle, size) if rectangle else None
+    coded = encode(clip, roi=roi, pairs=pairs, candidates=candidates)
+    assert [c.kind for c in coded.chunks] == [INTRA, INTER, INTER, INTRA, INTER]
+    inter = {(c.b_roi, c.b_bg) for c in coded.chunks if c.kind == INTER}
+    assert not pairs or inter <= set(pairs)
+    assert any(c.b_roi != c.b_bg for c in coded.chunks) == bool(
+        pairs or rectangle == (0, 0, 40, 20)
+    )
+    decoder = coded.decoder()
+    for chunk, made, picture in zip(coded.chunks, coded.made, clip, strict=True):
+        decoded = decoder.decode(chunk)
+        assert_same(decoded, made)
+        assert decoded.crc32() == chunk.crc32
+        assert decoded.pts == picture.pts
+        assert psnr(decoded, picture) > 18
+
+
+def test_a_stream_may_be_entered_at_any_intra_frame() -> None:
+    coded = encode(tiny_model.pictures(40, 24, 5), gop=2)
+    decoder = coded.decoder()
+    for number in (2, 3, 0, 1, 4, 2):
+        assert_same(decoder.decode(coded.chunks[number]), coded.made[number])
+
+
+def test_one_and_two_threads_give_the_same_chunks_and_pictures() -> None:
+    clip = tiny_model.pictures(70, 50, 3)
+    threads = torch.get_num_threads()
+    roi, pairs = RectangleRoi((20, 10, 30, 30), (70, 50)), [(16, 8), (4, 2), (8, 5)]
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(encode(clip, roi=roi, pairs=pairs, candidates=(2, 4, 5, 8, 16)))
+        decoder = found[0].decoder()
+        for chunk, made in zip(found[0].chunks, found[1].made, strict=True):
+            assert_same(decoder.decode(chunk), made)
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0].chunks == found[1].chunks
+
+
+# --- regions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_equal_bit_widths_make_the_mask_irrelevant(bits: int) -> None:
+    clip = tiny_model.pictures(70, 50, 2, seed=4)
+    rois: list[RoiSource | None] = [
+        None,
+        RectangleRoi((20, 0, 21, 40), (70, 50)),
+        Wandering((4, 5)),
+    ]
+    plain, *others = (encode(clip, roi=r, pairs=[(bits, bits)], candidates=(bits,)) for r in rois)
+    for other in others:
+        for one, two in zip(plain.chunks, other.chunks, strict=True):
+            assert replace(two, mask=b"") == one
+    assert any(c.mask for c in others[0].chunks)
+
+
+def test_skipped_regions_keep_their_prediction() -> None:
+    clip = tiny_model.pictures(64, 64, 2, seed=5)
+    roi = RectangleRoi((16, 16, 32, 16), (64, 64))
+    coded = encode(clip, roi=roi, pairs=[(8, 0)], candidates=(0, 8))
+    chunk, made = coded.chunks[1], coded.made[1]
+    assert (chunk.b_roi, chunk.b_bg) == (8, 0)
+    vectors = decode_motion(chunk.motion, (8, 8), None)
+    assert vectors.any()
+    planes = [torch.tensor(p).float()[None] for p in coded.made[0].planes]
+    predicted = compensate(*planes, torch.tensor(vectors.astype(np.int64))[None])
+    inside = roi.mask(0, 0.0, clip[0], None)
+    for plane, prediction, cell in zip(made.planes, predicted, (16, 8, 8), strict=True):
+        different = plane != prediction[0].numpy()
+        where = samples_of(inside, plane.shape[1], plane.shape[0], cell)
+        assert not different[~where].any()
+        assert different[where].any()
+    whole = encode(clip, roi=roi, pairs=[(8, 8)], candidates=(0, 8))
+    assert len(chunk.latents) < 0.6 * len(whole.chunks[1].latents)
+
+
+def test_more_bits_in_the_roi_change_little_outside() -> None:
+    """Regions meet in depthwise layers only: far from the ROI nothing of it is seen."""
+    clip = tiny_model.pictures(192, 64, 1, seed=6)
+    roi = RectangleRoi((0, 0, 16, 64), (192, 64))
+    pictures = [
+        encode(clip, roi=roi, pairs=[(b_roi, 8)], candidates=(4, 8), quality=10).made[0]
+        for b_roi in (4, 8)
+    ]
+    different = (pictures[0].y != pictures[1].y).any(0)
+    assert different[:16].any()
+    assert not different[160:].any()
+
+
+# --- what does not fit ----------------------------------------------------------------------
+
+
+def test_wrong_input() -> None:
+    model, roi = tiny_model.model(), NoRoi(32, 32)
+    with pytest.raises(InputError, match="candidate 9: the networks have bit-widths 0, 2"):
+        Encoder(32, 32, EncoderOptions(candidates=(8, 9)), roi, model)
+    encoder = Encoder(32, 32, EncoderOptions(), roi, model)
+    with pytest.raises(InputError, match="frame 0 has 48x32 samples, the first had 32x32"):
+        encoder.encode(tiny_model.pictures(48, 32, 1)[0])
+
+
+def test_a_stream_of_another_model_or_arithmetic() -> None:
+    header = encode(tiny_model.pictures(16, 16, 1)).header
+    with pytest.raises(ModelError, match="was made with model 0000"):
+        Decoder(replace(header, model_id=bytes(16)), tiny_model.model())
+    with pytest.raises(ModelError, match="the stream uses arithmetic 99"):
+        Decoder(replace(header, arithmetic_id=99), tiny_model.model())
+
+
+# --- damage ---------------------------------------------------------------------------------
+
+_SECTIONS = ("mask", "motion", "hyper", "latents")
+
+
+@pytest.fixture(scope="module")
+def coded() -> Coded:
+    """Six frames in GOPs of four, in which every section says something."""
+    clip = tiny_model.pictures(70, 50, 6, seed=7)
+    pairs = [(8, 4), (7, 5)]
+    widths = (4, 5, 6, 7, 8)
+    roi = Wandering((4, 5))
+    coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, gop=4)
+    for section in _SECTIONS:
+        assert getattr(coded.chunks[1], section)
+    return coded
+
+
+def _after(coded: Coded, number: int) -> Decoder:
+    """A decoder that has decoded the frames of a GOP before ``number``."""
+    decoder = coded.decoder()
+    for n in range(number - number % 4, number):
+        decoder.decode(coded.chunks[n])
+    return decoder
+
+
+def _copy(decoder: Decoder) -> Decoder:
+    """A decoder in the same state; frames replace that state, and never change it."""
+    other = copy.copy(decoder)
+    other._core = copy.copy(decoder._core)
+    return other
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_flipped_bit_in_any_section_is_noticed(coded: Coded, number: int) -> None:
+    before, chunk = _after(coded, number), coded.chunks[number]
+    for section in _SECTIONS:
+        data = getattr(chunk, section)
+        # The last bytes may be what the coder did not need.
+        for place in range(0, max(len(data) - 4, 1) if data else 0, max(len(data) // 4, 1)):
+            flipped = bytearray(data)
+            flipped[place] ^= 0x10
+            with pytest.raises(StreamError):
+                _copy(before).decode(replace(chunk, **{section: bytes(flipped)}))
+    assert_same(before.decode(chunk), coded.made[number])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_changed_field_is_noticed(coded: Coded, number: int) -> None:
+    before, chunk = _after(coded, number), coded.chunks[number]
+    changes: list[dict[str, int]] = [{"kind": 1 - chunk.kind}, {"crc32": chunk.crc32 ^ 1}]
+    changes += [{"quality": chunk.quality ^ bit} for bit in (1, 2, 4, 8, 16, 32)]
+    changes += [{"b_roi": b} for b in (0, 4, 5, 6, 7) if b != chunk.b_roi]
+    changes += [{"b_bg": b} for b in (0, 5, 6, 7, 8) if b != chunk.b_bg]
+    for change in changes:
+        with pytest.raises(StreamError):
+            _copy(before).decode(replace(chunk, **change))
+    # Bit-widths that the stream did not announce do not get past the container.
+    payload = bytearray(chunk.pack(coded.header, number))
+    for place, bit in ((0, 1), (1, 3), (1, 0x40), (2, 0x80), (3, 8)):
+        changed = payload.copy()
+        changed[place] ^= bit
+        if changed[place] in (4, 5, 6, 7, 8):
+            continue
+        with pytest.raises(StreamError):
+            FrameChunk.unpack(bytes(changed), coded.header)
+
+
+_Damage = tuple[str, int, int, bytes]
+
+
+@st.composite
+def _damages(draw: st.DrawFn) -> tuple[int, list[_Damage]]:
+    """A frame's number, and what happens to its sections: where, how much goes, what comes."""
+    damage = st.tuples(
+        st.sampled_from(_SECTIONS),
+        st.integers(0, 1 << 13),
+        st.integers(0, 9),
+        st.binary(max_size=9),
+    )
+    return draw(st.sampled_from((0, 1, 2))), draw(st.lists(damage, min_size=1, max_size=2))
+
+
+@pytest.fixture(scope="module")
+def decoders(coded: Coded) -> list[Decoder]:
+    """Before each of the first frames."""
+    return [_after(coded, number) for number in range(3)]
+
+
+@hypothesis_settings(max_examples=40)
+@given(_damages())
+def test_damaged_sections_never_give_a_wrong_picture(
+    coded: Coded, decoders: list[Decoder], damages: tuple[int, list[_Damage]]
+) -> None:
+    number, changes = damages
+    decoder = _copy(decoders[number])
+    chunk = coded.chunks[number]
+    for section, place, gone, come in changes:
+        data = getattr(chunk, section)
+        at = place % (len(data) + 1)
+        chunk = replace(chunk, **{section: data[:at] + come + data[at + gone :]})
+    try:
+        decoded = decoder.decode(chunk)
+    except StreamError:
+        with pytest.raises(StreamError, match="without the frame before it"):
+            decoder.decode(coded.chunks[3])
+        assert_same(decoder.decode(coded.chunks[4]), coded.made[4])
+    else:
+        assert_same(decoded, coded.made[number])
+
+
+def test_after_a_lost_frame_only_an_intra_frame_helps(coded: Coded) -> None:
+    decoder = _after(coded, 1)
+    with pytest.raises(StreamError, match=r"CRC32|damaged"):
+        decoder.decode(coded.chunks[2])
+    for number in (1, 2, 3):
+        with pytest.raises(StreamError, match="an inter frame without the frame before it"):
+            decoder.decode(coded.chunks[number])
+    for number in (4, 5):
+        assert_same(decoder.decode(coded.chunks[number]), coded.made[number])
+
+
+def test_the_first_frame_must_be_intra(coded: Coded) -> None:
+    with pytest.raises(StreamError, match="an inter frame without the frame before it"):
+        coded.decoder().decode(coded.chunks[1])
+
+
+@pytest.mark.parametrize("bits", [0, 1, 9, 12])
+def test_bit_widths_without_networks(coded: Coded, bits: int) -> None:
+    header = replace(coded.header, candidates=(Candidate(bits), Candidate(8)))
+    decoder = Decoder(header, tiny_model.model())
+    with pytest.raises(StreamError, match=f"bit-widths 8 and {bits} cannot be used"):
+        decoder.decode(replace(coded.chunks[0], b_roi=8, b_bg=bits))
+
+
+# --- on every machine -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
+    """A folder with weights and a stream of mixed bit-widths, and the CRCs of its pictures."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    tiny_model.save(folder)
+    pairs = [(16, 8), (8, 0), (4, 2), (16, 5)]
+    clip = tiny_model.pictures(70, 50, 4, seed=8)
+    coded = encode(
+        clip, roi=RectangleRoi((20, 10, 30, 30), (70, 50)), pairs=pairs, gop=4,
+        candidates=(0, 2, 4, 5, 8, 16),
+    )  # fmt: skip
+    assert [(c.b_roi, c.b_bg) for c in coded.chunks] == pairs
+    with (folder / "stream.rq").open("wb") as file, StreamWriter(file, coded.header) as writer:
+        for chunk in coded.chunks:
+            writer.write_frame(chunk)
+    return folder, [made.crc32() for made in coded.made]
+
+
+def _check_machine(stream: tuple[Path, list[int]], isa: str | None, capability: str | None) -> None:
+    """Decode in a process of its own, as a machine with other instructions would."""
+    folder, crcs = stream
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    for key, value in (("ONEDNN_MAX_CPU_ISA", isa), ("ATEN_CPU_CAPABILITY", capability)):
+        environment.pop(key, None)
+        if value:
+            environment[key] = value
+    wanted = [capability.upper()] if capability else []
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.decode_everywhere", str(folder), *wanted],
+        env=environment, cwd=_ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "runs with" in result.stderr:
+        pytest.skip(f"this CPU {result.stderr.strip()}")
+    assert result.returncode == 0, result.stderr
+    reference = [line for line in result.stdout.splitlines() if line.startswith("reference")]
+    onednn = [line for line in result.stdout.splitlines() if line.startswith("onednn")]
+    sums = " ".join(map(str, crcs))
+    assert reference == [f"reference {t} {sums}" for t in decode_everywhere.THREADS]
+    # Exact or refused, naming a layer; nothing in between.
+    if len(onednn) == 1 and "refused" in onednn[0]:
+        assert "is off by" in onednn[0]
+        assert "Pointwise 96x64" in onednn[0]
+    else:
+        assert onednn == [f"onednn {t} {sums}" for t in decode_everywhere.THREADS]
+
+
+def test_same_pixels_on_a_very_old_machine(stream: tuple[Path, list[int]]) -> None:
+    _check_machine(stream, "SSE41", "default")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", [None, "SSE41", "AVX2", "AVX512_CORE"])
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
+def test_same_pixels_on_every_instruction_set(
+    stream: tuple[Path, list[int]], isa: str | None, capability: str
+) -> None:
+    _check_machine(stream, isa, capability)
