@@ -69,6 +69,7 @@ def train_command() -> None:
 @click.option("--batch", default=16, show_default=True)
 @click.option("--size", default=128, show_default=True, help="Side of the crops, of 64s.")
 @click.option("--length", default=7, show_default=True, help="Frames of a sequence (inter).")
+@click.option("--unroll", default=1, show_default=True, help="Frames of a step (inter).")
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--threads", default=1, show_default=True)
@@ -87,6 +88,7 @@ def fit(
     batch: int,
     size: int,
     length: int,
+    unroll: int,
     rate: float,
     seed: int,
     threads: int,
@@ -104,7 +106,7 @@ def fit(
         if intra_path is None:
             raise InputError("--intra: name the checkpoint of a trained intra network")
         intra = load_network(torch.load(intra_path, weights_only=False)["ema"], False)
-        inter = InterStage(clips, seed, batch, size, intra, length)
+        inter = InterStage(clips, seed, batch, size, intra, length, unroll)
         _start_intra(net, clips, seed)
         _start_inter(net, inter)
         task = inter

@@ -33,10 +33,15 @@ def packed_centred(batch: Batch) -> Tensor:
     return pack(batch.y - 128, batch.u - 128, batch.v - 128)
 
 
-def decoded_planes(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Reconstruction as a decoder outputs it: whole sample values 0..255."""
-    y, u, v = ((p + 128).round().clamp(0, 255) for p in unpack(packed))
-    return y, u, v
+def decoded_planes(packed: Tensor) -> Batch:
+    """Reconstruction as a decoder outputs it, whole sample values 0..255; gradients pass."""
+    planes = [p + 128 for p in unpack(packed)]
+    return Batch(*(_through(p.round().clamp(0, 255), p) for p in planes))
+
+
+def _through(exact: Tensor, smooth: Tensor) -> Tensor:
+    """The exact value, with the gradient of the smooth one."""
+    return smooth + (exact - smooth).detach()
 
 
 class Stage:
@@ -122,14 +127,16 @@ class _Sequence:
 
 
 class InterStage(Stage):
-    """Inter frames in closed loop: each step codes the next frame of running sequences.
+    """Inter frames in closed loop: each step codes the next frames of running sequences.
 
-    The reference of a step is what the network itself decoded in the step before, without
-    gradient, so that training sees the errors that build up along a GOP.
+    The reference of a step is what the network itself decoded in the step before, so that training
+    sees the errors that build up along a GOP. Within a step gradients flow from each frame to those
+    before it, which is how references and features learn to serve the next frame.
 
     Args:
         intra: the network that codes the first frame of a sequence; it is not trained.
         length: frames of a sequence, the first included. Sequences start staggered.
+        unroll: frames of a step.
     """
 
     slope = 3.6
@@ -143,13 +150,19 @@ class InterStage(Stage):
         size: int,
         intra: FrameNet,
         length: int,
+        unroll: int = 1,
     ) -> None:
-        self.clips = [c for c in clips if c.motion is not None and min(c.height, c.width) >= size]
+        self.clips = [
+            c
+            for c in clips
+            if c.motion is not None and min(c.height, c.width) >= size and len(c.frames) > unroll
+        ]
         self.batch, self.size, self.length, self.intra = batch, size, length, intra
+        self.unroll = unroll
         self.rng = np.random.default_rng(seed)
         self.sequences: list[_Sequence | None] = [None] * batch
         self.position = [length] * batch
-        self.limit = [2 + i % (length - 1) for i in range(batch)]
+        self.limit = [1 + unroll + i % (length - unroll) for i in range(batch)]
         self.reference = Batch(
             torch.zeros(batch, size, size),
             torch.zeros(batch, size // 2, size // 2),
@@ -161,7 +174,7 @@ class InterStage(Stage):
 
     def _renew(self) -> None:
         """Replace finished sequences and code the intra frame of the new ones."""
-        new = [i for i in range(self.batch) if self.position[i] >= self.limit[i]]
+        new = [i for i in range(self.batch) if self.position[i] + self.unroll > self.limit[i]]
         if not new:
             return
         for i in new:
@@ -177,27 +190,38 @@ class InterStage(Stage):
         quality = torch.tensor([s.intra_quality for s in fresh])
         with torch.no_grad():
             out = self.intra(packed_centred(batch), quality)
-        y, u, v = decoded_planes(out.packed)
-        self.reference.y[new], self.reference.u[new], self.reference.v[new] = y, u, v
+        first = decoded_planes(out.packed)
+        ref = self.reference
+        ref.y[new], ref.u[new], ref.v[new] = first.y, first.u, first.v
         self.features[new], self.latents[new] = 0.0, 0.0
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         self._renew()
+        frames = [self._code_next(net) for _ in range(self.unroll)]
+        ref = self.reference
+        self.reference = Batch(ref.y.detach(), ref.u.detach(), ref.v.detach())
+        self.features, self.latents = self.features.detach(), self.latents.detach()
+        results = [result for result, _ in frames]
+        joined = {name: torch.cat([r[name] for r in results]) for name in results[0]}
+        return RateDistortion(joined), torch.cat([quality for _, quality in frames])
+
+    def _code_next(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
+        """Code the next frame of every sequence."""
         now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
         batch = to_tensors([s.frames[p] for s, p in now])
         quality = torch.tensor([s.qualities[p] for s, p in now]).float()
         vectors = torch.from_numpy(np.stack([s.motion[p] for s, p in now])).long()
         ref = self.reference
-        with torch.no_grad():
-            prediction = compensate(ref.y, ref.u, ref.v, vectors)
-            moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
+        smooth = compensate(ref.y, ref.u, ref.v, vectors, exact=False)
+        prediction = [_through((p + 0.5).floor().clamp(0, 255), p) for p in smooth]
+        moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
-        self.residual = x - p
+        self.residual = (x - p).detach()
         previous = self.latents.contiguous(memory_format=torch.channels_last)
         regions = self.regions(self.batch, self.size // 16)
         out = net(x, quality, p, moved.permute(0, 3, 1, 2), previous, regions)
-        self.reference = Batch(*decoded_planes(out.packed.detach()))
-        self.features, self.latents = out.features.detach(), out.latents.detach()
+        self.reference = decoded_planes(out.packed)
+        self.features, self.latents = out.features, out.latents
         self.position = [p + 1 for p in self.position]
         return rate_distortion(out, batch, quality), quality
 
