@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from roicodec.errors import RoicodecError
 from roicodec.train.command import train_command
 from roicodec.train.curves import curves
 from roicodec.train.release import release
@@ -18,4 +20,7 @@ train_command.add_command(saliency)
 train_command.add_command(saliency_score)
 
 if __name__ == "__main__":
-    train_command(prog_name="python -m roicodec.train")
+    try:
+        train_command(prog_name="python -m roicodec.train")
+    except RoicodecError as error:
+        sys.exit(f"error: {error}")

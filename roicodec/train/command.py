@@ -6,19 +6,21 @@ import copy
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from roicodec.errors import InputError
-from roicodec.model.networks import FrameNet
+from roicodec.model.networks import FrameNet, FrameOutput
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.model.schema import PAD
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
-from roicodec.train.losses import quality_weight
+from roicodec.train.losses import RateDistortion, quality_weight
+from roicodec.train.ranks import Ranks, joined
 from roicodec.train.stages import InterStage, IntraStage, Stage, packed_centred
 
 __all__ = ["train_command"]
@@ -94,30 +96,47 @@ def fit(
     threads: int,
     compiled: bool,
 ) -> None:
-    """Train a network; a run that was interrupted continues from its last checkpoint."""
+    """Train a network; a run that was interrupted continues from its last checkpoint.
+
+    Under torchrun every process draws data of its own, --batch each.
+    """
     if size % PAD:
         raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
+    if stage == "inter" and intra_path is None:
+        raise click.UsageError("--intra: name the checkpoint of a trained intra network")
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    clips = load_folder(data, cache, motion=stage == "inter")
-    net = load_network(FrameNet(stage == "inter").state_dict(), stage == "inter")
-    task: Stage
-    if stage == "inter":
-        if intra_path is None:
-            raise InputError("--intra: name the checkpoint of a trained intra network")
-        intra = load_network(torch.load(intra_path, weights_only=False)["ema"], False)
-        inter = InterStage(clips, seed, batch, size, intra, length, unroll)
-        _start_intra(net, clips, seed)
-        _start_inter(net, inter)
-        task = inter
-    else:
-        task = IntraStage(clips, seed, batch, size)
-        _start_intra(net, clips, seed)
-    if init:
-        net = load_network(torch.load(init, weights_only=False)["ema"], stage == "inter")
-    if quantize:
-        _quantize(net, task)
-    _train(net, task, run, steps, rate, compiled)
+    with joined() as ranks:
+        own = seed + ranks.rank
+        torch.manual_seed(own)
+        clips = ranks.first_alone(lambda: load_folder(data, cache, motion=stage == "inter"))
+        net = load_network(FrameNet(stage == "inter").state_dict(), stage == "inter")
+        task: Stage
+        if intra_path and stage == "inter":
+            intra = load_network(torch.load(intra_path, weights_only=False)["ema"], False)
+            task = InterStage(clips, own, batch, size, intra, length, unroll)
+        else:
+            task = IntraStage(clips, own, batch, size)
+        checkpoint = run / "last.pt"
+        if checkpoint.exists():
+            net = load_network(torch.load(checkpoint, weights_only=False)["net"], stage == "inter")
+            if quantize and not _is_quantized(net):
+                raise InputError(
+                    f"{checkpoint}: not quantized; name another --run, and it as --init"
+                )
+            task.quantized = quantize
+        elif init:
+            net = load_network(torch.load(init, weights_only=False)["ema"], stage == "inter")
+        else:
+            _start_intra(net, clips, seed)
+            if isinstance(task, InterStage):
+                _start_inter(net, task)
+        if quantize and not checkpoint.exists():
+            _quantize(net, task)
+        _train(net, task, run, steps, rate, compiled, ranks)
+
+
+def _is_quantized(net: FrameNet) -> bool:
+    return any(isinstance(m, QuantizedBlock) for m in net.modules())
 
 
 def _quantize(net: FrameNet, task: Stage) -> None:
@@ -127,7 +146,7 @@ def _quantize(net: FrameNet, task: Stage) -> None:
 
     for _ in range(3):
         run()
-    if not any(isinstance(m, QuantizedBlock) for m in net.modules()):
+    if not _is_quantized(net):
         quantize_network(net, run)
     task.quantized = True
 
@@ -140,8 +159,27 @@ def _groups(net: FrameNet, rate: float) -> list[dict[str, object]]:
     return [{"params": rest, "scale": 1.0}, {"params": slow, "scale": 0.2}]
 
 
-def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float, compiled: bool) -> None:
-    forward = torch.compile(net) if compiled else net
+class _Step(nn.Module):
+    """A step of a stage as a module, for DistributedDataParallel: all its frames are one call."""
+
+    def __init__(self, net: Callable[..., FrameOutput], task: Stage) -> None:
+        super().__init__()
+        self.net, self.task = net, task
+
+    def forward(self) -> tuple[RateDistortion, Tensor]:
+        return self.task.step(self.net)
+
+
+def _train(
+    net: FrameNet,
+    task: Stage,
+    run: Path,
+    steps: int,
+    rate: float,
+    compiled: bool,
+    ranks: Ranks,
+) -> None:
+    step_of = ranks.replica(_Step(torch.compile(net) if compiled else net, task))
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "last.pt"
     ema = copy.deepcopy(net)
@@ -152,18 +190,19 @@ def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float, compi
         net.load_state_dict(saved["net"])
         ema.load_state_dict(saved["ema"])
         optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["torch_rng"])
-        task.load_state(saved["task"])
+        for state in [saved, *saved.get("others", [])][ranks.rank : ranks.rank + 1]:
+            torch.set_rng_state(state["torch_rng"])
+            task.load_state(state["task"])
         step, seconds = saved["step"], saved["seconds"]
     began, sums, count = time.time(), dict[str, Tensor](), 0
     saved_at = began
     while step < steps:
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, steps, rate) * group["scale"]
-        result, quality = task.step(forward)
+        result, quality = step_of()
         loss = (result["loss"] * quality_weight(quality, task.slope)).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         if norm.isfinite():
             optimizer.step()
@@ -179,20 +218,24 @@ def _train(net: FrameNet, task: Stage, run: Path, steps: int, rate: float, compi
         sums.setdefault("n", torch.zeros(4)).index_add_(0, band, torch.ones(len(band)))
         count += 1
         if count == 100 or step == steps:
-            _log(run, step, seconds + time.time() - began, sums, count)
+            if ranks.rank == 0:
+                _log(run, step, seconds + time.time() - began, sums, count)
             sums, count = {}, 0
-        if time.time() - saved_at > 180 or step == steps:
-            state = {
-                "net": net.state_dict(),
-                "ema": ema.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "torch_rng": torch.get_rng_state(),
-                "task": task.state(),
-                "step": step,
-                "seconds": seconds + time.time() - began,
-            }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
+        if ranks.agreed(time.time() - saved_at > 180 or step == steps):
+            drawn = {"torch_rng": torch.get_rng_state(), "task": task.state()}
+            if everyone := ranks.gathered(drawn):
+                state = {
+                    "net": net.state_dict(),
+                    "ema": ema.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    **drawn,
+                    "step": step,
+                    "seconds": seconds + time.time() - began,
+                }
+                if ranks.world > 1:
+                    state["others"] = everyone[1:]
+                torch.save(state, checkpoint.with_suffix(".tmp"))
+                checkpoint.with_suffix(".tmp").rename(checkpoint)
             saved_at = time.time()
 
 

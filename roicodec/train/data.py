@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from roicodec.errors import InputError
@@ -78,6 +81,10 @@ def _even(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         yield frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p")
 
 
+def _decoded(path: Path) -> Planes:
+    return _crop_to_grid(_decode(path))
+
+
 def _crop_to_grid(i420: Planes) -> Planes:
     height, width = i420.shape[1] * 2 // 3, i420.shape[2]
     h, w = height // GRID * GRID, width // GRID * GRID
@@ -123,6 +130,15 @@ def _search_motion(i420: Planes) -> NDArray[np.int16]:
     return found
 
 
+def _stored(path: Path, make: Callable[[], ArrayLike]) -> NDArray[Any]:
+    """The array of a file, memory-mapped; made and written whole if it is not there."""
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}.tmp.npy")
+        np.save(part, make())
+        part.rename(path)
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
 def load_folder(folder: Path, cache: Path, *, motion: bool) -> list[Clip]:
     """Decode every clip and photograph below ``folder``; later calls map the cached arrays.
 
@@ -133,26 +149,15 @@ def load_folder(folder: Path, cache: Path, *, motion: bool) -> list[Clip]:
     clips = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO | IMAGE):
         stamp = f"{path.resolve()}:{path.stat().st_size}"
-        key = cache / f"{path.stem}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
-        pixels = key.with_suffix(".npy")
-        if not pixels.exists():
-            decoded = _crop_to_grid(_decode(path))
-            np.save(key.with_suffix(".tmp.npy"), decoded)
-            key.with_suffix(".tmp.npy").rename(pixels)
-        frames = np.load(pixels, mmap_mode="r")
+        key = f"{path.stem}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+        frames = _stored(cache / f"{key}.npy", partial(_decoded, path))
         if min(frames.shape[2], frames.shape[1] * 2 // 3) < 128:
             continue
         vectors = None
         if motion and len(frames) > 1:
-            stored = key.with_suffix(".motion.npy")
-            if not stored.exists():
-                np.save(key.with_suffix(".tmp.npy"), _search_motion(frames))
-                key.with_suffix(".tmp.npy").rename(stored)
-            vectors = np.load(stored, mmap_mode="r")
-        cuts = key.with_suffix(".cuts.npy")
-        if not cuts.exists():
-            np.save(cuts, _find_cuts(frames))
-        clips.append(Clip(path.name, frames, tuple(np.load(cuts).tolist()), vectors))
+            vectors = _stored(cache / f"{key}.motion.npy", partial(_search_motion, frames))
+        cuts = _stored(cache / f"{key}.cuts.npy", partial(_find_cuts, frames))
+        clips.append(Clip(path.name, frames, tuple(cuts.tolist()), vectors))
     if not clips:
         raise InputError(f"{folder}: no clips or photographs to train on")
     return clips

@@ -1,0 +1,342 @@
+"""Training at its smallest, on clips made on the spot: it learns, resumes exactly, and releases."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from matplotlib import image
+from torch import Tensor
+
+from roicodec.codec.decoder import Decoder
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.container import Header
+from roicodec.errors import InputError
+from roicodec.model.model import load_model
+from roicodec.model.networks import FrameNet
+from roicodec.model.quantized import load_network
+from roicodec.picture import Picture
+from roicodec.quant import lsq
+from roicodec.roi.sources import RectangleRoi
+from roicodec.train import command
+from roicodec.train.__main__ import train_command
+from roicodec.train.data import load_folder
+from roicodec.train.losses import quality_weight
+from roicodec.train.stages import InterStage, IntraStage
+
+from . import tiny_model
+
+release_module = importlib.import_module("roicodec.train.release")
+
+_ROOT = Path(__file__).parent.parent
+_SIDE, _FRAMES = 128, 7
+_SMALL = ("--batch", "2", "--size", "64")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_short_calibration(monkeypatch: pytest.MonkeyPatch) -> Any:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(lsq, "_SEARCHED", 3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _write(path: Path, pictures: Sequence[Picture]) -> None:
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"qp": "4", "preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
+        for number, picture in enumerate(pictures):
+            packed = np.concatenate([p.ravel() for p in picture.planes])
+            frame = av.VideoFrame.from_ndarray(packed.reshape(-1, picture.width), "yuv420p")
+            frame.pts = number
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two clips."""
+    folder = tmp_path_factory.mktemp("data")
+    for n, speed in enumerate([(2.0, 0.5), (-1.25, 1.0)]):
+        clip = tiny_model.pictures(_SIDE, _SIDE, _FRAMES, seed=n, speed=speed)
+        _write(folder / f"clip.{n}.mp4", clip)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+def _train(*arguments: object) -> Result:
+    return CliRunner().invoke(train_command, [*map(str, arguments)], catch_exceptions=False)
+
+
+def _fit(stage: str, data: Path, run: Path, *arguments: object) -> dict[str, Any]:
+    """The checkpoint of a run."""
+    cache = run.parent / "cache"
+    result = _train("fit", stage, "--data", data, "--cache", cache, "--run", run, *arguments)
+    assert result.exit_code == 0, result.output
+    return _checkpoint(run)
+
+
+def _checkpoint(run: Path) -> dict[str, Any]:
+    saved: dict[str, Any] = torch.load(run / "last.pt", weights_only=False)
+    assert list(saved)[:7] == ["net", "ema", "optimizer", "torch_rng", "task", "step", "seconds"]
+    return saved
+
+
+def _fit_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+    stage: str,
+    data: Path,
+    run: Path,
+    *arguments: object,
+) -> dict[str, Any]:
+    """Like :func:`_fit`, but killed in the step after ``after`` and started again."""
+    done = count()
+
+    def weight(quality: Tensor, slope: float) -> Tensor:
+        if next(done) == after:
+            raise KeyboardInterrupt
+        return quality_weight(quality, slope)
+
+    with monkeypatch.context() as patch:
+        # Four minutes pass between two looks at the clock: every step is saved.
+        clock = count(step=240)
+        patch.setattr(command, "time", SimpleNamespace(time=lambda: next(clock)))
+        patch.setattr(command, "quality_weight", weight)
+        cache = run.parent / "cache"
+        result = _train("fit", stage, "--data", data, "--cache", cache, "--run", run, *arguments)
+        assert result.exit_code == 1
+    assert _checkpoint(run)["step"] == after
+    return _fit(stage, data, run, *arguments)
+
+
+def _tensors(value: object, path: str = "") -> dict[str, object]:
+    """Everything in a checkpoint, by its place."""
+    if isinstance(value, dict):
+        items = [(str(k), v) for k, v in value.items() if k != "seconds"]
+    elif isinstance(value, list | tuple):
+        items = [(str(i), v) for i, v in enumerate(value)]
+    elif hasattr(value, "__dict__") and not isinstance(value, Tensor):
+        items = list(vars(value).items())
+    else:
+        return {path: value}
+    return {k: v for name, item in items for k, v in _tensors(item, f"{path}/{name}").items()}
+
+
+def _assert_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    a, b = _tensors(one), _tensors(other)
+    assert a.keys() == b.keys()
+    assert sum(isinstance(v, Tensor) for v in a.values()) > 300
+    for name, value in a.items():
+        if isinstance(value, Tensor | np.ndarray):
+            assert (value == b[name]).all(), name  # type: ignore[union-attr]
+        else:
+            assert value == b[name], name
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+def test_a_folder_is_decoded_once_and_cuts_are_found(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    one, two = (tiny_model.pictures(134, 130, 5, seed=s) for s in (1, 2))
+    dark = [Picture(p.y // 4, p.u, p.v) for p in two]
+    _write(folder / "cut.mp4", one[:3] + dark)
+    _write(folder / "small.mp4", tiny_model.pictures(96, 144, 2))
+    for n in (0, 1):
+        (folder / f"clip.{n}.mp4").write_bytes((data / f"clip.{n}.mp4").read_bytes())
+    clips = load_folder(folder, tmp_path / "cache", motion=True)
+    assert [c.name for c in clips] == ["clip.0.mp4", "clip.1.mp4", "cut.mp4"]
+    assert [c.cuts for c in clips] == [(0,), (0,), (0, 3)]
+    assert (clips[2].width, clips[2].height, len(clips[2].frames)) == (128, 128, 8)
+    assert clips[2].runs(3) == [0, 3, 4, 5]
+    first = tiny_model.pictures(_SIDE, _SIDE, _FRAMES, seed=1, speed=(-1.25, 1.0))[0]
+    error = clips[1].frames[0, :_SIDE].astype(int) - first.y
+    assert np.abs(error).mean() < 3
+    # The texture of clip.0 moves by (2, 0.5) samples a frame; what was there is where it was.
+    assert clips[0].motion is not None
+    middle = np.median(clips[0].motion[0, 3:].reshape(-1, 2), axis=0)
+    assert np.abs(middle - [8, 2]).max() <= 1
+    files = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
+    assert not [name for name in files if "tmp" in name]
+    again = load_folder(folder, tmp_path / "cache", motion=True)
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()} == files
+    assert (again[0].frames == clips[0].frames).all()
+
+
+def test_wrong_use(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clips or photographs"):
+        load_folder(tmp_path, tmp_path / "cache", motion=False)
+    for arguments, says in (
+        (("intra", "--size", 100), "must be a multiple of 64"),
+        (("inter",), "name the checkpoint of a trained intra network"),
+    ):
+        result = _train("fit", *arguments, "--data", data, "--run", tmp_path)
+        assert result.exit_code == 2
+        assert says in result.output
+
+
+# --- stages ---------------------------------------------------------------------------------
+
+
+def _loss(stage: IntraStage, net: FrameNet) -> float:
+    """Mean loss over data and noise that are the same at every call."""
+    stage.rng = np.random.default_rng(5)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(5)
+        return float(np.mean([stage.step(net)[0]["loss"].mean() for _ in range(3)]))
+
+
+@pytest.fixture(scope="module")
+def intra(data: Path, runs: Path) -> dict[str, Any]:
+    """An intra network after as many steps as it takes to beat the transform it starts as."""
+    return _fit("intra", data, runs / "intra", "--steps", 110, "--rate", 5e-4, *_SMALL)
+
+
+def test_the_loss_falls(intra: dict[str, Any], data: Path, runs: Path) -> None:
+    clips = load_folder(data, runs / "cache", motion=False)
+    start = load_network(FrameNet(False).state_dict(), False)
+    command._start_intra(start, clips, 1)
+    stage = IntraStage(clips, 1, 4, 64)
+    before, after = (_loss(stage, n) for n in (start, load_network(intra["net"], False)))
+    assert after < 0.985 * before
+
+
+def test_intra_training_resumes(data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ("--steps", 5, "--rate", 0.01, *_SMALL)
+    whole = _fit("intra", data, runs / "whole", *more)
+    assert whole["step"] == 5
+    _assert_equal(whole, _fit_interrupted(monkeypatch, 2, "intra", data, runs / "again", *more))
+
+
+@pytest.fixture(scope="module")
+def inter(intra: dict[str, Any], data: Path, runs: Path) -> dict[str, Any]:
+    """An inter network after two steps."""
+    more = ("--intra", runs / "intra" / "last.pt", "--steps", 2, "--length", 4, *_SMALL)
+    return _fit("inter", data, runs / "inter", *more)
+
+
+def test_quantized_inter_training_resumes(
+    inter: dict[str, Any], data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [
+        *("--intra", runs / "intra" / "last.pt", "--init", runs / "inter" / "last.pt"),
+        *("--quantize", "--steps", 4, "--length", 5, "--unroll", 2, "--rate", 0.01, *_SMALL),
+    ]
+    whole = _fit("inter", data, runs / "inter-q", *more)
+    assert "analysis.0.mix_in.steps.log_step" in whole["net"]
+    assert whole["task"]["reference"].y.shape == (2, 64, 64)
+    again = _fit_interrupted(monkeypatch, 2, "inter", data, runs / "inter-again", *more)
+    _assert_equal(whole, again)
+    changed = [n for n, w in whole["net"].items() if not n.endswith(("ready", "equalize"))
+               and n in inter["net"] and not torch.equal(w, inter["net"][n])]  # fmt: skip
+    assert "up.weight" in changed
+    with pytest.raises(InputError, match="not quantized"):
+        _fit("inter", data, runs / "inter", *more)
+
+
+def test_release(
+    inter: dict[str, Any],
+    data: Path,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights that encode and decode: exactly, and something like what went in."""
+
+    def small(stage: type, clips: Any, seed: int, batch: int, size: int, *more: Any) -> Any:
+        return stage(clips, seed, 2, 64, *more)
+
+    for stage in (IntraStage, InterStage):
+        monkeypatch.setattr(
+            release_module, stage.__name__, lambda *a, stage=stage: small(stage, *a)
+        )
+    result = _train(
+        *("release", "--intra", runs / "intra" / "last.pt", "--inter", runs / "inter" / "last.pt"),
+        *("--data", data, "--cache", runs / "cache", "--out", tmp_path, "--clips", 2),
+    )
+    assert result.exit_code == 0, result.output
+    model = load_model(tmp_path, "reference")
+    assert model.id.hex() in result.output
+    clip = tiny_model.pictures(70, 50, 4, seed=1)
+    options = EncoderOptions(quality=40, candidates=(4, 8), gop=3)
+    encoder = Encoder(70, 50, options, RectangleRoi((0, 0, 32, 32), (70, 50)), model)
+    coded = [encoder.encode(p) for p in clip]
+    decoder = Decoder(Header(70, 50, gop=3, **encoder.header_fields), model)
+    for (chunk, made), picture in zip(coded, clip, strict=True):
+        decoded = decoder.decode(chunk)
+        assert decoded.crc32() == made.crc32() == chunk.crc32
+        assert np.square(decoded.y.astype(float) - picture.y).mean() < 60
+
+
+def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_path: Path) -> None:
+    rows = list(csv.DictReader((runs / "intra" / "curve.csv").open()))
+    assert [int(r["step"]) for r in rows] == [100, 110]
+    result = _train("curves", runs / "intra", runs / "inter", "--out", tmp_path / "curves.png")
+    assert result.exit_code == 0, result.output
+    picture = image.imread(tmp_path / "curves.png")
+    assert min(picture.shape[:2]) > 200
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
+
+
+# --- two processes --------------------------------------------------------------------------
+
+
+def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
+    """torchrun on the command line, against both ranks' gradients computed here."""
+    run = runs / "two"
+    fit = [
+        *("fit", "intra", "--data", data, "--cache", runs / "cache", "--run", run),
+        *("--steps", 1, *_SMALL),
+    ]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    result = subprocess.run(
+        [*torchrun, "-m", "--", "roicodec.train", *map(str, fit)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("step=1 ") == 1
+    saved = _checkpoint(run)
+    (other,) = saved["others"]
+    clips = load_folder(data, runs / "cache", motion=False)
+    gradients, weights = [], None
+    for rank, state in enumerate((saved, other)):
+        torch.manual_seed(1 + rank)
+        net = load_network(FrameNet(False).state_dict(), False)
+        command._start_intra(net, clips, 1)
+        weights = weights or {n: w.clone() for n, w in net.state_dict().items()}
+        net.load_state_dict(weights)
+        task = IntraStage(clips, 1 + rank, 2, 64)
+        result_, quality = task.step(net)
+        (result_["loss"] * quality_weight(quality, task.slope)).mean().backward()
+        gradients.append({n: p.grad for n, p in net.named_parameters()})
+        assert task.state() == state["task"]
+        assert torch.equal(torch.get_rng_state(), state["torch_rng"])
+    mean = {n: (g + gradients[1][n]) / 2 for n, g in gradients[0].items() if g is not None}
+    norm = torch.stack([g.norm() for g in mean.values()]).norm()
+    net = load_network(saved["net"], False)
+    order = [p for group in command._groups(net, 1.0) for p in group["params"]]  # type: ignore[attr-defined]
+    names = {id(p): n for n, p in net.named_parameters()}
+    # Adam's first moment after one step is a tenth of the clipped gradient.
+    for number, state in saved["optimizer"]["state"].items():
+        expected = 0.1 * mean[names[id(order[number])]] / norm.clamp_min(1)
+        assert torch.allclose(state["exp_avg"], expected, rtol=1e-3, atol=1e-7)
