@@ -301,7 +301,7 @@ def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_pa
 
 
 def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
-    """torchrun on the command line, against both ranks' gradients computed here."""
+    """What torchrun trains, against both ranks' gradients computed here."""
     run = runs / "two"
     fit = [
         *("fit", "intra", "--data", data, "--cache", runs / "cache", "--run", run),
@@ -309,12 +309,14 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     ]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     result = subprocess.run(
-        [*torchrun, "-m", "--", "roicodec.train", *map(str, fit)],
+        [*torchrun, "-m", "--", "tests.two_ranks", *map(str, fit)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("step=1 ") == 1
+    assert "rank 0 agrees" in result.stdout
+    assert "rank 1 agrees" in result.stdout
     saved = _checkpoint(run)
     (other,) = saved["others"]
     clips = load_folder(data, runs / "cache", motion=False)

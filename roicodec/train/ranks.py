@@ -40,7 +40,9 @@ class Ranks:
         if self.world == 1:
             return module
         # At 16 bits the steps of the quantizers have no part in a result.
-        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(
+            module, forward_sync_buffers=False, find_unused_parameters=True
+        )
 
     def first_alone(self, run: Callable[[], _T]) -> _T:
         """Run on one process of each machine, then, what it wrote being there, on the others."""

@@ -1,0 +1,61 @@
+"""What each process of torchrun does in the tests: agree, then train as the command line would.
+
+``torchrun … -m tests.two_ranks ARGUMENTS``, those of ``python -m roicodec.train``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from roicodec.train import command
+from roicodec.train.__main__ import train_command
+from roicodec.train.ranks import Ranks, joined
+
+
+class _Module(nn.Module):
+    """Weights and buffers that differ between ranks at first."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.used = nn.Parameter(torch.full((3,), float(rank)))
+        self.unused = nn.Parameter(torch.full((2,), float(rank)))
+        self.register_buffer("exponent", torch.full((2,), 5.0 - rank))
+        self.register_buffer("ready", torch.tensor([rank == 0]))
+
+    def forward(self, factor: float) -> dict[str, torch.Tensor]:
+        return {"loss": (factor * self.used).sum()}
+
+
+def check(ranks: Ranks) -> None:
+    assert ranks.world == 2
+    assert ranks.agreed(ranks.rank == 0)
+    assert not ranks.agreed(ranks.rank == 1)
+    assert ranks.gathered(ranks.rank) == ([0, 1] if ranks.rank == 0 else [])
+    assert ranks.first_alone(lambda: ranks.rank) == ranks.rank
+    module = _Module(ranks.rank)
+    replica = ranks.replica(module)
+    replica(factor=1.0 + 2 * ranks.rank)["loss"].backward()
+    assert module.used.tolist() == [0, 0, 0]
+    assert module.unused.tolist() == [0, 0]
+    assert module.exponent.tolist() == [5, 5]
+    assert module.ready.tolist() == [True]
+    assert module.used.grad is not None
+    assert module.used.grad.tolist() == [2, 2, 2]
+    print(f"rank {ranks.rank} agrees")
+
+
+@contextmanager
+def checked() -> Iterator[Ranks]:
+    with joined() as ranks:
+        check(ranks)
+        yield ranks
+
+
+if __name__ == "__main__":
+    command.joined = checked
+    train_command(sys.argv[1:])
