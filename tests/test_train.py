@@ -7,7 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ from roicodec.train.data import load_folder
 from roicodec.train.losses import quality_weight
 from roicodec.train.stages import InterStage, IntraStage
 
-from . import tiny_model
+from . import tiny_model, two_ranks
 
 release_module = importlib.import_module("roicodec.train.release")
 
@@ -46,11 +46,15 @@ _SIDE, _FRAMES = 128, 7
 _SMALL = ("--batch", "2", "--size", "64")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_and_short_calibration(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    """One thread, and less data for where the networks and their quantizers start."""
     threads = torch.get_num_threads()
-    monkeypatch.setattr(lsq, "_SEARCHED", 3)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lsq, "_SEARCHED", 3)
+        patch.setattr(command, "_INTRA_BATCHES", two_ranks.BATCHES)
+        patch.setattr(command, "_INTER_BATCHES", 30)
+        yield
     torch.set_num_threads(threads)
 
 

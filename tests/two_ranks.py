@@ -16,6 +16,9 @@ from roicodec.train import command
 from roicodec.train.__main__ import train_command
 from roicodec.train.ranks import Ranks, joined
 
+BATCHES = 8
+"""Batches whose transform the network starts as."""
+
 
 class _Module(nn.Module):
     """Weights and buffers that differ between ranks at first."""
@@ -57,5 +60,5 @@ def checked() -> Iterator[Ranks]:
 
 
 if __name__ == "__main__":
-    command.joined = checked
+    command.joined, command._INTRA_BATCHES = checked, BATCHES
     train_command(sys.argv[1:])

@@ -25,6 +25,9 @@ from roicodec.train.stages import InterStage, IntraStage, Stage, packed_centred
 
 __all__ = ["train_command"]
 
+_INTRA_BATCHES, _INTER_BATCHES = 60, 80
+"""Batches whose transform the networks start as."""
+
 
 def _learning_rate(step: int, steps: int, top: float) -> float:
     """Linear warm-up over 200 steps, then a cosine down to a hundredth."""
@@ -38,20 +41,21 @@ def _start_intra(net: FrameNet, clips: list[Clip], seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     covariance = sum(
-        block_covariance(packed_centred(sample_intra(clips, rng, 16, 128))) for _ in range(60)
+        block_covariance(packed_centred(sample_intra(clips, rng, 16, 128)))
+        for _ in range(_INTRA_BATCHES)
     )
     assert isinstance(covariance, Tensor)
-    net.start_from_klt(*klt_basis(covariance / 60))
+    net.start_from_klt(*klt_basis(covariance / _INTRA_BATCHES))
 
 
 def _start_inter(net: FrameNet, stage: InterStage) -> None:
     """KLT of prediction residuals: the untrained network codes what the warp leaves over."""
     total = torch.zeros(384, 384)
-    for _ in range(80):
+    for _ in range(_INTER_BATCHES):
         with torch.no_grad():
             stage.step(net)
         total += block_covariance(stage.residual)
-    net.start_from_klt(*klt_basis(total / 80))
+    net.start_from_klt(*klt_basis(total / _INTER_BATCHES))
 
 
 @click.group()
