@@ -111,7 +111,7 @@ def encode_video(
     Args:
         source: path of a video, or ``-`` for standard input.
         out: takes the stream; need not be seekable.
-        options: of the encoder; the time base is the source's.
+        options: of the encoder; time base, frame rate and length are the source's.
         roi, roi_share, roi_level: ROI sources, share and level, as
             :func:`roicodec.roi.sources.parse_roi` takes them.
         frames: part of the video to encode, by frame numbers.
@@ -130,7 +130,12 @@ def encode_video(
         model = load_model(backend=backend)
         roi_source = parse_roi(roi, info.width, info.height, share=roi_share, level=roi_level)
         try:
-            options = replace(options, time_base=info.time_base)
+            options = replace(
+                options,
+                time_base=info.time_base,
+                frame_rate=info.frame_rate or options.frame_rate,
+                frames=reader.frame_count,
+            )
             encoder = Encoder(info.width, info.height, options, roi_source, model)
             header = _header(info, options.gop, encoder)
             listener.start(reader.frame_count)

@@ -28,6 +28,10 @@ class EncoderOptions:
     quality: int = 32
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
+    bit_rate: float | None = None
+    psnr: float | None = None
+    frame_rate: Fraction = Fraction(25)
+    frames: int | None = None
     time_base: Fraction = Fraction(0)
 
 

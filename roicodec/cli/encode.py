@@ -7,9 +7,11 @@ import sys
 
 import click
 
-from roicodec.cli.options import CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
+from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
 
 __all__ = ["encode"]
+
+_DEFAULT_QUALITY = 32
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -21,6 +23,7 @@ Examples:
   roicodec encode -q 45 --roi 320,80,200,260 match.mkv match.rq
   roicodec encode --roi auto --roi-share 0.3 match.mkv match.rq
   roicodec encode --roi none --frames 0:100 clip.y4m clip.rq
+  roicodec encode --bitrate 800k cam.mkv cam.rq
   ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
 """
 )
@@ -30,9 +33,18 @@ Examples:
     "-q",
     "--quality",
     type=click.IntRange(0, 63),
-    default=32,
-    show_default=True,
-    help="Quality index: higher is better and larger.",
+    help="Quality index: higher is better and larger.  [default: 32]",
+)
+@click.option(
+    "--bitrate",
+    type=BIT_RATE,
+    help="Instead of -q: mean bits a second of the video, such as 800k or 1.5M.",
+)
+@click.option(
+    "--target-psnr",
+    type=click.FloatRange(20, 60),
+    metavar="DB",
+    help="Instead of -q: mean PSNR, (6Y+U+V)/8.",
 )
 @click.option(
     "--roi",
@@ -79,7 +91,9 @@ Examples:
 def encode(
     source: str,
     target: str,
-    quality: int,
+    quality: int | None,
+    bitrate: float | None,
+    target_psnr: float | None,
     roi: tuple[str, ...],
     roi_share: float | None,
     roi_level: float | None,
@@ -97,6 +111,8 @@ def encode(
     IN is any video that FFmpeg reads, or - for standard input; OUT.rq may be - for standard
     output. Audio and subtitle tracks, time stamps and colour description go along.
     """
+    if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
+        raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
     if roi_share is not None and roi_level is not None:
         raise click.UsageError("--roi-share and --roi-level exclude each other")
     if (roi_share is not None or roi_level is not None) and "auto" not in roi:
@@ -111,7 +127,13 @@ def encode(
     from roicodec.output import OutputFile
     from roicodec.pipeline import encode_video
 
-    options = EncoderOptions(quality=quality, candidates=candidates, gop=gop)
+    options = EncoderOptions(
+        quality=_DEFAULT_QUALITY if quality is None else quality,
+        candidates=candidates,
+        gop=gop,
+        bit_rate=bitrate,
+        psnr=target_psnr,
+    )
     with ProgressListener("encode", quiet=quiet) as listener, OutputFile(target) as out:
         report = encode_video(
             source,
@@ -132,7 +154,9 @@ def encode(
         result = {
             "input": source,
             "output": target,
-            "quality": quality,
+            "quality": None if bitrate or target_psnr else options.quality,
+            "target_bit_rate": bitrate,
+            "target_psnr": target_psnr,
             "roi": list(roi),
             "roi_share": roi_share,
             "roi_level": roi_level,

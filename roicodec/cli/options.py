@@ -13,6 +13,7 @@ import click
 from roicodec.errors import InputError
 
 __all__ = [
+    "BIT_RATE",
     "CANDIDATES",
     "FRAME_RANGE",
     "backend_option",
@@ -63,6 +64,26 @@ class _FrameRange(click.ParamType[slice]):
         return slice(start, stop)
 
 
+class _BitRate(click.ParamType[float]):
+    name = "bits/s"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "")
+        try:
+            rate = float(number) * _UNITS[unit]
+        except ValueError:
+            rate = 0.0
+        if not 1000 <= rate <= 1e9:
+            self.fail(f"{value!r}: give bits a second from 1k to 1000M, as in 800k or 1.5M")
+        return rate
+
+
+_UNITS = {"": 1, "k": 1000, "M": 1_000_000}
+BIT_RATE = _BitRate()
 CANDIDATES = _Candidates()
 FRAME_RANGE = _FrameRange()
 

@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from roicodec.codec.core import FrameCore, FrameSetting, Prepared
 from roicodec.codec.planes import pack, padded
+from roicodec.codec.rate_control import (
+    BitrateControl,
+    ConstantQuality,
+    PsnrControl,
+    RateControl,
+)
 from roicodec.codec.symbols import LatentWriter, encode_hyper
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
+from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
-from roicodec.model.networks import PRICE, QUALITIES
+from roicodec.model.networks import PRICE
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.motion.coding import encode_motion
 from roicodec.motion.search import MotionSearcher, lagrangian
@@ -37,6 +44,8 @@ QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 
 _INTRA_BOOST = 12
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
+_OVERHEAD = 28
+"""Bytes of a frame chunk beside its sections, about."""
 
 Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
 """Takes a frame's setting, its hyper-latents, and (table numbers, symbols) of each step."""
@@ -50,13 +59,36 @@ class EncoderOptions:
         quality: index 0..63 of inter frames; intra frames get more where others follow.
         candidates: bit-widths that frames may use.
         gop: frames from one intra frame to the next.
+        bit_rate: mean bits a second of the frame chunks, instead of a quality.
+        psnr: mean PSNR (6 Y + U + V) / 8 in dB, instead of a quality.
+        frame_rate: frames a second, for ``bit_rate``.
+        frames: length of the clip, for ``bit_rate`` and ``psnr``; None when unknown.
         time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
     """
 
     quality: int = 32
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
+    bit_rate: float | None = None
+    psnr: float | None = None
+    frame_rate: Fraction = Fraction(25)
+    frames: int | None = None
     time_base: Fraction = Fraction(1, 90000)
+
+    def control(self, samples: int) -> RateControl:
+        """Who chooses the quality of each frame, of pictures with so many luma samples."""
+        boost = _INTRA_BOOST if self.gop > 1 else 0
+        if self.bit_rate is not None:
+            goal = self.bit_rate / float(self.frame_rate)
+            return BitrateControl(goal, samples, gop=self.gop, frames=self.frames, boost=boost)
+        if self.psnr is not None:
+            return PsnrControl(self.psnr, gop=self.gop, frames=self.frames, boost=boost)
+        return ConstantQuality(self.quality, boost)
+
+
+def _motion_qp(quality: int) -> float:
+    """The H.264 QP whose quality is near an index's."""
+    return min(max(44 - 0.35 * quality, 18), 44)
 
 
 class Encoder:
@@ -91,8 +123,9 @@ class Encoder:
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
         self._selector = selector or hand_set_selector(options.candidates)
-        self._qp = round(min(max(44 - 0.35 * options.quality, 18), 44))
-        self._searcher = MotionSearcher(width, height, qp=self._qp)
+        self._control = options.control(width * height)
+        start = self._control.quality(INTER)
+        self._searcher = MotionSearcher(width, height, qp=round(_motion_qp(start)))
         self._count = 0
         self.observer: Observer | None = None
         self._mask: Mask | None = None
@@ -145,22 +178,23 @@ class Encoder:
         )
         self._mask, self._before = setting.mask, picture
         self._count += 1
+        sections = len(chunk.mask) + len(chunk.motion) + len(chunk.hyper) + len(chunk.latents)
+        bits = 8 * (sections + _OVERHEAD)
+        self._control.coded(setting.kind, setting.quality, bits, psnr(picture, made)[3])
         return chunk, made
 
     def _setting(self, picture: Picture) -> FrameSetting:
         intra = self._count % self._options.gop == 0
-        quality = self._options.quality
+        quality = self._control.quality(INTRA if intra else INTER)
         vectors = None
         if intra:
             self._searcher.start(picture)
-            if self._options.gop > 1:
-                quality = min(quality + _INTRA_BOOST, QUALITIES - 1)
         else:
             reference = self._core.reference
             assert reference is not None
             luma = reference.planes[0][0].numpy(force=True).astype(np.uint8)
             vectors = self._searcher.search(
-                picture, luma, reference.vectors, lam=lagrangian(self._qp)
+                picture, luma, reference.vectors, lam=lagrangian(_motion_qp(quality))
             )
         time = float(picture.pts * self._options.time_base)
         mask = self._roi.mask(self._count, time, picture, self._before)

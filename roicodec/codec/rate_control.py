@@ -1,0 +1,171 @@
+"""Which quality index each frame gets, so that a stream keeps a bit rate or a PSNR.
+
+Both controllers look at what the frames so far came to, and steer towards the goal over the frames
+ahead: the index is the one at which, by a log-linear model of each frame type, the deviation so far
+is made good within a second or until the end of the clip, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from roicodec.container import INTER, INTRA
+from roicodec.model.networks import QUALITIES
+
+__all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
+
+_LEARN = 0.4
+"""Weight of the newest frame in what is known of its type."""
+
+_OCTAVE = 14.0
+"""Quality indices that about double the bits of a frame."""
+
+_DECIBELS = 0.25
+"""PSNR that a quality index is worth, about."""
+
+_MOST_CHANGE = 5.0
+"""Largest step of the index from one frame to the next of its type."""
+
+_FIRST_BITS = {INTRA: 1.0, INTER: 0.1}
+"""Bits a sample at the middle index that are assumed before the first frame of a type."""
+
+_MIDDLE = QUALITIES / 2
+
+
+class RateControl(Protocol):
+    """Chooses quality indices frame by frame."""
+
+    def quality(self, kind: int) -> int:
+        """Index 0..63 of the next frame, an ``INTRA`` or ``INTER`` one."""
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        """Take what a frame came to: its bits, and its PSNR (6 Y + U + V) / 8 in dB."""
+
+
+@dataclass
+class ConstantQuality:
+    """The same index for every frame, and ``boost`` more for intra frames."""
+
+    index: int
+    boost: int = 0
+
+    def quality(self, kind: int) -> int:
+        return min(self.index + self.boost * (kind == INTRA), QUALITIES - 1)
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        pass
+
+
+@dataclass
+class _Steered:
+    """What the two controllers share: a level for each frame type, and the index steered by.
+
+    Attributes:
+        gop: frames from one intra frame to the next.
+        frames: length of the clip; None when unknown.
+        horizon: frames within which a deviation is made good.
+        boost: indices that intra frames get on top.
+    """
+
+    gop: int
+    frames: int | None
+    horizon: int
+    boost: int
+    done: int = 0
+    last: float | None = None
+    level: dict[int, float] = field(default_factory=dict)
+
+    def ahead(self) -> dict[int, int]:
+        """How many frames of each type the horizon holds, the next one included."""
+        count = self.horizon
+        if self.frames is not None:
+            count = max(1, min(count, self.frames - self.done))
+        intra = sum((self.done + k) % self.gop == 0 for k in range(count))
+        return {INTRA: intra, INTER: count - intra}
+
+    def settle(self, index: float, kind: int) -> int:
+        """Limit an index and add the boost of intra frames."""
+        if self.last is not None:
+            index = min(max(index, self.last - _MOST_CHANGE), self.last + _MOST_CHANGE)
+        self.last = min(max(index, 0.0), QUALITIES - 1.0)
+        return min(round(self.last) + self.boost * (kind == INTRA), QUALITIES - 1)
+
+    def learn(self, kind: int, level: float) -> None:
+        known = self.level.get(kind)
+        self.level[kind] = level if known is None else known + _LEARN * (level - known)
+        self.done += 1
+
+    def middle(self, kind: int, quality: int) -> float:
+        """Distance of a frame's index, without its boost, from the middle one."""
+        return quality - self.boost * (kind == INTRA) - _MIDDLE
+
+
+class BitrateControl:
+    """Keeps a mean bit rate.
+
+    Args:
+        bits_per_frame: mean bits of a frame, above 0.
+        samples: luma samples of a picture, for the first guess.
+        gop, frames, boost: as in :class:`ConstantQuality` and the encoder's options; ``frames``
+            is None when the clip's length is unknown.
+        horizon: frames within which a deviation is made good.
+    """
+
+    def __init__(
+        self,
+        bits_per_frame: float,
+        samples: int,
+        *,
+        gop: int,
+        frames: int | None,
+        boost: int,
+        horizon: int = 30,
+    ) -> None:
+        self._goal, self._spent = bits_per_frame, 0.0
+        self._state = _Steered(gop, frames, horizon, boost)
+        self._guess = {kind: math.log2(bits * samples) for kind, bits in _FIRST_BITS.items()}
+
+    def quality(self, kind: int) -> int:
+        state = self._state
+        ahead = state.ahead()
+        count = sum(ahead.values())
+        budget = (state.done + count) * self._goal - self._spent
+        budget = max(budget, 0.1 * count * self._goal)
+        expected = sum(n * 2.0 ** state.level.get(k, self._guess[k]) for k, n in ahead.items() if n)
+        return state.settle(_MIDDLE + _OCTAVE * math.log2(budget / expected), kind)
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        self._spent += bits
+        state = self._state
+        level = math.log2(max(bits, 1)) - state.middle(kind, quality) / _OCTAVE
+        state.learn(kind, level)
+
+
+class PsnrControl:
+    """Keeps a mean PSNR.
+
+    Args:
+        psnr: mean over the frames of (6 Y + U + V) / 8, in dB.
+        gop, frames, boost, horizon: as in :class:`BitrateControl`.
+    """
+
+    def __init__(
+        self, psnr: float, *, gop: int, frames: int | None, boost: int, horizon: int = 15
+    ) -> None:
+        self._goal, self._sum = psnr, 0.0
+        self._state = _Steered(gop, frames, horizon, boost)
+
+    def quality(self, kind: int) -> int:
+        state = self._state
+        count = sum(state.ahead().values())
+        wanted = self._goal + (self._goal * state.done - self._sum) / count
+        # An intra frame's level stands for the next inter frames', which are near it in PSNR.
+        level = state.level.get(kind, next(iter(state.level.values()), 36.0))
+        return state.settle(_MIDDLE + (wanted - level) / _DECIBELS, kind)
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        self._sum += psnr
+        state = self._state
+        state.learn(kind, psnr - state.middle(kind, quality) * _DECIBELS)

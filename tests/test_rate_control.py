@@ -1,0 +1,69 @@
+"""Rate control against a simulated encoder whose frames vary in what they need."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from roicodec.codec.rate_control import (
+    BitrateControl,
+    ConstantQuality,
+    PsnrControl,
+    RateControl,
+)
+from roicodec.container import INTER, INTRA
+
+SAMPLES = 352 * 288
+GOP, FRAMES, BOOST = 60, 150, 12
+
+
+def simulate(control: RateControl, seed: int, frames: int = FRAMES) -> tuple[float, float]:
+    """Mean bits and PSNR of a clip whose activity drifts, with a scene that is twice as dear."""
+    rng = np.random.default_rng(seed)
+    octave, slope = rng.uniform(10, 18), rng.uniform(0.2, 0.3)
+    activity = rng.uniform(-1, 1) + np.cumsum(rng.normal(0, 0.05, frames))
+    activity[frames // 2 :] += 1
+    bits, values = [], []
+    for n in range(frames):
+        kind = INTRA if n % GOP == 0 else INTER
+        quality = control.quality(kind)
+        assert 0 <= quality <= 63
+        base = 0.9 if kind == INTRA else 0.08
+        spent = SAMPLES * base * 2 ** (activity[n] + (quality - 32) / octave)
+        psnr = 36 - 1.2 * activity[n] + slope * (quality - 32)
+        control.coded(kind, quality, round(spent), psnr)
+        bits.append(spent)
+        values.append(psnr)
+    return float(np.mean(bits)), float(np.mean(values))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("known", [True, False])
+def test_bit_rate_is_kept_within_5_percent(seed: int, known: bool) -> None:
+    goal = 0.15 * SAMPLES
+    frames = FRAMES if known else None
+    control = BitrateControl(goal, SAMPLES, gop=GOP, frames=frames, boost=BOOST)
+    bits, _ = simulate(control, seed)
+    assert bits == pytest.approx(goal, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_psnr_is_kept_within_a_third_of_a_decibel(seed: int) -> None:
+    control = PsnrControl(37.0, gop=GOP, frames=FRAMES, boost=BOOST)
+    _, psnr = simulate(control, seed)
+    assert psnr == pytest.approx(37.0, abs=0.3)
+
+
+def test_what_cannot_be_reached_ends_at_the_last_index() -> None:
+    control = BitrateControl(50 * SAMPLES, SAMPLES, gop=GOP, frames=40, boost=BOOST)
+    simulate(control, 1, 40)
+    assert control.quality(INTER) == 63
+    control = BitrateControl(1e-4 * SAMPLES, SAMPLES, gop=GOP, frames=40, boost=BOOST)
+    simulate(control, 1, 40)
+    assert control.quality(INTER) == 0
+
+
+def test_constant_quality_adds_the_boost_to_intra_frames() -> None:
+    assert ConstantQuality(40, 12).quality(INTER) == 40
+    assert ConstantQuality(40, 12).quality(INTRA) == 52
+    assert ConstantQuality(60, 12).quality(INTRA) == 63
