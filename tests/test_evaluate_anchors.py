@@ -222,11 +222,14 @@ def test_usage_is_of_the_process_alone() -> None:
 
 
 def test_usage_counts_time() -> None:
-    script = "import time, json; time.sleep(0.3); sum(range(10**6)); print('{\"seconds\": 0.25}')"
+    script = (
+        "import time, json; time.sleep(0.3); sum(range(10**6));"
+        " print('{\"seconds\": 0.25, \"cpu_seconds\": 0.125}')"
+    )
     used = process.run([sys.executable, "-c", script])
     assert used.wall_s >= 0.3
     assert 0 < used.cpu_s < used.wall_s
-    assert used.loop_s == 0.25
+    assert (used.loop_s, used.loop_cpu_s) == (0.25, 0.125)
 
 
 def test_failing_command_says_why() -> None:
@@ -250,7 +253,9 @@ def test_worker_encodes_as_the_library_does(tmp_path: Path) -> None:
     stream, decoded = tmp_path / "a.h264", tmp_path / "a.y4m"
     used = process.run(given.encode(30, source, stream, FRAMES, masks))
     assert used.loop_s is not None
+    assert used.loop_cpu_s is not None
     assert used.loop_s < used.wall_s
+    assert used.loop_cpu_s < used.cpu_s
     process.run(given.decode(stream, decoded))
     direct = tmp_path / "b.h264"
     anchors.encode(

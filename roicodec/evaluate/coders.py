@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ OWN_QUALITIES = (12, 22, 32, 42, 52)
 _MODULE = [sys.executable, "-m", "roicodec"]
 _WORKER = [sys.executable, "-m", "roicodec.evaluate.worker"]
 _VVC_QP = (22, 27, 32, 37, 42)
+_NOT_CODING = ("cli", "evaluate", "train")
 
 
 class Coder(Protocol):
@@ -68,14 +70,11 @@ def _own_version() -> str:
     """The version and a digest of code, tables and weights, without what only measures."""
     root = Path(roicodec.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        inner = path.relative_to(root)
-        if path.suffix in (".py", ".json", ".safetensors") and inner.parts[0] not in (
-            "evaluate",
-            "train",
-            "cli",
-        ):
-            digest.update(inner.as_posix().encode() + b"\0" + path.read_bytes())
+    inside = [p for p in root.rglob("*") if p.relative_to(root).parts[0] not in _NOT_CODING]
+    chosen = Path(named).glob("*") if (named := os.environ.get("ROICODEC_WEIGHTS")) else ()
+    for path in [*sorted(inside), *sorted(chosen)]:
+        if path.suffix in (".py", ".json", ".safetensors"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"roicodec {roicodec.__version__} ({digest.hexdigest()[:12]})"
 
 

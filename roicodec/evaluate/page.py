@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -21,8 +22,10 @@ from roicodec.evaluate.streams import frame_regions
 from roicodec.evaluate.tables import (
     Comparison,
     codecs_of,
+    cost,
     mean_comparison,
     measures_of,
+    options_of,
     speed,
 )
 from roicodec.roi.masks import CELL
@@ -61,6 +64,9 @@ def write_page(
         ],
         "means": _means(encodes, comparisons, reference),
         "speeds": _speeds(encodes),
+        "options": [
+            {"codec": codec, **asdict(options_of(encodes, codec))} for codec in codecs_of(encodes)
+        ],
         "clips": [_clip(path.parent, clip, encodes, comparisons) for clip in clips],
     }
     template = files("roicodec.evaluate").joinpath("page.html").read_text("utf-8")
@@ -95,15 +101,19 @@ def _speeds(encodes: Sequence[Encode]) -> list[dict[str, Any]]:
     for codec in codecs_of(encodes):
         chosen = [e for e in encodes if e.codec == codec]
         row: dict[str, Any] = {"codec": codec}
-        for name, found in (
-            ("encode", speed(chosen, lambda e: e.encoding)),
-            ("decode", speed(chosen, lambda e: e.decoding)),
+        for name, found, spent in (
+            (
+                "encode",
+                speed(chosen, lambda e: e.encoding),
+                cost(chosen, lambda e: e.encode_cost),
+            ),
+            (
+                "decode",
+                speed(chosen, lambda e: e.decoding),
+                cost(chosen, lambda e: e.decode_cost),
+            ),
         ):
-            row[name] = found and {
-                "fps": found.fps,
-                "cpu_ms": found.cpu_ms,
-                "peak_mb": found.peak_mb,
-            }
+            row[name] = found and {**asdict(found), **(asdict(spent) if spent else {})}
         if row["encode"] or row["decode"]:
             rows.append(row)
     return rows

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from roicodec.errors import InputError
 from roicodec.evaluate.metrics import ROI_WEIGHT, Quality
 from roicodec.evaluate.process import Usage
 from roicodec.evaluate.run import Encode
+from roicodec.evaluate.streams import Cost
 
 __all__ = ["COLUMNS", "read_points", "write_csv"]
 
@@ -29,16 +31,25 @@ _USAGE: dict[str, Callable[[Usage], float | None]] = {
     "wall_s": lambda u: u.wall_s,
     "cpu_s": lambda u: u.cpu_s,
     "loop_s": lambda u: u.loop_s,
+    "loop_cpu_s": lambda u: u.loop_cpu_s,
     "peak_mb": lambda u: u.peak_bytes / 1e6,
+}
+_COST: dict[str, Callable[[Cost], float]] = {
+    "kmac_px": lambda c: c.macs / 1000,
+    "kbitops_px": lambda c: c.bit_ops / 1000,
 }
 
 COLUMNS = (
     *("clip", "codec", "q", "frames", "width", "height", "fps", "bytes", "bpp"),
     *_QUALITY.values(),
-    *(f"{step}_{name}" for step in ("enc", "dec") for name in _USAGE),
+    *(f"{step}_{name}" for step in ("enc", "dec") for name in (*_USAGE, *_COST)),
     *("version", "command"),
 )
-"""Columns of the CSV file; weighted measures carry the ROI's weight in their name."""
+"""Columns of the CSV file; weighted measures carry the ROI's weight in their name.
+
+``loop_s`` and ``loop_cpu_s`` are seconds of the coding loop, ``kmac_px`` and ``kbitops_px``
+thousands of MACs and BitOPs of the networks per luma sample.
+"""
 
 
 def _row(encode: Encode) -> dict[str, Any]:
@@ -58,10 +69,15 @@ def _row(encode: Encode) -> dict[str, Any]:
     for name, column in _QUALITY.items():
         value = getattr(encode.quality, name)
         row[column] = "" if value != value else round(value, 5)
-    for step, usage in (("enc", encode.encoding), ("dec", encode.decoding)):
+    for step, usage, cost in (
+        ("enc", encode.encoding, encode.encode_cost),
+        ("dec", encode.decoding, encode.decode_cost),
+    ):
         for name, value_of in _USAGE.items():
             value = None if usage is None else value_of(usage)
             row[f"{step}_{name}"] = "" if value is None else round(value, 4)
+        for name, cost_of in _COST.items():
+            row[f"{step}_{name}"] = "" if cost is None else round(cost_of(cost), 4)
     return row
 
 
@@ -101,7 +117,7 @@ def _from_json(path: Path, text: str) -> list[Encode]:
         if isinstance(data, dict):
             return [Encode.from_dict(e) for e in data["encodes"]]
         rows = [dict(row) for row in data]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: neither a list of points nor results ({error!r})") from None
     for number, row in enumerate(rows):
         if missing := [name for name in _REQUIRED if name not in row]:
@@ -120,12 +136,15 @@ def _point(row: dict[str, Any], where: str) -> Encode:
             raise InputError(f"{where}: {name} is {value!r}, not a number") from None
 
     def usage(step: str) -> Usage | None:
-        wall, cpu, loop, peak = (number(f"{step}_{name}") for name in _USAGE)
-        if cpu != cpu:
+        wall, cpu, *loop, peak = (number(f"{step}_{name}") for name in _USAGE)
+        if isnan(cpu):
             return None
-        return Usage(
-            wall, cpu, 0 if peak != peak else round(peak * 1e6), None if loop != loop else loop
-        )
+        known = (None if isnan(seconds) else seconds for seconds in loop)
+        return Usage(wall, cpu, 0 if isnan(peak) else round(peak * 1e6), *known)
+
+    def cost(step: str) -> Cost | None:
+        macs, bit_ops = (1000 * number(f"{step}_{name}") for name in _COST)
+        return None if isnan(macs) else Cost(macs, bit_ops)
 
     whole = {name: number(name) for name in _REQUIRED[2:]}
     if not all(value > 0 for name, value in whole.items() if name != "q"):
@@ -144,4 +163,6 @@ def _point(row: dict[str, Any], where: str) -> Encode:
         version=str(row.get("version") or ""),
         encoding=usage("enc"),
         decoding=usage("dec"),
+        encode_cost=cost("enc"),
+        decode_cost=cost("dec"),
     )

@@ -27,20 +27,21 @@ class Usage:
     Attributes:
         wall_s, cpu_s: seconds by the clock, and of all its threads together.
         peak_bytes: largest resident memory.
-        loop_s: seconds of its coding loop alone, where it says so; else None.
+        loop_s, loop_cpu_s: the same of its coding loop alone, where it says so; else None.
     """
 
     wall_s: float
     cpu_s: float
     peak_bytes: int
     loop_s: float | None = None
+    loop_cpu_s: float | None = None
 
 
 def run(command: Sequence[str]) -> Usage:
     """Run a command to its end; Python commands see this very package.
 
-    If the last line of its standard output is a JSON object with ``seconds``, these are the
-    seconds of its coding loop.
+    If the last line of its standard output is a JSON object with ``seconds`` and
+    ``cpu_seconds``, these are of its coding loop.
 
     Raises:
         InputError: with the last line of its standard error, if it cannot be started or fails.
@@ -61,13 +62,13 @@ def run(command: Sequence[str]) -> Usage:
         said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         why = said[-1].strip() if said else f"exit status {used['exit']}, no message"
         raise InputError(f"{shlex.join(command)}: {why}")
-    return Usage(used["wall_s"], used["cpu_s"], used["peak_bytes"], _loop_seconds(done.stdout))
+    return Usage(used["wall_s"], used["cpu_s"], used["peak_bytes"], *_loop_seconds(done.stdout))
 
 
-def _loop_seconds(output: bytes) -> float | None:
+def _loop_seconds(output: bytes) -> tuple[float, float] | tuple[None, None]:
     lines = output.decode(errors="replace").strip().splitlines()
     try:
         said = json.loads(lines[-1])
-        return float(said["seconds"])
+        return float(said["seconds"]), float(said["cpu_seconds"])
     except (IndexError, KeyError, TypeError, ValueError):
-        return None
+        return None, None

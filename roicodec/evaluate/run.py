@@ -27,6 +27,7 @@ from roicodec.evaluate.coders import Coder
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
 from roicodec.evaluate.process import Usage, run
 from roicodec.evaluate.regions import find_masks, store_masks
+from roicodec.evaluate.streams import Cost, installed_networks, network_costs
 from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.media.convert import picture_frame
 from roicodec.picture import Picture
@@ -34,8 +35,12 @@ from roicodec.roi.masks import Mask
 
 __all__ = ["Clip", "Encode", "Listener", "Plan", "jsonable", "run_plan"]
 
-_RECORD_VERSION = 1
+_RECORD_VERSION = 2
 _ASSUMED_RATE = 25.0
+_PARTS: dict[type, tuple[str, str]] = {
+    Usage: ("encoding", "decoding"),
+    Cost: ("encode_cost", "decode_cost"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Encode:
         command: what the encoder was told.
         version: of the encoder.
         encoding, decoding: the processes; None for points of another program's run.
+        encode_cost, decode_cost: of roicodec's networks; None for other codecs.
         stream: path of the file within the output folder; empty for such points.
     """
 
@@ -69,6 +75,8 @@ class Encode:
     encoding: Usage | None = None
     decoding: Usage | None = None
     stream: str = ""
+    encode_cost: Cost | None = None
+    decode_cost: Cost | None = None
 
     @property
     def bpp(self) -> float:
@@ -82,9 +90,10 @@ class Encode:
     def from_dict(values: dict[str, Any]) -> Encode:
         """The inverse of :meth:`as_dict`."""
         fields = {k: v for k, v in values.items() if k != "bpp"}
-        for name in ("encoding", "decoding"):
-            if fields.get(name) is not None:
-                fields[name] = Usage(**fields[name])
+        for kind, names in _PARTS.items():
+            for name in names:
+                if fields.get(name) is not None:
+                    fields[name] = kind(**fields[name])
         known = {k: float("nan") if v is None else v for k, v in fields["quality"].items()}
         return Encode(**{**fields, "quality": Quality(**known)})
 
@@ -180,6 +189,7 @@ class _ClipRun:
     def __init__(self, plan: Plan, path: Path, listener: Listener, stop: threading.Event) -> None:
         self._plan, self._path, self._listener, self._stop = plan, path, listener, stop
         self._name = path.stem
+        self._networks = installed_networks()
         self._work = plan.out / "work" / self._name
         self._source = self._work / "source.y4m"
         self._given = self._work / "roi.npy"
@@ -291,6 +301,7 @@ class _ClipRun:
             measured = self._compare(clip, decoded, stream.with_suffix(".png"))
         finally:
             decoded.unlink(missing_ok=True)
+        costs = network_costs(stream, self._networks) if stream.suffix == ".rq" else None
         rate = clip.info.frame_rate
         return Encode(
             clip.name,
@@ -307,6 +318,7 @@ class _ClipRun:
             encoding,
             decoding,
             str(stream.relative_to(self._plan.out)),
+            *(costs or ()),
         )
 
     def _compare(self, clip: Clip, decoded: Path, shown: Path) -> Quality:

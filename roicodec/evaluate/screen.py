@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isnan
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -14,14 +15,17 @@ from roicodec.evaluate.tables import (
     Comparison,
     Mean,
     codecs_of,
+    cost,
     mean_comparison,
     measures_of,
+    options_of,
     speed,
 )
 
 __all__ = ["Screen"]
 
 _PIPED_WIDTH = 200
+_CLIP_WIDTH = 10
 _SHOWN = ("psnr_y", "psnr_yuv", "msssim_y", "wpsnr_y", "psnr_roi_y", "psnr_bg_y")
 
 
@@ -79,24 +83,42 @@ class Screen(Listener):
     def show(
         self, encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str
     ) -> None:
-        """The tables: mean BD-BR by codec and measure, BD-BR by clip, speed and memory."""
+        """Options of every codec, mean BD-BR by measure, BD-BR by clip, speed, arithmetic."""
         console = Console(highlight=False)
         if not console.is_terminal:
             console = Console(highlight=False, width=_PIPED_WIDTH)
+        for line in _options(encodes):
+            console.print(line, markup=False, soft_wrap=True)
+        console.print()
         console.print(_means(encodes, comparisons, reference))
-        console.print(_by_clip(encodes, comparisons, reference))
+        for table in _by_clip(encodes, comparisons, reference, console.width):
+            console.print(table)
         console.print(_speeds(encodes))
-        for problem in dict.fromkeys(
-            f"{c.clip}, {c.codec}, {c.measure}: {c.problem or (c.result and c.result.warning)}"
-            for c in comparisons
-            if c.problem or (c.result and c.result.warning)
-        ):
-            console.print(f"* {problem}", markup=False, soft_wrap=True)
+        if any(e.decode_cost for e in encodes):
+            console.print(_costs(encodes))
+        shown = [c for c in comparisons if c.measure in _SHOWN]
+        for note in dict.fromkeys(_note(c) for c in shown if _note(c)):
+            console.print(f"* {note}", markup=False, soft_wrap=True)
 
 
-def _table(title: str, first: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(first, no_wrap=True)
+def _note(comparison: Comparison) -> str:
+    result = comparison.result
+    why = comparison.problem if result is None else result.warning
+    return why and f"{comparison.clip}, {comparison.codec}, {comparison.measure}: {why}"
+
+
+def _options(encodes: Sequence[Encode]) -> Iterator[str]:
+    for codec in codecs_of(encodes):
+        options = options_of(encodes, codec)
+        settings = " ".join(map(str, options.settings))
+        yield f"{codec}: {options.command or 'stored points'} (Q: {settings})"
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False
+    )
+    table.add_column("codec", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", overflow="fold")
     return table
@@ -104,35 +126,41 @@ def _table(title: str, first: str, columns: Sequence[str]) -> Table:
 
 def _cell(mean: Mean) -> str:
     if not mean.clips:
-        return "none *" if mean.problems else ""
-    return f"{mean.percent:+.1f}" + (" *" if mean.short or mean.problems else "")
+        return "none*" if mean.problems else ""
+    return f"{mean.percent:+.1f}" + ("*" if mean.short or mean.problems else "")
 
 
 def _means(encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str) -> Table:
     measures = [m for m in measures_of(encodes) if m.key in _SHOWN]
-    title = f"Mean BD-BR [%] against {reference} (less is better; PSNR of Y, YUV; w: ROI-weighted)"
-    table = _table(title, "codec", [*(m.short for m in measures), "clips"])
+    title = f"Mean BD-BR [%] against {reference}; PSNR of Y, YUV; w: ROI-weighted"
+    table = _table(title, [*(m.short for m in measures), "clips"])
     for codec in codecs_of(encodes):
         if codec != reference:
             means = [mean_comparison(comparisons, codec, m.key) for m in measures]
-            clips = max((m.clips for m in means), default=0)
-            table.add_row(codec, *map(_cell, means), str(clips))
+            counts = dict.fromkeys(str(m.clips) for m in means if m.clips)
+            table.add_row(codec, *map(_cell, means), "/".join(counts))
     return table
 
 
-def _by_clip(encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str) -> Table:
+def _by_clip(
+    encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str, width: int
+) -> Iterator[Table]:
+    """Tables of as many clips as fit beside each other."""
+    codecs = [c for c in codecs_of(encodes) if c != reference]
     clips = list(dict.fromkeys(e.clip for e in encodes))
-    table = _table(f"BD-BR [%] on PSNR-Y against {reference}, by clip", "codec", clips)
-    for codec in codecs_of(encodes):
-        if codec != reference:
-            by_clip = ([c for c in comparisons if c.clip == clip] for clip in clips)
+    count = max(1, (width - max(map(len, codecs), default=0)) // _CLIP_WIDTH)
+    for start in range(0, len(clips), count):
+        chosen = clips[start : start + count]
+        table = _table(f"BD-BR [%] on PSNR-Y against {reference}, by clip", chosen)
+        for codec in codecs:
+            by_clip = ([c for c in comparisons if c.clip == clip] for clip in chosen)
             table.add_row(codec, *(_cell(mean_comparison(x, codec, "psnr_y")) for x in by_clip))
-    return table
+        yield table
 
 
 def _speeds(encodes: Sequence[Encode]) -> Table:
-    columns = [f"{step} {x}" for step in ("encode", "decode") for x in ("fps", "CPU ms", "MB")]
-    table = _table("Speed (loop), CPU time a frame and peak memory (process)", "codec", columns)
+    columns = [f"{step} {x}" for step in ("enc.", "dec.") for x in ("fps", "CPU ms", "MB")]
+    table = _table("Frames a second, CPU time a frame, peak memory of the process", columns)
     for codec in codecs_of(encodes):
         chosen = [e for e in encodes if e.codec == codec]
         cells: list[str] = []
@@ -143,5 +171,17 @@ def _speeds(encodes: Sequence[Encode]) -> Table:
             values = (found.fps, found.cpu_ms, found.peak_mb) if found else ()
             cells += ["" if isnan(v) else f"{v:.1f}" for v in values] or ["", "", ""]
         if any(cells):
+            table.add_row(codec, *cells)
+    return table
+
+
+def _costs(encodes: Sequence[Encode]) -> Table:
+    columns = [f"{step} {x}" for step in ("enc.", "dec.") for x in ("kMAC", "kBitOPs")]
+    table = _table("Arithmetic of the networks, thousands a pixel", columns)
+    for codec in codecs_of(encodes):
+        chosen = [e for e in encodes if e.codec == codec]
+        found = cost(chosen, lambda e: e.encode_cost), cost(chosen, lambda e: e.decode_cost)
+        cells = [f"{v / 1000:.1f}" for c in found if c for v in (c.macs, c.bit_ops)]
+        if cells:
             table.add_row(codec, *cells)
     return table

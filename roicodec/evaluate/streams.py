@@ -1,15 +1,22 @@
-"""What a coded file of ours says of one frame: its ROI and its bit-widths."""
+"""What a coded file of ours says: its ROI and bit-widths, and the arithmetic that it takes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from roicodec.container import INTRA, StreamReader
+from roicodec.complexity import complexity
+from roicodec.container import INTRA, FrameChunk, Header, StreamReader
+from roicodec.errors import ModelError
+from roicodec.model.schema import PAD
+from roicodec.model.shapes import FrameShape, decoder_layers, encoder_layers
+from roicodec.model.weights import Arrays, load_arrays, model_id
 from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, grid_shape
 
-__all__ = ["FrameRegions", "frame_regions"]
+__all__ = ["Cost", "FrameRegions", "frame_regions", "installed_networks", "network_costs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +28,73 @@ class FrameRegions:
     b_bg: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Arithmetic of the codec's networks per luma sample of the picture, mean over frames.
+
+    Attributes:
+        macs: multiply-accumulate operations.
+        bit_ops: BitOPs, as ``docs/complexity.md`` defines them.
+    """
+
+    macs: float
+    bit_ops: float
+
+
 def frame_regions(path: Path, number: int) -> FrameRegions | None:
     """The regions of frame ``number`` of a ``.rq`` file; None if it has no such frame.
 
     Raises:
         StreamError: if the file is damaged.
     """
+    for _, frame, mask in islice(_frames(path), number, number + 1):
+        return FrameRegions(mask, frame.b_roi, frame.b_bg)
+    return None
+
+
+def installed_networks() -> Mapping[str, Arrays] | None:
+    """The arrays of the installed model, None if there is none."""
+    try:
+        return load_arrays()
+    except ModelError:
+        return None
+
+
+def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Cost, Cost] | None:
+    """What encoding and decoding a ``.rq`` file take; None unless the networks are the stream's.
+
+    The saliency network and the search for motion, which only encoders have, are not counted.
+
+    Raises:
+        StreamError: if the file is damaged.
+    """
+    sums = {encoder_layers: [0, 0], decoder_layers: [0, 0]}
+    samples = 0
+    for header, frame, mask in _frames(path):
+        if networks is None or (not samples and model_id(networks) != header.model_id):
+            return None
+        samples += header.width * header.height
+        rows, columns = grid_shape(*(-(-s // PAD) * PAD for s in (header.width, header.height)))
+        roi = int(mask.sum())
+        shape = FrameShape(roi, rows * columns - roi, frame.b_roi, frame.b_bg)
+        network = networks["intra" if frame.kind == INTRA else "inter"]
+        for layers, total in sums.items():
+            count = complexity(layers(network, shape))
+            total[0] += count.macs
+            total[1] += count.bit_ops
+    if not samples:
+        return None
+    encode, decode = (Cost(macs / samples, ops / samples) for macs, ops in sums.values())
+    return encode, decode
+
+
+def _frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask]]:
     with path.open("rb") as file:
         reader = StreamReader(file)
         shape = grid_shape(reader.header.width, reader.header.height)
         mask: Mask | None = None
-        count = 0
         for item in reader:
             frame = getattr(item, "frame", None)
-            if frame is None:
-                continue
-            mask = decode_mask(frame.mask, shape, None if frame.kind == INTRA else mask)
-            if count == number:
-                return FrameRegions(mask, frame.b_roi, frame.b_bg)
-            count += 1
-    return None
+            if frame is not None:
+                mask = decode_mask(frame.mask, shape, None if frame.kind == INTRA else mask)
+                yield reader.header, frame, mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isnan, log10, nan
@@ -11,17 +12,21 @@ from roicodec.evaluate.bd import BdRate, compare
 from roicodec.evaluate.metrics import MAX_PSNR, Quality
 from roicodec.evaluate.process import Usage
 from roicodec.evaluate.run import Encode
+from roicodec.evaluate.streams import Cost
 
 __all__ = [
     "MEASURES",
     "Comparison",
     "Mean",
     "Measure",
+    "Options",
     "Speed",
     "codecs_of",
     "compare_all",
+    "cost",
     "mean_comparison",
     "measures_of",
+    "options_of",
     "speed",
 ]
 
@@ -157,7 +162,7 @@ class Speed:
 
     Attributes:
         fps: frames a second of the coding loop (of the whole process where that is unknown).
-        cpu_ms: CPU milliseconds a frame of the whole process, start-up included.
+        cpu_ms: CPU milliseconds a frame of the same.
         peak_mb: largest memory of any process, in 10^6 bytes.
     """
 
@@ -173,8 +178,42 @@ def speed(encodes: Sequence[Encode], usage: Callable[[Encode], Usage | None]) ->
         return None
     frames = sum(n for n, _ in timed)
     seconds = sum(u.wall_s if u.loop_s is None else u.loop_s for _, u in timed)
-    cpu = sum(u.cpu_s for _, u in timed)
+    cpu = sum(u.cpu_s if u.loop_cpu_s is None else u.loop_cpu_s for _, u in timed)
     peak = max(u.peak_bytes for _, u in timed)
     return Speed(
         frames / seconds if seconds > 0 else nan, 1000 * cpu / frames, peak / 1e6 if peak else nan
     )
+
+
+def cost(encodes: Sequence[Encode], of: Callable[[Encode], Cost | None]) -> Cost | None:
+    """Arithmetic a luma sample over all frames of some encodes; None where none is known."""
+    known = [(e.frames * e.width * e.height, c) for e in encodes if (c := of(e)) is not None]
+    if not known:
+        return None
+    samples = sum(n for n, _ in known)
+    return Cost(
+        sum(n * c.macs for n, c in known) / samples, sum(n * c.bit_ops for n, c in known) / samples
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an encoder was told.
+
+    Attributes:
+        settings: its quality indices, crf or QP.
+        command: with ``Q`` for these; empty where unknown.
+        version: of the encoder; empty where unknown.
+    """
+
+    settings: tuple[int, ...]
+    command: str
+    version: str
+
+
+def options_of(encodes: Sequence[Encode], codec: str) -> Options:
+    """The options of a codec's encodes."""
+    chosen = [e for e in encodes if e.codec == codec]
+    first = chosen[0]
+    command = re.sub(rf"( -q|-crf|--qp) {first.setting}\b", r"\1 Q", first.command)
+    return Options(tuple(dict.fromkeys(e.setting for e in chosen)), command, first.version)
