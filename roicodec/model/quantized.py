@@ -21,6 +21,9 @@ __all__ = ["TRAINED_BITS", "QuantizedBlock", "load_network", "quantize_network",
 
 TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 _SPREAD = 6
+_CALIBRATIONS = 6
+"""Batches whose largest magnitudes set the channels' ranges. With one batch, and ranges between
+deviation and maximum, inter frames at 8 bits lost up to 2.5 dB in 32 frames instead of 0.1."""
 
 
 class _Branch(nn.Module):
@@ -110,15 +113,10 @@ def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _spread(x: Tensor, pool: Tensor | None = None) -> Tensor:
-    """Exponents that bring the channels of ``[B, C, H, W]`` to one range: integers ``[C]``.
-
-    A channel's range lies between its root mean square and its maximum, geometrically.
-    """
-    x = x.float()
-    size = (x.square().mean((0, 2, 3)).sqrt() * x.abs().amax((0, 2, 3))).sqrt().clamp_min(1e-6)
-    middle = size.median()
-    return torch.log2(size / middle).round().clamp(-_SPREAD, _SPREAD)
+def _spread(top: Tensor) -> Tensor:
+    """Exponents that bring channels of these magnitudes to one range: integers ``[C]``."""
+    top = top.clamp_min(1e-6)
+    return torch.log2(top / top.median()).round().clamp(-_SPREAD, _SPREAD)
 
 
 @torch.no_grad()
@@ -138,7 +136,7 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
 
     Args:
         net: a trained float network.
-        run: passes calibration data through it; called once before and once after.
+        run: passes calibration data through it; called several times before and once after.
     """
     seen: dict[str, Tensor] = {}
     handles = []
@@ -148,10 +146,12 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
             layer = getattr(block, part)
 
             def keep(_m: nn.Module, args: tuple[Tensor, ...], key: str = f"{name}.{part}") -> None:
-                seen[key] = args[0].detach()
+                top = args[0].detach().float().abs().amax((0, 2, 3))
+                seen[key] = torch.maximum(top, seen.get(key, top))
 
             handles.append(layer.register_forward_pre_hook(keep))
-    run()
+    for _ in range(_CALIBRATIONS):
+        run()
     for handle in handles:
         handle.remove()
     for name, block in blocks:

@@ -21,7 +21,7 @@ from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import RateDistortion, quality_weight
 from roicodec.train.ranks import Ranks, joined
-from roicodec.train.stages import InterStage, IntraStage, Stage, packed_centred
+from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage, packed_centred
 
 __all__ = ["train_command"]
 
@@ -148,7 +148,7 @@ def _quantize(net: FrameNet, task: Stage) -> None:
         with torch.no_grad():
             task.step(net)
 
-    for _ in range(3):
+    for _ in range(WARM_UP):
         run()
     if not _is_quantized(net):
         quantize_network(net, run)

@@ -20,13 +20,15 @@ from roicodec.model.quantized import QuantizedBlock, load_network, quantize_netw
 from roicodec.model.weights import NAMES, model_id
 from roicodec.roi.sources import NoRoi
 from roicodec.train.data import Clip, load_folder, picture_of
-from roicodec.train.stages import InterStage, IntraStage, Stage
+from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
 __all__ = ["release"]
 
 _QUALITIES = (4, 14, 24, 34, 44, 54)
-_FRAMES = 5
+_FRAMES = 8
+_LENGTH = 16
+"""Frames of the sequences that calibrate."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -58,7 +60,7 @@ def release(
     }
     stages: dict[str, Stage] = {
         "intra": IntraStage(clips, 7, 16, 128),
-        "inter": InterStage(clips, 7, 8, 192, nets["intra"], 4),
+        "inter": InterStage(clips, 7, 8, 192, nets["intra"], _LENGTH),
     }
     networks = {}
     for name, net in reversed(nets.items()):
@@ -80,7 +82,7 @@ def _integers(net: FrameNet, stage: Stage) -> Arrays:
             for _ in range(times):
                 stage.step(net)
 
-    run(3)
+    run(WARM_UP)
     if not any(isinstance(m, QuantizedBlock) for m in net.modules()):
         quantize_network(net, run)
     with skeleton_ranges(net) as ranges:
