@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
+import av
+import av.filter
+import bjontegaard
+import cv2
 import numpy as np
 import pytest
+import pytorch_msssim
+import torch
 from numpy.typing import NDArray
 from scipy.signal import convolve2d
 
 from roicodec.errors import InputError
 from roicodec.evaluate import bd, metrics
+from roicodec.media.convert import picture_frame
 from roicodec.picture import Picture
 
 Floats = NDArray[np.float64]
@@ -45,6 +53,32 @@ def test_psnr_by_hand() -> None:
     assert u == pytest.approx(20 * math.log10(255), abs=1e-9)
     assert v == pytest.approx(20 * math.log10(255 / 10), abs=1e-9)
     assert yuv == pytest.approx((6 * y + u + v) / 8, abs=1e-12)
+
+
+def ffmpeg_psnr(a: Picture, b: Picture) -> list[float]:
+    """PSNR of the planes by FFmpeg's filter of that name."""
+    graph = av.filter.Graph()
+    size = {"width": a.width, "height": a.height, "format": "yuv420p"}
+    sources = [graph.add_buffer(**size, time_base=Fraction(1, 25)) for _ in range(2)]
+    compare, sink = graph.add("psnr"), graph.add("buffersink")
+    for pad, source in enumerate(sources):
+        source.link_to(compare, 0, pad)
+    compare.link_to(sink)
+    graph.configure()
+    for source, picture in zip(sources, (b, a), strict=True):
+        source.push(picture_frame(picture))
+    said = graph.pull().metadata
+    return [float(said[f"lavfi.psnr.psnr.{plane}"]) for plane in "yuv"]
+
+
+def test_psnr_agrees_with_ffmpeg_and_opencv() -> None:
+    for seed, sigma in enumerate((1, 6, 40)):
+        planes = [textured(10 * seed + i, *s) for i, s in enumerate([(98, 130), *[(49, 65)] * 2])]
+        a, b = Picture(*planes), Picture(*(noisy(p, sigma * (1 + i)) for i, p in enumerate(planes)))
+        *ours, _ = metrics.psnr(a, b)
+        assert ours == pytest.approx(ffmpeg_psnr(a, b), abs=0.01)
+        opencv = [cv2.PSNR(p, q) for p, q in zip(a.planes, b.planes, strict=True)]
+        assert ours == pytest.approx(opencv, abs=1e-9)
 
 
 def test_psnr_neither_wraps_nor_overflows() -> None:
@@ -157,15 +191,13 @@ def test_ms_ssim_of_unlike_pictures_is_zero() -> None:
 
 
 def test_ms_ssim_agrees_with_pytorch_msssim() -> None:
-    other = pytest.importorskip("pytorch_msssim")
-    torch = pytest.importorskip("torch")
-    a = textured(3, 192, 256)
-    for sigma in (3, 12, 40):
-        b = noisy(a, sigma)
-        x, y = (torch.tensor(p, dtype=torch.float64)[None, None] for p in (a, b))
-        assert metrics.ms_ssim(a, b) == pytest.approx(
-            float(other.ms_ssim(x, y, data_range=255)), abs=1e-4
-        )
+    for height, width in ((192, 256), (240, 432)):
+        a = textured(3, height, width)
+        for sigma in (3, 12, 40):
+            b = noisy(a, sigma)
+            x, y = (torch.tensor(p, dtype=torch.float64)[None, None] for p in (a, b))
+            other = float(pytorch_msssim.ms_ssim(x, y, data_range=255))
+            assert metrics.ms_ssim(a, b) == pytest.approx(other, abs=1e-4)
 
 
 def test_ms_ssim_of_small_planes() -> None:
@@ -255,10 +287,14 @@ def test_bd_rate_equals_a_second_pchip() -> None:
 
 
 def test_bd_rate_agrees_with_the_bjontegaard_package() -> None:
-    other = pytest.importorskip("bjontegaard")
-    ours = bd.bd_rate(RATE_A, PSNR_A, RATE_B, PSNR_B)
-    theirs = other.bd_rate(RATE_A, PSNR_A, RATE_B, PSNR_B, method="pchip")
-    assert ours == pytest.approx(theirs, abs=0.1)
+    rng = np.random.default_rng(1)
+    curves = [(RATE_A, PSNR_A, RATE_B, PSNR_B)]
+    for _ in range(20):
+        ra, qa, rb, qb = (np.cumsum(rng.uniform(0.3, 1, 5)) for _ in range(4))
+        curves.append((np.exp(ra), 30 + 3 * qa, 1.2 * np.exp(rb), 30 + 3 * qb))
+    for curve in curves:
+        other = bjontegaard.bd_rate(*curve, method="pchip", min_overlap=0)
+        assert bd.bd_rate(*curve) == pytest.approx(other, abs=0.1)
 
 
 def test_bd_rate_of_scaled_rates_is_exact() -> None:

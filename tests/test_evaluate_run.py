@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from roicodec.complexity import complexity
+from roicodec.container import StreamWriter
 from roicodec.errors import InputError
 from roicodec.evaluate import coders, page
 from roicodec.evaluate.coders import Coder, anchor_coders, own_coder
@@ -23,10 +25,14 @@ from roicodec.evaluate.command import eval_command
 from roicodec.evaluate.points import COLUMNS, read_points, write_csv
 from roicodec.evaluate.results import usable_points, write_results
 from roicodec.evaluate.run import Encode, Listener, Plan, run_plan
-from roicodec.evaluate.streams import frame_regions
+from roicodec.evaluate.streams import Cost, frame_regions, network_costs
 from roicodec.evaluate.tables import compare_all, mean_comparison, measures_of
 from roicodec.media import Reader, VideoInfo, Writer
+from roicodec.model.shapes import FrameShape, decoder_layers, encoder_layers
+from roicodec.model.weights import model_id
 from roicodec.picture import Picture
+from roicodec.roi.mask_coding import encode_mask
+from tests.conftest import make_frame, make_header
 
 RATE = Fraction(25)
 WIDTH, HEIGHT, FRAMES = 90, 58, 5
@@ -243,6 +249,54 @@ def test_masks_that_do_not_fit(clip: Path, masks: Path, tmp_path: Path) -> None:
         run_plan(plan_of(clip, out, x264((32,)), masks=str(masks)), log)
 
 
+def tiny_networks(inter: bool) -> dict[str, np.ndarray]:
+    """Arrays with the shapes of a network of 4 features and 6 latents, one block in each part."""
+    shapes = {
+        "down": (6, 4), "up": (4, 6), "first_head": (2, 3), "inject": (3, 6), "second_head": (2, 3),
+        "hyper_analysis.0": (3, 6), "hyper_analysis.1": (3, 12), "hyper_analysis.2": (3, 12),
+        "hyper_synthesis.0": (12, 3), "hyper_synthesis.1": (12, 3), "hyper_synthesis.2": (3, 3),
+        **{n: (4, 4) for n in ("context_down", "previous_in", "context_out") if inter},
+    }  # fmt: skip
+    arrays = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
+    for block in ("analysis.0", "synthesis.0", "first.0"):
+        for part, shape in {"mix_in": (4, 4), "mix_out": (4, 4), "expand": (8, 4)}.items():
+            arrays[f"{block}.{part}.weight"] = np.zeros(shape)
+        arrays[f"{block}.project.weight"] = np.zeros((4, 8))
+        arrays[f"{block}.depthwise.bias"] = np.zeros(4)
+    return arrays
+
+
+def test_costs_are_those_of_the_stream(tmp_path: Path) -> None:
+    networks = {"intra": tiny_networks(False), "inter": tiny_networks(True)}
+    path = tmp_path / "a.rq"
+    mask = np.zeros((4, 8), np.bool_)
+    mask[1, 1:3] = True
+    coded = encode_mask(mask, None)
+    header = make_header(width=128, height=64, model_id=model_id(networks))
+    with path.open("wb") as file, StreamWriter(file, header) as writer:
+        writer.write_frame(make_frame(0, b_roi=16, b_bg=8, mask=coded))
+        writer.write_frame(make_frame(1, b_roi=8, b_bg=4, mask=encode_mask(mask, mask)))
+    found = network_costs(path, networks)
+    assert found is not None
+    listed = []
+    for kind, shape in (
+        ("intra", FrameShape(2, 30, 16, 8)),
+        ("inter", FrameShape(2, 30, 8, 4)),
+    ):
+        layers = [f(networks[kind], shape) for f in (encoder_layers, decoder_layers)]
+        listed.append([complexity(one) for one in layers])
+    for cost, counts in zip(found, zip(*listed, strict=True), strict=True):
+        assert cost == Cost(
+            sum(c.macs for c in counts) / (2 * 128 * 64),
+            sum(c.bit_ops for c in counts) / (2 * 128 * 64),
+        )
+    # One part by hand: four blocks' pointwise layers of the second frame, at two bit-widths.
+    assert found[0].macs > found[1].macs > (2 + 30) * 4 * (16 + 16 + 32 + 32) / (2 * 128 * 64)
+    assert network_costs(path, None) is None
+    other = {**networks, "inter": {**networks["inter"], "more": np.zeros(1)}}
+    assert network_costs(path, other) is None
+
+
 # --- points and tables ---------------------------------------------------------------------
 
 
@@ -428,6 +482,7 @@ svg.querySelector("circle").dispatchEvent(new PointerEvent("pointerleave"));
 out.tipHiddenAgain = at("tip").hidden;
 at("measure").value = "psnr_roi_y";
 at("measure").dispatchEvent(new Event("change"));
+out.optionRows = [...at("options").querySelectorAll("tbody tr")].map(r => r.cells[2].textContent);
 out.bdRows = at("bd").querySelectorAll("tbody tr").length;
 out.axis = [...svg.querySelectorAll("text")].map(t => t.textContent).find(t => t.includes("dB"));
 at("slider").value = 25;
@@ -503,6 +558,7 @@ def test_the_page_in_a_browser(measured: tuple[Any, list[Encode], Path], tmp_pat
     assert seen["tip"].startswith("roicodec_ld+roi at 7\n100.000 dB")
     assert f"{encodes[0].bytes} bytes" in seen["tip"]
     assert seen["bdRows"] == 2
+    assert seen["optionRows"][1].endswith("scenecut=0 -crf Q -threads 1")
     assert seen["axis"] == "PSNR-Y in the ROI [dB]"
     assert seen["clip"] == "inset(0px 75% 0px 0px)"
     assert seen["bits"] == ["ROI 16 bit", "non-ROI 4 bit"]
