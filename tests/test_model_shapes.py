@@ -1,0 +1,67 @@
+"""The list of layers that complexity counts from, against what the networks really compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from roicodec.codec.core import FrameCore, FrameSetting
+from roicodec.complexity import complexity
+from roicodec.container import INTER, INTRA
+from roicodec.model.model import Model
+from roicodec.model.shapes import FrameShape, decoder_layers
+from roicodec.model.weights import load_arrays
+from roicodec.quant import reference
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """Count the multiply-accumulates of the reference backend's products."""
+    macs = [0]
+    scaled, depthwise = reference._Pointwise._scaled, reference.functional.conv2d
+
+    def matrix(self: reference._Pointwise, codes: Tensor) -> Tensor:
+        macs[0] += len(codes) * self._weight.numel()
+        return scaled(self, codes)
+
+    def spatial(planes: Tensor, weight: Tensor, *rest: object, **named: object) -> Tensor:
+        macs[0] += planes.shape[2] * planes.shape[3] * weight.numel()
+        return depthwise(planes, weight, *rest, **named)  # type: ignore[no-any-return]
+
+    with (
+        patch.object(reference._Pointwise, "_scaled", matrix),
+        patch.object(reference.functional, "conv2d", spatial),
+    ):
+        yield macs
+
+
+@pytest.mark.parametrize(("b_roi", "b_bg"), [(8, 8), (16, 4), (8, 0)])
+def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
+    arrays = load_arrays()
+    model = Model(arrays, "reference")
+    core = FrameCore(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
+    mask = np.zeros((4, 8), bool)
+    mask[1:3, 2:5] = True
+    vectors = np.zeros((8, 16, 2), np.int16)
+
+    def decode(setting: FrameSetting) -> int:
+        with counted() as macs:
+            frame = core.prepare(setting)
+            hyper = np.zeros(core.hyper_shape, np.int32)
+            latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
+            core.reconstruct(frame, latents, 0, 1)
+        return macs[0]
+
+    intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
+    inter = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors))
+    roi, rest = int(mask.sum()), int((~mask).sum())
+    listed = complexity(decoder_layers(arrays["intra"], FrameShape(roi, rest, 8, 8)))
+    # Both regions at 8 bits: two parts, and each runs the depthwise layers on the whole frame.
+    assert intra == listed.macs
+    listed = complexity(decoder_layers(arrays["inter"], FrameShape(roi, rest, b_roi, b_bg)))
+    assert inter == listed.macs
