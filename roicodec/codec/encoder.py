@@ -33,13 +33,14 @@ from roicodec.picture import Picture
 from roicodec.roi.features import region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
-from roicodec.roi.selector import BitWidthSelector, hand_set_selector
+from roicodec.roi.selector import BitWidthSelector, hand_set_selector, plain_bit_width
 from roicodec.roi.sources import RoiSource
 
 __all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
 
-QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 0}
-"""Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
+QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 8}
+"""Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents. Those of
+a stream count from that of its plain bit-width, the one of frames without ROI."""
 
 _INTRA_BOOST = 12
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
@@ -119,7 +120,8 @@ class Encoder:
         if unknown:
             known = ", ".join(str(b) for b in QUALITY_OFFSETS)
             raise InputError(f"candidate {unknown[0]}: the networks have bit-widths {known}")
-        offsets = {b: QUALITY_OFFSETS[b] for b in options.candidates}
+        plain = QUALITY_OFFSETS[plain_bit_width(options.candidates)]
+        offsets = {b: QUALITY_OFFSETS[b] - plain for b in options.candidates}
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
         self._selector = selector or hand_set_selector(options.candidates)

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roicodec.errors import InputError
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask
 
@@ -18,7 +17,6 @@ __all__ = [
     "BitWidthSelector",
     "LinearSelector",
     "hand_set_selector",
-    "parse_candidates",
     "plain_bit_width",
 ]
 
@@ -92,26 +90,6 @@ class LinearSelector:
         return b_roi, b_roi if mask.all() else b_bg
 
 
-def parse_candidates(text: str) -> tuple[int, ...]:
-    """Read ``--candidates``: bit-widths such as ``4,8,16``; ascending in the result.
-
-    Raises:
-        InputError: if they are not distinct whole numbers in 2..16, or 0, with one that is not 0.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise InputError(f"--candidates '{text}': give bit-widths as in 4,8,16")
-    widths = sorted(int(part) for part in parts)
-    for width in widths:
-        if width != 0 and not 2 <= width <= 16:
-            raise InputError(f"--candidates '{text}': {width} is neither in 2..16 nor 0 (skip)")
-    if len(set(widths)) < len(widths):
-        raise InputError(f"--candidates '{text}': a bit-width is there twice")
-    if widths[-1] == 0:
-        raise InputError(f"--candidates '{text}': needs a bit-width other than 0 (skip)")
-    return tuple(widths)
-
-
 def plain_bit_width(candidates: Sequence[int]) -> int:
     """8, or the candidate other than 0 that is nearest to it (the higher of two as near)."""
     return min((b for b in candidates if b), key=lambda b: (abs(b - PLAIN), -b))
@@ -121,8 +99,8 @@ def hand_set_selector(candidates: Sequence[int]) -> LinearSelector:
     """A first rule, set by hand, in the form of the layer that will be trained.
 
     Activity of a region is a weighted mean of its normalized features, mostly of luma gradient
-    and deviation. The ROI gets 8 bits, and more when it is very active; the rest gets 5..8 bits
-    when it is more active than usual, else less, and is skipped when almost flat and still.
+    and deviation. The ROI gets the most bits, or 8 when it is almost flat and still. The rest gets
+    8, or the candidate next below, and is skipped when almost flat and still.
     """
     return LinearSelector(
         candidates,
@@ -137,23 +115,23 @@ def hand_set_selector(candidates: Sequence[int]) -> LinearSelector:
 _MEAN = (44, 10, 9.5, 7.5, 1.9, 1.7, 1.7, 1.0, 0.4, 0.25)
 _SCALE = (11.5, 5.5, 5.5, 4, 1.3, 1.3, 2.7, 1.5, 0.5, 0.3)
 _ACTIVITY = (0.2, 0, 0, 0.4, 0.1, 0.1, 0.1, 0.1, 0, 0)
-_ALWAYS, _NEVER = -100.0, 100.0
+_ALWAYS, _CALM, _NEVER = -100.0, -1.2, 100.0
 
 
 def _lines(candidates: Sequence[int], roi: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights ``[K, 10]`` and bias ``[K]``: candidate k scores k·activity - (t_1 + … + t_k).
 
-    So it is the best one between the activities t_k and t_(k+1), which ascend.
+    So it is the best one between the activities t_k and t_(k+1) if they ascend, and never if not.
     """
     steps = [0.0]
     for lower, upper in pairwise(candidates):
         if upper > PLAIN:
-            steps.append(1.5 if roi else _NEVER)
-        elif roi:
-            steps.append(_ALWAYS)
-        elif lower == 0:
-            steps.append(-1.2)
+            steps.append(_CALM if roi else _NEVER)
+        elif lower == 0 and not roi:
+            # The plain line crosses that of skip where the widths between them are not chosen.
+            between = sum(0 < b <= PLAIN for b in candidates)
+            steps.append(between * _CALM - (between - 1) * _ALWAYS)
         else:
-            steps.append(-0.6 if upper <= 4 else 0.0)
+            steps.append(_ALWAYS)
     order = np.arange(len(candidates), dtype=np.float64)
     return np.outer(order, _ACTIVITY), -np.cumsum(steps)
