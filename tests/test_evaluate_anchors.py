@@ -224,7 +224,7 @@ def test_usage_is_of_the_process_alone() -> None:
 def test_usage_counts_time() -> None:
     script = (
         "import time, json; time.sleep(0.3); sum(range(10**6));"
-        " print('{\"seconds\": 0.25, \"cpu_seconds\": 0.125}')"
+        ' print(\'{"seconds": 0.25, "cpu_seconds": 0.125}\')'
     )
     used = process.run([sys.executable, "-c", script])
     assert used.wall_s >= 0.3

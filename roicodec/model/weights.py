@@ -46,7 +46,7 @@ def load_arrays(folder: Path | None = None) -> dict[str, Arrays]:
     """
     named = os.environ.get("ROICODEC_WEIGHTS")
     where = folder or (Path(named) if named else Path(str(files("roicodec") / "weights")))
-    networks = {}
+    networks: dict[str, Arrays] = {}
     for name in NAMES:
         path = where / f"{name}.safetensors"
         if not path.exists():
