@@ -6,7 +6,7 @@ READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint bench train clean
+.PHONY: help install demo test test-long lint bench results train clean
 
 help:
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,8 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 	$(BIN)/python -m examples.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bitwidths
+results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
 	$(FIT) intra --run runs/intra --steps 13000
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --batch 8 --size 192 --steps 7500

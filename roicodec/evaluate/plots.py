@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.tables import (
@@ -17,14 +17,16 @@ from roicodec.evaluate.tables import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PLOTTED", "colours", "is_dashed", "plot_curves", "plot_means"]
+__all__ = ["PLOTTED", "colours", "is_dashed", "plot_curves", "plot_grid", "plot_means"]
 
 # Okabe and Ito's palette, which survives colour blindness, and three darker ones.
 _OWN = "#d55e00"
 _PALETTE = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c6d31", "#7f3fbf")
 _FORMATS = ("png", "svg")
+_GRID_COLUMNS = 3
 
 PLOTTED = ("psnr_y", "msssim_y", "wpsnr_y")
 """Keys of the measures that have plots as files."""
@@ -52,9 +54,9 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> list[Path]:
+def _save(figure: Figure, path: Path, formats: Sequence[str] = _FORMATS) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = [path.with_name(f"{path.name}.{suffix}") for suffix in _FORMATS]
+    files = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
     for file in files:
         date = {"Date": None} if file.suffix == ".svg" else {}
         figure.savefig(file, dpi=120, metadata=date)
@@ -73,11 +75,38 @@ def plot_curves(encodes: Sequence[Encode], folder: Path) -> list[Path]:
     return files
 
 
-def _curves(encodes: Sequence[Encode], measure: Measure, colour: dict[str, str]) -> Figure:
-    from matplotlib.ticker import LogLocator
+def plot_grid(encodes: Sequence[Encode], measure: Measure, path: Path) -> list[Path]:
+    """The curves of all clips that have the measure in one SVG, three clips a row; its path."""
+    known = [e for e in encodes if not isnan(measure.of(e.quality))]
+    clips = list(dict.fromkeys(e.clip for e in known))
+    if not clips:
+        return []
+    colour = colours(codecs_of(encodes))
+    rows = -(-len(clips) // _GRID_COLUMNS)
+    figure = _figure(4 * _GRID_COLUMNS, 3.2 * rows + 0.6)
+    for number, clip in enumerate(clips, 1):
+        axes = figure.add_subplot(rows, _GRID_COLUMNS, number)
+        _draw(axes, [e for e in known if e.clip == clip], measure, colour)
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        lines |= dict(zip(labels, handles, strict=True))
+    shown = [c for c in codecs_of(encodes) if c in lines]
+    figure.legend([lines[c] for c in shown], shown, loc="outside lower center", ncols=4, fontsize=8)
+    return _save(figure, path, ("svg",))
 
+
+def _curves(encodes: Sequence[Encode], measure: Measure, colour: dict[str, str]) -> Figure:
     figure = _figure(7, 4.6)
     axes = figure.add_subplot()
+    _draw(axes, encodes, measure, colour)
+    axes.legend(fontsize=7)
+    return figure
+
+
+def _draw(axes: Axes, encodes: Sequence[Encode], measure: Measure, colour: dict[str, str]) -> None:
+    from matplotlib.ticker import LogLocator
+
     for codec in codecs_of(encodes):
         points = [
             (e.bpp, measure.of(e.quality))
@@ -105,8 +134,6 @@ def _curves(encodes: Sequence[Encode], measure: Measure, colour: dict[str, str])
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel(f"{measure.title} [dB]")
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(fontsize=7)
-    return figure
 
 
 def plot_means(comparisons: Sequence[Comparison], measure: Measure, path: Path) -> list[Path]:
