@@ -444,6 +444,8 @@ def test_wrong_use_is_told(clip: Path, tmp_path: Path) -> None:
     assert "no videos" in error(tmp_path / "empty")
     assert "known are x264" in error(clip, "--against", "x266")
     assert "0..63" in error(clip, "--qualities", "70")
+    assert "x264: quality 60 is not in 0..51" in error(clip, "--anchor-qualities", "30,60")
+    assert "there are roicodec_ld, x264" in error(clip, "--reference", "x264")
     assert "whole numbers" in error(clip, "--qualities", "a,b")
     assert "cannot be read" in error(clip, "--points", tmp_path / "none.csv")
     (tmp_path / "b").mkdir()

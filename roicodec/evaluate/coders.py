@@ -26,6 +26,7 @@ OWN_QUALITIES = (12, 22, 32, 42, 52)
 
 _MODULE = [sys.executable, "-m", "roicodec"]
 _WORKER = [sys.executable, "-m", "roicodec.evaluate.worker"]
+_MAX_QUALITY = {"x264": 51, "x265": 51, "svtav1": 63, "vvc": 63}
 _VVC_QP = (22, 27, 32, 37, 42)
 _NOT_CODING = ("cli", "evaluate", "train")
 
@@ -242,8 +243,12 @@ def anchor_coders(
         roi: whether to add the anchors that are given the ROI masks.
 
     Raises:
-        InputError: if the codec or configuration is not known.
+        InputError: if the codec or configuration is not known, or a quality out of range.
     """
+    highest = _MAX_QUALITY.get(family, 0)
+    for q in qualities or ():
+        if not 0 <= q <= highest:
+            raise InputError(f"{family}: quality {q} is not in 0..{highest}")
     if family == "vvc":
         if not (version := _vvenc_version()):
             return [], ["vvc is left out: vvencapp and vvdecapp are not on PATH"]

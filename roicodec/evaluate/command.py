@@ -148,6 +148,9 @@ def eval_command(
     stored = [point for path in points for point in read_points(path)]
     roi = "" if roi == "none" else roi
     coders, messages = _coders(against, config, roi, qualities, anchor_qualities, threads)
+    names = dict.fromkeys([*(c.name for c in coders), *(p.codec for p in stored)])
+    if reference is not None and reference not in names:
+        raise InputError(f"--reference {reference!r}: there are {', '.join(names)}")
     screen = Screen(len(videos) * sum(len(c.qualities) for c in coders), quiet=quiet)
     for message in messages:
         screen.warn(message)
