@@ -21,7 +21,7 @@ from roicodec.errors import InputError
 from roicodec.picture import Picture, Plane
 from roicodec.roi.auto import DEFAULT_SHARE, AutoRoi
 from roicodec.roi.masks import CELL, Mask, cells_of, grid_shape
-from roicodec.roi.saliency import SaliencyModel, SpectralMotion
+from roicodec.roi.saliency import SaliencyModel
 
 __all__ = [
     "ArrayRoi",
@@ -294,7 +294,7 @@ def parse_roi(
         share: for ``auto``: share of the frame's area that becomes ROI, 0..1; by default
             :data:`roicodec.roi.auto.DEFAULT_SHARE`.
         level: for ``auto``: instead of ``share``, the saliency (0..1) from which a cell is ROI.
-        saliency: for ``auto``: the model; by default spectral residual with motion.
+        saliency: for ``auto``: the model; by default the released network.
 
     Raises:
         InputError: one line that says which specification is wrong, and how.
@@ -308,7 +308,7 @@ def parse_roi(
             if spec == "none":
                 source = NoRoi(width, height)
             elif spec == "auto":
-                model = SpectralMotion() if saliency is None else saliency
+                model = saliency or _released_saliency()
                 area = DEFAULT_SHARE if share is None else share
                 source = AutoRoi(model, width, height, share=area, level=level)
             elif _NUMBERS.fullmatch(spec):
@@ -321,6 +321,13 @@ def parse_roi(
     if not sources:
         return NoRoi(width, height)
     return sources[0] if len(sources) == 1 else UnionRoi(sources)
+
+
+def _released_saliency() -> SaliencyModel:
+    # Only here is torch needed: masks of other sources come without it.
+    from roicodec.roi.network import load_saliency
+
+    return load_saliency()
 
 
 def _parse_rectangle(spec: str, width: int, height: int) -> RectangleRoi:
