@@ -315,7 +315,7 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     result = subprocess.run(
         [*torchrun, "-m", "--", "tests.two_ranks", *map(str, fit)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=200,
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("step=1 ") == 1
