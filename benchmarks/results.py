@@ -156,10 +156,10 @@ def costs(encodes: Sequence[Encode]) -> Iterator[str]:
 
 def points(encodes: Sequence[Encode]) -> Iterator[str]:
     """What roicodec's files measure."""
-    own = [e for e in encodes if e.codec.startswith("roicodec")]
     head = ["clip", "codec", "-q", "bytes", "bit/pixel", "PSNR-Y", "U", "V", "(6Y+U+V)/8",
             "MS-SSIM", "ROI-weighted PSNR-Y", "in the ROI", "outside"]  # fmt: skip
-    for e in (rows := [head]) and own:
+    rows = []
+    for e in (e for e in encodes if e.codec.startswith("roicodec")):
         q = e.quality
         decibels = (q.psnr_y, q.psnr_u, q.psnr_v, q.psnr_yuv)
         regions = (q.wpsnr_y, q.psnr_roi_y, q.psnr_bg_y)
@@ -169,7 +169,7 @@ def points(encodes: Sequence[Encode]) -> Iterator[str]:
             + [number(q.msssim_y, ".4f")]
             + [number(v, ".2f") for v in regions]
         )
-    return table(head, rows[1:])
+    return table(head, rows)
 
 
 def section(part: Part, out: Path, images: Path) -> Iterator[str]:
@@ -188,7 +188,7 @@ def section(part: Part, out: Path, images: Path) -> Iterator[str]:
     yield from notes(comparisons)
     for measure in (m for m in MEASURES if m.key in BY_CLIP):
         for path in plot_grid(encodes, measure, images / f"{part.config}_{measure.key}"):
-            yield from (f"![{part.title}, {measure.title}]({path.relative_to(DOCS)})", "")
+            yield from (f"![{part.title}, {measure.title}]({images.name}/{path.name})", "")
     yield from ("Speed and memory of one process on one thread; arithmetic of the networks.", "")
     yield from costs(encodes)
     yield from ("Every file of roicodec:", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import itertools
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks import results as report
 from roicodec.complexity import complexity
 from roicodec.container import StreamWriter
 from roicodec.errors import InputError
@@ -467,6 +469,26 @@ def test_a_failed_encode_fails_the_command(
     assert "1 encodes failed" in str(result.exception)
     assert "released weights are missing" in result.output
     assert len(json.loads((out / "results.json").read_text())["encodes"]) == 2
+
+
+def test_results_as_markdown(measured: tuple[Any, list[Encode], Path], tmp_path: Path) -> None:
+    clips, encodes, out = measured
+    about = dict.fromkeys(("Date", "Versions", "Machine", "Command"), "told")
+    found = write_results(out, clips, encodes, "x264_medium_ld", about, [])
+    part = report.Part("ld", "Low delay", FRAMES, "x264_medium_ld")
+    lines = list(report.section(part, out, tmp_path))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    heads = {row[0]: row for row, rule in itertools.pairwise(rows) if rule[0] == "---"}
+    assert list(heads) == ["mean", "PSNR-Y", "ROI-weighted PSNR-Y", "codec", "clip"]
+    mean = next(row for row in rows if row[0] == "x264_medium_ld+roi6")
+    given = mean_comparison(found, "x264_medium_ld+roi6", "wpsnr_y")
+    assert f"{given.percent:+.1f}" in mean[heads["mean"].index("ROI-weighted PSNR-Y")]
+    (own,) = [row for row in rows if row[:2] == ["moving", "roicodec_ld+roi"]]
+    assert own[2:4] == ["7", str(encodes[0].bytes)]
+    assert "- Date: told" in lines
+    for name in ("ld_psnr_y.svg", "ld_wpsnr_y.svg"):
+        assert "<path" in (tmp_path / name).read_text()
+        assert any(f"({tmp_path.name}/{name})" in line for line in lines)
 
 
 # --- the page ------------------------------------------------------------------------------
