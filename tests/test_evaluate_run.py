@@ -26,7 +26,7 @@ from roicodec.evaluate.coders import Coder, anchor_coders, own_coder
 from roicodec.evaluate.command import eval_command
 from roicodec.evaluate.points import COLUMNS, read_points, write_csv
 from roicodec.evaluate.results import usable_points, write_results
-from roicodec.evaluate.run import Encode, Listener, Plan, run_plan
+from roicodec.evaluate.run import Encode, Listener, Plan, jsonable, run_plan
 from roicodec.evaluate.streams import Cost, frame_regions, network_costs
 from roicodec.evaluate.tables import compare_all, mean_comparison, measures_of
 from roicodec.media import Reader, VideoInfo, Writer
@@ -346,6 +346,8 @@ def test_points_of_other_programs(tmp_path: Path) -> None:
     assert np.isnan(point.quality.wpsnr_y)
     assert point.encoding is not None
     assert point.encoding.cpu_s == 1.5
+    stored = json.loads(json.dumps(jsonable(point.as_dict()), allow_nan=False))
+    assert repr(Encode.from_dict(stored)) == repr(point)
     listed = tmp_path / "points.json"
     listed.write_text(json.dumps([{"clip": "m", "codec": "c", "q": 1, "frames": 2, "width": 3,
                                    "height": 4, "bytes": 5, "psnr_y": 6.5}]))  # fmt: skip

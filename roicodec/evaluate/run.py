@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,10 @@ class Encode:
         for kind, names in _PARTS.items():
             for name in names:
                 if fields.get(name) is not None:
-                    fields[name] = kind(**fields[name])
-        known = {k: float("nan") if v is None else v for k, v in fields["quality"].items()}
+                    part = fields[name]
+                    unknown = {k: nan for k in ("wall_s", "cpu_s") if part.get(k, 0) is None}
+                    fields[name] = kind(**part | unknown)
+        known = {k: nan if v is None else v for k, v in fields["quality"].items()}
         return Encode(**{**fields, "quality": Quality(**known)})
 
 
