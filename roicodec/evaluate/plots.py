@@ -51,6 +51,7 @@ def _figure(width: float, height: float) -> Figure:
 
     # Without a salt of our own, and with the date, no SVG would equal the next.
     matplotlib.rcParams["svg.hashsalt"] = "roicodec"
+    matplotlib.rcParams["svg.fonttype"] = "none"
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -87,6 +88,7 @@ def plot_grid(encodes: Sequence[Encode], measure: Measure, path: Path) -> list[P
     for number, clip in enumerate(clips, 1):
         axes = figure.add_subplot(rows, _GRID_COLUMNS, number)
         _draw(axes, [e for e in known if e.clip == clip], measure, colour)
+        axes.set_title(clip, fontsize=10)
     lines: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
