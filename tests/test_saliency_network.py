@@ -15,6 +15,7 @@ from roicodec.roi.network import (
     NetworkSaliency,
     SaliencyNet,
     combine,
+    load_saliency,
     network_input,
     small_size,
 )
@@ -203,3 +204,15 @@ def test_fixations_land_on_their_samples() -> None:
 def test_a_folder_without_photographs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no photographs"):
         photos(tmp_path)
+
+
+def test_the_released_network_finds_the_odd_one_out() -> None:
+    y = np.full((144, 256), 90, np.uint8)
+    y[50:90, 170:210] = 220
+    half = np.full((72, 128), 128, np.uint8)
+    picture = Picture(y, half, half)
+    density, thing = load_saliency().outputs(picture, None)
+    for found in (density, thing):
+        outside = found.copy()
+        outside[10:25, 40:55] = np.nan
+        assert found[13:22, 43:52].mean() > 3 * np.nanmean(outside)
