@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def assert_same(one: Picture, other: Picture) -> None:
 
 def psnr(one: Picture, other: Picture) -> float:
     return float(10 * np.log10(255**2 / np.mean((one.y.astype(float) - other.y) ** 2)))
+
+
+def test_seconds_of_a_roi_count_from_the_first_frame() -> None:
+    """A source whose time stamps do not start at 0, as in a transport stream."""
+    clip = [replace(p, pts=5000 + p.pts) for p in tiny_model.pictures(32, 32, 3)]
+    seen: list[float] = []
+
+    class Timed(NoRoi):
+        def mask(
+            self, index: int, time: float, picture: Picture, reference: Picture | None
+        ) -> Mask:
+            seen.append(time)
+            return super().mask(index, time, picture, reference)
+
+    step = clip[1].pts - clip[0].pts
+    encode(clip, roi=Timed(32, 32), time_base=Fraction(1, 10))
+    assert seen == [0, step / 10, 2 * step / 10]
 
 
 # --- decoded is what was encoded ------------------------------------------------------------

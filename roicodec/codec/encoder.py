@@ -129,6 +129,7 @@ class Encoder:
         start = self._control.quality(INTER)
         self._searcher = MotionSearcher(width, height, qp=round(_motion_qp(start)))
         self._count = 0
+        self._first_pts: int | None = None
         self.observer: Observer | None = None
         self._mask: Mask | None = None
         self._before: Picture | None = None
@@ -198,7 +199,9 @@ class Encoder:
             vectors = self._searcher.search(
                 picture, luma, reference.vectors, lam=lagrangian(_motion_qp(quality))
             )
-        time = float(picture.pts * self._options.time_base)
+        if self._first_pts is None:
+            self._first_pts = picture.pts
+        time = float((picture.pts - self._first_pts) * self._options.time_base)
         mask = self._roi.mask(self._count, time, picture, self._before)
         features = region_features(picture, vectors, mask)
         b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
