@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 MAX_CHUNK = 1 << 26
 """Longest payload of a chunk, in bytes."""
 
@@ -186,7 +186,7 @@ class FrameChunk:
         kind: ``INTRA`` or ``INTER``.
         quality: quality index, 0..63.
         pts, duration: in units of the header's time base; duration 0 when unknown.
-        mask, motion, hyper, latents: entropy-coded sections; empty where there is nothing.
+        mask, skip, motion, hyper, latents: entropy-coded sections; empty where there is nothing.
         crc32: of the reconstructed planes, as :meth:`roicodec.picture.Picture.crc32` gives.
     """
 
@@ -197,6 +197,7 @@ class FrameChunk:
     pts: int
     duration: int
     mask: bytes
+    skip: bytes
     motion: bytes
     hyper: bytes
     latents: bytes
@@ -216,7 +217,7 @@ class FrameChunk:
                 varint(number),
                 signed(self.pts - header.nominal(number)),
                 signed(self.duration - header.nominal(1)),
-                *map(blob, (self.mask, self.motion, self.hyper)),
+                *map(blob, (self.mask, self.skip, self.motion, self.hyper)),
                 self.latents,
                 struct.pack(">I", self.crc32),
             ]
@@ -235,12 +236,12 @@ class FrameChunk:
         number = data.varint()
         pts = data.signed() + header.nominal(number)
         duration = data.signed() + header.nominal(1)
-        mask, motion, hyper = (data.blob() for _ in range(3))
+        mask, skip, motion, hyper = (data.blob() for _ in range(4))
         rest = data.rest()
         if len(rest) < 4:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
-            b_roi, b_bg, kind, quality, pts, duration, mask, motion, hyper, rest[:-4],
+            b_roi, b_bg, kind, quality, pts, duration, mask, skip, motion, hyper, rest[:-4],
             int.from_bytes(rest[-4:], "big"),
         )  # fmt: skip
         try:

@@ -12,19 +12,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
+import numpy as np
+
 from roicodec import sei
 from roicodec.complexity import complexity
 from roicodec.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
 from roicodec.errors import StreamError
-from roicodec.model.schema import PAD
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.weights import Arrays, model_id
-from roicodec.roi.mask_coding import decode_mask
+from roicodec.roi.mask_coding import Kind, decode_mask
 from roicodec.roi.masks import Mask, grid_shape
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_lines", "text_lines"]
 
-PARTS = ("sei", "mask", "motion", "hyper", "latents", "overhead")
+PARTS = ("sei", "mask", "skip", "motion", "hyper", "latents", "overhead")
 """What the bytes of a frame chunk are counted under; overhead is all that is not the others."""
 
 _RANGES = {0: "unspecified", 1: "limited", 2: "full"}
@@ -43,7 +44,9 @@ class FrameInfo:
         roi_share: share of the 16x16 grid that is ROI, 0..1; None when a loss hides the mask.
         bit_ops: BitOPs of decoding it (``docs/complexity.md``); None when the mask is hidden, or
             the stream's model is not installed.
-        sei, mask, motion, hyper, latents, overhead: bytes, together those of the chunk.
+        skip_share: share of the grid where the prediction stands, 0..1, by the skip map alone; None
+            when a loss hides the map.
+        sei, mask, skip, motion, hyper, latents, overhead: bytes, together those of the chunk.
     """
 
     number: int
@@ -55,15 +58,25 @@ class FrameInfo:
     roi_share: float | None
     sei: int
     mask: int
+    skip: int
     motion: int
     hyper: int
     latents: int
     overhead: int
+    skip_share: float | None = None
     bit_ops: int | None = None
 
     @property
     def bytes(self) -> int:
-        return self.sei + self.mask + self.motion + self.hyper + self.latents + self.overhead
+        return (
+            self.sei
+            + self.mask
+            + self.skip
+            + self.motion
+            + self.hyper
+            + self.latents
+            + self.overhead
+        )
 
 
 @dataclass(slots=True)
@@ -131,6 +144,7 @@ class StreamInfo:
         self._warn = warn
         self._take_mask = take_mask
         self._mask: Mask | None = None
+        self._skip: Mask | None = None
         self.header: Header = reader.header
         self.totals = Totals(header=reader.header_size)
         known = networks is not None and model_id(networks) == reader.header.model_id
@@ -144,7 +158,7 @@ class StreamInfo:
                 totals.damaged += item.size
                 self._warn(item.message)
                 if item.frames:
-                    self._mask = None
+                    self._mask = self._skip = None
             elif item.frame is not None:
                 yield self._count(item, item.frame)
             elif item.type in ("TRAK", "PKT "):
@@ -167,13 +181,19 @@ class StreamInfo:
         return float(8 * size / seconds) if seconds > 0 else None
 
     def _count(self, chunk: Chunk, frame: FrameChunk) -> FrameInfo:
-        self._mask = self._decode_mask(frame, chunk.number)
+        none = np.zeros(grid_shape(*self._size), np.bool_)
+        self._mask = self._decoded(chunk, "roi", self._mask)
+        if frame.kind == INTRA:
+            self._skip = none
+        else:
+            self._skip = self._decoded(chunk, "skip", self._skip)
         share = None if self._mask is None else float(self._mask.mean())
         if self._take_mask is not None:
             self._take_mask(chunk.number, self._mask)
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),
+            "skip": len(frame.skip),
             "motion": len(frame.motion),
             "hyper": len(frame.hyper),
             "latents": len(frame.latents),
@@ -199,16 +219,15 @@ class StreamInfo:
             b_roi=frame.b_roi,
             b_bg=frame.b_bg,
             roi_share=share,
+            skip_share=None if self._skip is None else float(self._skip.mean()),
             bit_ops=self._bit_ops(frame),
             **sizes,
         )
 
     def _bit_ops(self, frame: FrameChunk) -> int | None:
-        if self._networks is None or self._mask is None:
+        if self._networks is None or self._mask is None or self._skip is None:
             return None
-        padded = grid_shape(*(-(-side // PAD) * PAD for side in self._size))
-        roi = int(self._mask.sum())
-        shape = FrameShape(roi, padded[0] * padded[1] - roi, frame.b_roi, frame.b_bg)
+        shape = FrameShape.of(self._mask, self._skip, frame.b_roi, frame.b_bg)
         network = self._networks["intra" if frame.kind == INTRA else "inter"]
         return complexity(decoder_layers(network, shape)).bit_ops
 
@@ -216,14 +235,17 @@ class StreamInfo:
     def _size(self) -> tuple[int, int]:
         return self.header.width, self.header.height
 
-    def _decode_mask(self, frame: FrameChunk, number: int) -> Mask | None:
-        previous = None if frame.kind == INTRA else self._mask
+    def _decoded(self, chunk: Chunk, kind: Kind, before: Mask | None) -> Mask | None:
+        frame = chunk.frame
+        assert frame is not None
+        previous = None if frame.kind == INTRA else before
         if frame.kind != INTRA and previous is None:
             return None
+        data, name = (frame.mask, "mask") if kind == "roi" else (frame.skip, "skip map")
         try:
-            return decode_mask(frame.mask, grid_shape(*self._size), previous)
+            return decode_mask(data, grid_shape(*self._size), previous, kind)
         except StreamError as error:
-            self._warn(f"mask of frame {number}: {error}")
+            self._warn(f"{name} of frame {chunk.number}: {error}")
             return None
 
 
@@ -299,13 +321,14 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
         yield ""
         yield (
             " frame type        time quality b_roi  b_bg    ROI"
-            "   SEI   mask motion  hyper latents overhead   bytes  GBitOPs"
+            "   skip   SEI   mask  skip motion  hyper latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
             yield (
                 f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
-                f"{_percent(f.roi_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} {f.hyper:6d} "
+                f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} {f.sei:5d} {f.mask:6d} "
+                f"{f.skip:5d} {f.motion:6d} {f.hyper:6d} "
                 f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
             )
     yield ""

@@ -44,6 +44,7 @@ def make_frame(number: int, gop: int = 4, **changes: object) -> FrameChunk:
         "pts": round(number * 1001 / 30),
         "duration": 33,
         "mask": b"",
+        "skip": b"",
         "motion": b"" if intra else bytes([number % 256]) * 8,
         "hyper": b"hyp" * (1 + intra),
         "latents": bytes((number + k) % 256 for k in range(12)),

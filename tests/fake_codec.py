@@ -28,6 +28,7 @@ class EncoderOptions:
     quality: int = 32
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
+    effort: int = 5
     bit_rate: float | None = None
     psnr: float | None = None
     frame_rate: Fraction = Fraction(25)
@@ -72,7 +73,7 @@ class Encoder:
         self._count += 1
         chunk = FrameChunk(
             self._options.candidates[-1], self._options.candidates[0], INTRA if intra else INTER,
-            self._options.quality, picture.pts, picture.duration, coded, b"", b"",
+            self._options.quality, picture.pts, picture.duration, coded, b"", b"", b"",
             zlib.compress(residual.tobytes()), picture.crc32(),
         )  # fmt: skip
         return chunk, picture

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -24,9 +25,11 @@ from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
 from roicodec.errors import InputError, ModelError, StreamError
+from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.warp import compensate
 from roicodec.motion.coding import decode_motion
 from roicodec.picture import Picture
+from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
 
@@ -203,7 +206,7 @@ def test_equal_bit_widths_make_the_mask_irrelevant(bits: int) -> None:
 def test_skipped_regions_keep_their_prediction() -> None:
     clip = tiny_model.pictures(64, 64, 2, seed=5)
     roi = RectangleRoi((16, 16, 32, 16), (64, 64))
-    coded = encode(clip, roi=roi, pairs=[(8, 0)], candidates=(0, 8))
+    coded = encode(clip, roi=roi, pairs=[(8, 0)], candidates=(0, 8), effort=3)
     chunk, made = coded.chunks[1], coded.made[1]
     assert (chunk.b_roi, chunk.b_bg) == (8, 0)
     vectors = decode_motion(chunk.motion, (8, 8), None)
@@ -216,8 +219,55 @@ def test_skipped_regions_keep_their_prediction() -> None:
         where = samples_of(inside, plane.shape[1], plane.shape[0], cell)
         assert not different[~where].any()
         assert different[where].any()
-    whole = encode(clip, roi=roi, pairs=[(8, 8)], candidates=(0, 8))
+    whole = encode(clip, roi=roi, pairs=[(8, 8)], candidates=(0, 8), effort=3)
     assert len(chunk.latents) < 0.6 * len(whole.chunks[1].latents)
+
+
+def test_cells_of_the_skip_map_keep_their_prediction() -> None:
+    coded = encode(tiny_model.pictures(70, 50, 3, seed=8), quality=40)
+    chunk = coded.chunks[1]
+    assert not coded.chunks[0].skip
+    skip = decode_mask(chunk.skip, (4, 5), None, "skip")
+    assert 0 < skip.sum() < skip.size
+    decoder = coded.decoder()
+    decoder.decode(coded.chunks[0])
+    with pytest.raises(StreamError):
+        _copy(decoder).decode(replace(chunk, skip=bytes([chunk.skip[0] ^ 0x40]) + chunk.skip[1:]))
+    vectors = decode_motion(chunk.motion, (8, 16), None)
+    reference = [np.pad(p, [(0, -p.shape[0] % n), (0, -p.shape[1] % n)], "edge")
+                 for p, n in zip(coded.made[0].planes, (64, 32, 32), strict=True)]  # fmt: skip
+    predicted = compensate(
+        *(torch.tensor(p).float()[None] for p in reference),
+        torch.tensor(vectors.astype(np.int64))[None],
+    )
+    for plane, prediction, cell in zip(coded.made[1].planes, predicted, (16, 8, 8), strict=True):
+        height, width = plane.shape
+        different = plane != prediction[0].numpy()[:height, :width]
+        where = samples_of(skip, width, height, cell)
+        assert not different[where].any()
+        assert different[~where].any()
+
+
+def test_a_frame_of_nothing_but_skip() -> None:
+    """A still clip: frames after the first take next to no bytes, and the networks do not run."""
+    still = tiny_model.pictures(48, 32, 1)[0]
+    clip = [replace(still, pts=t) for t in range(3)]
+    coded = encode(clip, quality=0)
+    decoder = coded.decoder()
+    assert_same(decoder.decode(coded.chunks[0]), coded.made[0])
+    with patch.object(IntegerNetwork, "synthesise", side_effect=AssertionError):
+        for chunk, made in zip(coded.chunks[1:], coded.made[1:], strict=True):
+            assert chunk.hyper == chunk.latents == b""
+            assert_same(decoder.decode(chunk), made)
+
+
+def test_more_effort_takes_fewer_bytes() -> None:
+    clip = tiny_model.pictures(64, 64, 3, seed=3)
+    sizes = [
+        sum(len(c.skip + c.motion + c.hyper + c.latents) for c in encode(clip, effort=e).chunks)
+        for e in (3, 5)
+    ]
+    assert sizes[0] > sizes[1]
 
 
 def test_more_bits_in_the_roi_change_little_outside() -> None:
@@ -260,12 +310,12 @@ _SECTIONS = ("mask", "motion", "hyper", "latents")
 
 @pytest.fixture(scope="module")
 def coded() -> Coded:
-    """Six frames in GOPs of four, in which every section says something."""
+    """Six frames in GOPs of four, in which every section but the skip map says something."""
     clip = tiny_model.pictures(70, 50, 6, seed=7)
     pairs = [(8, 4), (7, 5)]
     widths = (4, 5, 6, 7, 8)
     roi = Wandering((4, 5))
-    coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, gop=4)
+    coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, gop=4, effort=3)
     for section in _SECTIONS:
         assert getattr(coded.chunks[1], section)
     return coded

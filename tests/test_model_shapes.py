@@ -59,9 +59,14 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
 
     intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
     inter = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors))
+    skip = np.zeros_like(mask)
+    skip[2:] = True
+    less = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip))
     roi, rest = int(mask.sum()), int((~mask).sum())
     listed = complexity(decoder_layers(arrays["intra"], FrameShape(roi, rest, 8, 8)))
     # Both regions at 8 bits: two parts, and each runs the depthwise layers on the whole frame.
     assert intra == listed.macs
     listed = complexity(decoder_layers(arrays["inter"], FrameShape(roi, rest, b_roi, b_bg)))
     assert inter == listed.macs
+    listed = complexity(decoder_layers(arrays["inter"], FrameShape.of(mask, skip, b_roi, b_bg)))
+    assert less == listed.macs < inter

@@ -8,6 +8,7 @@ import sys
 import click
 
 from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
+from roicodec.codec.effort import DEFAULT_EFFORT
 
 __all__ = ["encode"]
 
@@ -83,6 +84,13 @@ Examples:
     help="Frames from one intra frame to the next.",
 )
 @click.option(
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="Search longer (9) or less (1) for what takes fewest bits; decoding stays as fast.",
+)
+@click.option(
     "--frames",
     type=FRAME_RANGE,
     help="Encode frames a up to, not including, b.  [default: all]",
@@ -99,6 +107,7 @@ def encode(
     roi_level: float | None,
     candidates: tuple[int, ...],
     gop: int,
+    effort: int,
     frames: slice | None,
     backend: str,
     threads: int,
@@ -131,6 +140,7 @@ def encode(
         quality=_DEFAULT_QUALITY if quality is None else quality,
         candidates=candidates,
         gop=gop,
+        effort=effort,
         bit_rate=bitrate,
         psnr=target_psnr,
     )
@@ -162,6 +172,7 @@ def encode(
             "roi_level": roi_level,
             "candidates": list(candidates),
             "gop": gop,
+            "effort": effort,
             "threads": threads,
             "frames": report.frames,
             "bytes": report.bytes,

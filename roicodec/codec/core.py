@@ -18,6 +18,7 @@ from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import QUALITIES
 from roicodec.model.regions import Layout
 from roicodec.model.schema import PAD, SAMPLE_SHIFT
+from roicodec.model.shapes import padded_grid
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.picture import Picture
 from roicodec.quant.integer import CANDIDATE_BITS
@@ -38,6 +39,7 @@ class FrameSetting:
         b_roi, b_bg: bit-widths.
         mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
         vectors: int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
+        skip: cells where the prediction stands as it is, of the mask's shape; None for none.
     """
 
     kind: int
@@ -46,6 +48,7 @@ class FrameSetting:
     b_bg: int
     mask: Mask
     vectors: NDArray[np.int16] | None
+    skip: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,12 @@ class FrameCore:
         positions = self.padded_height // PAD * (self.padded_width // PAD)
         return positions, self.model.intra.network.hyper_step.shape[1]
 
-    def prepare(self, setting: FrameSetting) -> Prepared:
+    def prepare(self, setting: FrameSetting, like: Prepared | None = None) -> Prepared:
         """Predict a frame and run what needs no latents.
+
+        Args:
+            setting: of the frame.
+            like: the same frame prepared with another skip map, whose prediction is taken over.
 
         Raises:
             StreamError: if an inter frame has no reference, or the bit-widths do not go with the
@@ -142,9 +149,8 @@ class FrameCore:
                 f"bit-widths {setting.b_roi} and {setting.b_bg} cannot be used in this frame"
             )
         model = self.model.intra if setting.kind == INTRA else self.model.inter
-        mask = np.zeros((self.padded_height // 16, self.padded_width // 16), bool)
-        mask[: setting.mask.shape[0], : setting.mask.shape[1]] = setting.mask
-        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device)
+        mask, skipped = padded_grid(setting.mask, setting.skip)
+        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device, skipped)
         quality = {
             roi: min(max(setting.quality + self.offsets[bits], 0), QUALITIES - 1)
             for roi, bits in ((True, setting.b_roi), (False, setting.b_bg))
@@ -155,16 +161,20 @@ class FrameCore:
             return Prepared(setting, layout, model, quality, flat, None, None)
         if self.reference is None or setting.vectors is None:
             raise StreamError("an inter frame without the frame before it")
-        vectors = torch.from_numpy(setting.vectors.astype(np.int64))[None]
-        prediction = pack(compensate(*self.reference.planes, vectors))
-        rows, columns = self.motion_shape
-        features = self.reference.features.view(1, rows, columns, -1)
-        features = compensate_features(features, vectors).view(area, -1)
-        context = model.network.context(layout, prediction - 128, features)
+        if like is not None and like.features is not None:
+            prediction, features = like.prediction, like.features
+        else:
+            vectors = torch.from_numpy(setting.vectors.astype(np.int64))[None]
+            prediction = pack(compensate(*self.reference.planes, vectors))
+            features = self.reference.features.view(1, *self.motion_shape, -1)
+            features = compensate_features(features, vectors).view(area, -1)
+        context = None
+        if layout.parts:
+            context = model.network.context(layout, prediction - 128, features)
         return Prepared(setting, layout, model, quality, prediction, features, context)
 
     def latents(self, frame: Prepared, hyper: Ints, coder: LatentCoder) -> Tensor:
-        """Code the latents in two steps; int16 ``[(H/16) (W/16), 384]``.
+        """Code the latents in two steps; int16 ``[(H/16) (W/16), 384]``, 0 where skipped.
 
         Args:
             frame: of :meth:`prepare`.
@@ -172,11 +182,13 @@ class FrameCore:
             coder: chooses or reads the symbols of a step.
         """
         network, layout = frame.model.network, frame.layout
+        shape = (layout.height * layout.width, network.latents)
+        if not layout.parts:
+            return torch.zeros(shape, dtype=torch.int16)
         previous = self.reference.latents if self.reference and frame.context else None
         state = network.entropy_start(
             layout, hyper, frame.quality, frame.setting.quality, frame.context, previous
         )
-        shape = (layout.height * layout.width, network.latents)
         steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
         decoded = np.zeros(shape, np.int16)
         for second, pairs in enumerate(self._halves):
@@ -191,23 +203,27 @@ class FrameCore:
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
         return torch.from_numpy(decoded)
 
-    def reconstruct(self, frame: Prepared, latents: Tensor, pts: int, duration: int) -> Picture:
-        """Finish a frame: its picture, and the reference of the next."""
+    def synthesise(self, frame: Prepared, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed samples, int32 ``[(H/8) (W/8), 96]``, and the features left for the next frame."""
+        if frame.features is not None and not frame.layout.parts:
+            return frame.prediction, frame.features
         network = frame.model.network
         made = network.synthesise(frame.layout, latents, frame.quality, frame.context)
         total = (frame.prediction << SAMPLE_SHIFT) + made.residual
         half = 1 << (SAMPLE_SHIFT - 1)
         samples = ((total + half) >> SAMPLE_SHIFT).clamp(0, 255)
+        # An intra frame's features speak of the picture, not of what a prediction leaves over.
+        if frame.features is None:
+            return samples, torch.zeros_like(made.features)
+        return samples, frame.layout.merged(made.features, frame.features)
+
+    def reconstruct(self, frame: Prepared, latents: Tensor, pts: int, duration: int) -> Picture:
+        """Finish a frame: its picture, and the reference of the next."""
+        samples, features = self.synthesise(frame, latents)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        intra = frame.setting.kind == INTRA
-        # An intra frame's features and latents speak of the picture, not of what a prediction
-        # leaves over.
-        self.reference = _Reference(
-            planes,
-            torch.zeros_like(made.features) if intra else made.features,
-            torch.zeros_like(latents) if intra else latents,
-            frame.setting.vectors,
-        )
+        if frame.setting.kind == INTRA:
+            latents = torch.zeros_like(latents)
+        self.reference = _Reference(planes, features, latents, frame.setting.vectors)
         return crop(planes, self.width, self.height, pts, duration)
 
 

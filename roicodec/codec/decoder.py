@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from roicodec.codec.core import FrameCore, FrameSetting
@@ -43,6 +44,7 @@ class Decoder:
         offsets = {c.bits: c.offset for c in header.candidates}
         self._core = FrameCore(header.width, header.height, model, offsets)
         self._mask: Mask | None = None
+        self._skip: Mask | None = None
         self._shape = grid_shape(header.width, header.height)
 
     @torch.inference_mode()
@@ -62,14 +64,18 @@ class Decoder:
     def _decode(self, chunk: FrameChunk) -> Picture:
         core, intra = self._core, chunk.kind == INTRA
         self._mask = decode_mask(chunk.mask, self._shape, None if intra else self._mask)
-        vectors = None
+        vectors = skip = None
         if not intra:
+            skip = decode_mask(chunk.skip, self._shape, self._skip, "skip")
             vectors = decode_motion(chunk.motion, core.motion_shape, core.previous_vectors)
+        self._skip = skip
         setting = FrameSetting(
-            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors
+            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors, skip
         )
         frame = core.prepare(setting)
-        hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
+        hyper = np.zeros(core.hyper_shape, np.int32)
+        if frame.layout.parts:
+            hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
         latents = core.latents(frame, hyper, LatentReader(chunk.latents, frame.model.latents))
         picture = core.reconstruct(frame, latents, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:

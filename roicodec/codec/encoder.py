@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from roicodec.codec.core import FrameCore, FrameSetting, Prepared
+from roicodec.codec.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.codec.planes import pack, padded
 from roicodec.codec.rate_control import (
     BitrateControl,
@@ -19,13 +21,14 @@ from roicodec.codec.rate_control import (
     PsnrControl,
     RateControl,
 )
-from roicodec.codec.symbols import LatentWriter, encode_hyper
+from roicodec.codec.skip import cell_errors, skip_map
+from roicodec.codec.symbols import LatentChooser, LatentWriter, encode_hyper
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
 from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
-from roicodec.model.networks import PRICE
+from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.motion.coding import encode_motion
 from roicodec.motion.search import MotionSearcher, lagrangian
@@ -44,6 +47,9 @@ a stream count from that of its plain bit-width, the one of frames without ROI."
 
 _INTRA_BOOST = 12
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
+
+_QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()
+"""Of the latents, in sample values, for every quality index."""
 
 _OVERHEAD = 28
 """Bytes of a frame chunk beside its sections, about."""
@@ -65,6 +71,7 @@ class EncoderOptions:
         frame_rate: frames a second, for ``bit_rate``.
         frames: length of the clip, for ``bit_rate`` and ``psnr``; None when unknown.
         time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
+        effort: 1..9, see :data:`~roicodec.codec.effort.EFFORTS`.
     """
 
     quality: int = 32
@@ -75,6 +82,7 @@ class EncoderOptions:
     frame_rate: Fraction = Fraction(25)
     frames: int | None = None
     time_base: Fraction = Fraction(1, 90000)
+    effort: int = DEFAULT_EFFORT
 
     def control(self, samples: int) -> RateControl:
         """Who chooses the quality of each frame, of pictures with so many luma samples."""
@@ -124,6 +132,7 @@ class Encoder:
         offsets = {b: QUALITY_OFFSETS[b] - plain for b in options.candidates}
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
+        self._effort = EFFORTS[options.effort]
         self._selector = selector or hand_set_selector(options.candidates)
         self._control = options.control(width * height)
         start = self._control.quality(INTER)
@@ -132,6 +141,7 @@ class Encoder:
         self._first_pts: int | None = None
         self.observer: Observer | None = None
         self._mask: Mask | None = None
+        self._skip: Mask | None = None
         self._before: Picture | None = None
         self.header_fields: dict[str, Any] = {
             "candidates": tuple(Candidate(b, o) for b, o in offsets.items()),
@@ -155,11 +165,12 @@ class Encoder:
         setting = self._setting(picture)
         intra = setting.kind == INTRA
         frame = core.prepare(setting)
-        planes = padded(picture)
-        latents, hyper = self._analysed(frame, pack(planes))
+        samples = pack(padded(picture))
+        if not intra and self._effort.trials:
+            frame = self._with_skip(frame, samples)
+            setting = frame.setting
         writer = LatentWriter(frame.model.latents, PRICE)
-        writer.target = latents
-        decoded = core.latents(frame, hyper, writer)
+        hyper, decoded = self._coded(frame, samples, writer)
         if self.observer:
             self.observer(setting, hyper, writer.coded)
         previous_vectors = core.previous_vectors
@@ -172,17 +183,20 @@ class Encoder:
             pts=picture.pts,
             duration=picture.duration,
             mask=encode_mask(setting.mask, None if intra else self._mask),
+            skip=b"" if setting.skip is None else encode_mask(setting.skip, self._skip, "skip"),
             motion=b""
             if setting.vectors is None
             else encode_motion(setting.vectors, previous_vectors),
-            hyper=encode_hyper(hyper, setting.quality, frame.model.hyper),
+            hyper=encode_hyper(hyper, setting.quality, frame.model.hyper)
+            if frame.layout.parts
+            else b"",
             latents=writer.encoder.finish(),
             crc32=made.crc32(),
         )
-        self._mask, self._before = setting.mask, picture
+        self._mask, self._skip, self._before = setting.mask, setting.skip, picture
         self._count += 1
-        sections = len(chunk.mask) + len(chunk.motion) + len(chunk.hyper) + len(chunk.latents)
-        bits = 8 * (sections + _OVERHEAD)
+        sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
+        bits = 8 * (sum(map(len, sections)) + _OVERHEAD)
         self._control.coded(setting.kind, setting.quality, bits, psnr(picture, made)[3])
         return chunk, made
 
@@ -197,7 +211,11 @@ class Encoder:
             assert reference is not None
             luma = reference.planes[0][0].numpy(force=True).astype(np.uint8)
             vectors = self._searcher.search(
-                picture, luma, reference.vectors, lam=lagrangian(_motion_qp(quality))
+                picture,
+                luma,
+                reference.vectors,
+                lam=lagrangian(_motion_qp(quality)),
+                sweeps=self._effort.sweeps,
             )
         if self._first_pts is None:
             self._first_pts = picture.pts
@@ -207,7 +225,40 @@ class Encoder:
         b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
         return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
 
-    def _analysed(self, frame: Prepared, samples: torch.Tensor) -> tuple[NDArray[np.float32], Ints]:
+    def _with_skip(self, frame: Prepared, samples: Tensor) -> Prepared:
+        """An inter frame with the skip map that trials have shown to pay."""
+        grid = frame.layout.height, frame.layout.width
+        rows, columns = frame.setting.mask.shape
+        index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
+        worth = PRICE * _QUANTIZER_STEPS[index] ** 2
+        predicted = cell_errors(frame.prediction, samples, *grid)
+        coded, bits = predicted, np.zeros(grid)
+        for _ in range(self._effort.trials):
+            if not frame.layout.parts:
+                break
+            trial = LatentChooser(frame.model.latents, PRICE)
+            _, decoded = self._coded(frame, samples, trial)
+            made, _ = self._core.synthesise(frame, decoded)
+            # What a later trial skips keeps the figures of an earlier one.
+            computed = frame.layout.computed()
+            coded = np.where(computed, cell_errors(made, samples, *grid), coded)
+            took = trial.bits(frame.model.network.latents).reshape(grid)
+            bits = np.where(computed, took, bits)
+            skip = skip_map(predicted, coded, bits, worth)[:rows, :columns]
+            frame = self._core.prepare(replace(frame.setting, skip=skip), like=frame)
+        return frame
+
+    def _coded(
+        self, frame: Prepared, samples: Tensor, chooser: LatentChooser
+    ) -> tuple[Ints, Tensor]:
+        """Hyper-latents and decoded latents of a frame, its symbols chosen on the way."""
+        if not frame.layout.parts:
+            hyper = np.zeros(self._core.hyper_shape, np.int32)
+        else:
+            chooser.target, hyper = self._analysed(frame, samples)
+        return hyper, self._core.latents(frame, hyper, chooser)
+
+    def _analysed(self, frame: Prepared, samples: Tensor) -> tuple[NDArray[np.float32], Ints]:
         """Latents before quantization, flattened, and quantized hyper-latents."""
         network = frame.model.network
         base = frame.quality[False]

@@ -10,7 +10,6 @@ from pathlib import Path
 from roicodec.complexity import complexity
 from roicodec.container import INTRA, FrameChunk, Header, StreamReader
 from roicodec.errors import ModelError
-from roicodec.model.schema import PAD
 from roicodec.model.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.model.weights import Arrays, load_arrays, model_id
 from roicodec.roi.mask_coding import decode_mask
@@ -47,7 +46,7 @@ def frame_regions(path: Path, number: int) -> FrameRegions | None:
     Raises:
         StreamError: if the file is damaged.
     """
-    for _, frame, mask in islice(_frames(path), number, number + 1):
+    for _, frame, mask, _skip in islice(_frames(path), number, number + 1):
         return FrameRegions(mask, frame.b_roi, frame.b_bg)
     return None
 
@@ -70,13 +69,11 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     """
     sums = {encoder_layers: [0, 0], decoder_layers: [0, 0]}
     samples = 0
-    for header, frame, mask in _frames(path):
+    for header, frame, mask, skip in _frames(path):
         if networks is None or (not samples and model_id(networks) != header.model_id):
             return None
         samples += header.width * header.height
-        rows, columns = grid_shape(*(-(-s // PAD) * PAD for s in (header.width, header.height)))
-        roi = int(mask.sum())
-        shape = FrameShape(roi, rows * columns - roi, frame.b_roi, frame.b_bg)
+        shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         network = networks["intra" if frame.kind == INTRA else "inter"]
         for layers, total in sums.items():
             count = complexity(layers(network, shape))
@@ -88,13 +85,16 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     return encode, decode
 
 
-def _frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask]]:
+def _frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask, Mask | None]]:
     with path.open("rb") as file:
         reader = StreamReader(file)
         shape = grid_shape(reader.header.width, reader.header.height)
         mask: Mask | None = None
+        skip: Mask | None = None
         for item in reader:
             frame = getattr(item, "frame", None)
             if frame is not None:
-                mask = decode_mask(frame.mask, shape, None if frame.kind == INTRA else mask)
-                yield reader.header, frame, mask
+                intra = frame.kind == INTRA
+                mask = decode_mask(frame.mask, shape, None if intra else mask)
+                skip = None if intra else decode_mask(frame.skip, shape, skip, "skip")
+                yield reader.header, frame, mask, skip

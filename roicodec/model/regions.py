@@ -40,17 +40,23 @@ class Layout:
         mask: ROI on the padded frame's 16x16 grid, bool ``[h, w]``.
         b_roi, b_bg: bit-widths; a region at 0 is skipped: it has no part, and reads as zeros.
         device: of the networks.
+        skip: cells of either region that are skipped too, bool ``[h, w]``; None for none.
     """
 
     def __init__(
-        self, mask: NDArray[np.bool_], b_roi: int, b_bg: int, device: torch.device
+        self,
+        mask: NDArray[np.bool_],
+        b_roi: int,
+        b_bg: int,
+        device: torch.device,
+        skip: NDArray[np.bool_] | None = None,
     ) -> None:
         self.height, self.width = mask.shape
         self.mask = mask
         self._device = device
         self.parts: list[Part] = []
         for bits, roi in ((b_roi, True), (b_bg, False)):
-            cells = np.flatnonzero(mask.ravel() == roi)
+            cells = np.flatnonzero((mask == roi) & ~skip if skip is not None else mask == roi)
             if not len(cells) or not bits:
                 continue
             row, column = np.divmod(cells, self.width)
@@ -71,6 +77,20 @@ class Layout:
         out = torch.zeros((area, rows[0].shape[1]), dtype=rows[0].dtype, device=rows[0].device)
         for part, part_rows in zip(self.parts, rows, strict=True):
             out[self.where(part, fine)] = part_rows
+        return out
+
+    def computed(self) -> NDArray[np.bool_]:
+        """Cells of any part, ``[h, w]``."""
+        out = np.zeros(self.height * self.width, np.bool_)
+        for part in self.parts:
+            out[part.cells.numpy(force=True)] = True
+        return out.reshape(self.height, self.width)
+
+    def merged(self, made: Tensor, kept: Tensor) -> Tensor:
+        """Raster ``[H * W, C]`` at 1/8: ``made`` where something was computed, else ``kept``."""
+        out = kept.clone()
+        for part in self.parts:
+            out[part.children] = made[part.children].to(out.dtype)
         return out
 
     def rows(self, frame: Tensor, fine: bool) -> list[Tensor]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from roicodec.complexity import LayerShape
+from roicodec.model.schema import PAD
 from roicodec.model.weights import Arrays
+from roicodec.roi.masks import CELL, Mask
 
-__all__ = ["FrameShape", "decoder_layers", "encoder_layers"]
+__all__ = ["FrameShape", "decoder_layers", "encoder_layers", "padded_grid"]
 
 _SKELETON = 16
 _DEPTHWISE = 8
@@ -26,17 +29,42 @@ class FrameShape:
     Attributes:
         roi, bg: 16x16 cells in either region.
         b_roi, b_bg: bit-widths; 0 is skip.
+        skip_roi, skip_bg: cells of either region where the prediction stands.
     """
 
     roi: int
     bg: int
     b_roi: int
     b_bg: int
+    skip_roi: int = 0
+    skip_bg: int = 0
+
+    @classmethod
+    def of(cls, mask: Mask, skip: Mask | None, b_roi: int, b_bg: int) -> Self:
+        """The shape of a frame.
+
+        Args:
+            mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
+            skip: where the prediction stands, of the same shape; None for nowhere.
+            b_roi, b_bg: bit-widths.
+        """
+        roi, skipped = padded_grid(mask, skip)
+        count = (roi, ~roi, skipped & roi, skipped & ~roi)
+        in_roi, in_bg, skip_roi, skip_bg = (int(m.sum()) for m in count)
+        return cls(in_roi, in_bg, b_roi, b_bg, skip_roi, skip_bg)
 
     @property
     def parts(self) -> tuple[int, int]:
         """Cells that are computed in either region."""
-        return self.roi if self.b_roi else 0, self.bg if self.b_bg else 0
+        roi = self.roi - self.skip_roi if self.b_roi else 0
+        return roi, self.bg - self.skip_bg if self.b_bg else 0
+
+
+def padded_grid(mask: Mask, skip: Mask | None) -> tuple[Mask, Mask]:
+    """ROI and skip map on the padded frame's grid: beyond the frame no ROI, skip as at its edge."""
+    beyond = [(0, -n % (PAD // CELL)) for n in mask.shape]
+    nowhere = np.zeros_like(mask) if skip is None else skip
+    return np.pad(mask, beyond), np.pad(nowhere, beyond, "edge")
 
 
 def decoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:

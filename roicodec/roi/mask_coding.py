@@ -1,4 +1,4 @@
-"""Entropy coding of ROI masks on the 16x16 grid.
+"""Entropy coding of ROI masks and skip maps on the 16x16 grid.
 
 Coarse to fine: first every eighth cell of every eighth row, then, halving the distance each time,
 the cells amid four coded diagonal neighbours and the cells amid four coded axial ones. All cells
@@ -10,16 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
 from roicodec.errors import StreamError
-from roicodec.roi.mask_tables import INTER, INTRA, PRECISION_BITS
+from roicodec.roi import mask_tables, skip_tables
 from roicodec.roi.masks import Mask
 
-__all__ = ["INTER_CONTEXTS", "INTRA_CONTEXTS", "STAGES", "contexts", "decode_mask", "encode_mask"]
+__all__ = [
+    "INTER_CONTEXTS",
+    "INTRA_CONTEXTS",
+    "STAGES",
+    "Kind",
+    "contexts",
+    "decode_mask",
+    "encode_mask",
+]
+
+Kind = Literal["roi", "skip"]
+"""What a mask says, which chooses the tables that code it."""
 
 _TOP = 8
 STAGES = 7
@@ -46,13 +58,14 @@ class _Stage:
     near: Index
 
 
-def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
+def encode_mask(mask: Mask, previous: Mask | None, kind: Kind = "roi") -> bytes:
     """Code a mask; no bytes at all when nothing changed.
 
     Args:
         mask: bool ``[rows, columns]``.
         previous: the mask of the frame before, of the same shape; ``None`` for a frame that must
             be decodable alone, which starts from a mask without ROI.
+        kind: of the mask.
 
     Returns:
         What :func:`decode_mask` needs to get the mask back.
@@ -62,12 +75,14 @@ def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
     encoder = SymbolEncoder()
     flat = mask.ravel()
     for number, stage in enumerate(_stages(*mask.shape)):
-        encoder.put(_tables(), flat[stage.cells], _tables_of(number, stage, flat, previous))
-    return _shortest(_big_endian(encoder.finish()), mask, previous)
+        encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
+    return _shortest(_big_endian(encoder.finish()), mask, previous, kind)
 
 
-def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> Mask:
-    """Decode what :func:`encode_mask` wrote for the same ``previous``; bool of ``shape``.
+def decode_mask(
+    data: bytes, shape: tuple[int, int], previous: Mask | None, kind: Kind = "roi"
+) -> Mask:
+    """Decode what :func:`encode_mask` wrote for the same ``previous``, ``kind``; bool of ``shape``.
 
     Raises:
         StreamError: if the data cannot be decoded. Damaged data may also give a wrong mask: check
@@ -78,7 +93,7 @@ def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> M
     decoder = SymbolDecoder(_big_endian(data + bytes(-len(data) % 4 + 8)))
     flat = np.zeros(shape[0] * shape[1], np.bool_)
     for number, stage in enumerate(_stages(*shape)):
-        flat[stage.cells] = decoder.get(_tables(), _tables_of(number, stage, flat, previous))
+        flat[stage.cells] = decoder.get(_tables(kind), _tables_of(number, stage, flat, previous))
     return flat.reshape(shape)
 
 
@@ -122,9 +137,11 @@ def _tables_of(number: int, stage: _Stage, flat: Mask, previous: Mask | None) ->
 
 
 @cache
-def _tables() -> Tables:
+def _tables(kind: Kind) -> Tables:
     """One table per stage and context: those without a previous mask, then those with one."""
-    ones = np.array(INTRA + INTER, np.int64) << (PRECISION - PRECISION_BITS)
+    fitted = mask_tables if kind == "roi" else skip_tables
+    chances = np.array(fitted.INTRA + fitted.INTER, np.int64)
+    ones = chances << (PRECISION - fitted.PRECISION_BITS)
     return Tables(np.stack([(1 << PRECISION) - ones, ones], 1))
 
 
@@ -171,7 +188,7 @@ def _big_endian(words: bytes) -> bytes:
     return np.frombuffer(words, "<u4").astype(">u4").tobytes()
 
 
-def _shortest(data: bytes, mask: Mask, previous: Mask | None) -> bytes:
+def _shortest(data: bytes, mask: Mask, previous: Mask | None, kind: Kind) -> bytes:
     """Drop bytes from the end, rounding up, as long as the mask still comes back.
 
     The range coder ends on a 32-bit word, where a byte often suffices; missing bytes are read as
@@ -184,7 +201,7 @@ def _shortest(data: bytes, mask: Mask, previous: Mask | None) -> bytes:
             break
         shorter = value.to_bytes(length, "big")
         try:
-            decoded = decode_mask(shorter, (mask.shape[0], mask.shape[1]), previous)
+            decoded = decode_mask(shorter, (mask.shape[0], mask.shape[1]), previous, kind)
         except StreamError:
             break
         if not np.array_equal(decoded, mask):

@@ -19,7 +19,7 @@ from roicodec.roi import mask_coding
 from roicodec.roi.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
 from roicodec.roi.masks import Mask, cells_of
 
-__all__ = ["main"]
+__all__ = ["count_mask", "main", "write_tables"]
 
 _BITS = 12
 _SCALES = (1, 2, 3)
@@ -42,18 +42,23 @@ def main(arguments: list[str] | None = None) -> None:
         if clip.name not in options.hold_out:
             for scale in _SCALES:
                 _count_clip(clip, scale, intra, inter)
+    write_tables(options.out, "ROI", intra, inter)
+
+
+def write_tables(path: Path, what: str, intra: Counts, inter: Counts) -> None:
+    """Fit tables to counts and write their module."""
     around = np.arange(INTER_CONTEXTS)
     # Rare contexts lean on those of all stages with the same cell before, change and neighbours.
     groups = (around // 125) * 25 + around % 25
-    _write(options.out, _fit(intra, np.arange(5)), _fit(inter, groups))
+    _write(path, what, _fit(intra, np.arange(5)), _fit(inter, groups))
 
 
 def _count_clip(clip: Path, scale: int, intra: Counts, inter: Counts) -> None:
     previous: Mask | None = None
     for mask in _masks(clip, scale):
-        _count(mask, None, intra)
+        count_mask(mask, None, intra)
         if previous is not None and not np.array_equal(mask, previous):
-            _count(mask, previous, inter)
+            count_mask(mask, previous, inter)
         previous = mask
 
 
@@ -65,7 +70,8 @@ def _masks(clip: Path, scale: int) -> Iterator[Mask]:
         yield cells_of(samples)
 
 
-def _count(mask: Mask, previous: Mask | None, counts: Counts) -> None:
+def count_mask(mask: Mask, previous: Mask | None, counts: Counts) -> None:
+    """Add a mask's cells to ``counts``, ``[stages, contexts, 2]``."""
     for stage, (cells, context) in enumerate(mask_coding.contexts(mask, previous)):
         np.add.at(counts[stage], (context, mask.ravel()[cells].astype(np.intp)), 1)
 
@@ -80,11 +86,11 @@ def _fit(counts: Counts, groups: NDArray[np.intp]) -> NDArray[np.int64]:
     return np.asarray(np.clip(scaled, 1, (1 << _BITS) - 1))
 
 
-def _write(path: Path, intra: NDArray[np.int64], inter: NDArray[np.int64]) -> None:
+def _write(path: Path, what: str, intra: NDArray[np.int64], inter: NDArray[np.int64]) -> None:
     lines = [
-        '"""Chance of ROI per stage and context, in units of ``2**-PRECISION_BITS``.',
+        f'"""Chance of {what} per stage and context, in units of ``2**-PRECISION_BITS``.',
         "",
-        "Written by ``python -m roicodec.train.mask_tables``; part of the stream's definition.",
+        f"Written by ``python -m roicodec.train.{path.stem}``; part of the stream's definition.",
         '"""',
         "",
         "from __future__ import annotations",

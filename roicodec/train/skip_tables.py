@@ -1,0 +1,71 @@
+"""Fit the tables of skip maps to those that the encoder makes of training clips.
+
+``python -m roicodec.train.skip_tables FOLDER`` rewrites ``roicodec/roi/skip_tables.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from roicodec.codec.core import FrameSetting
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.model.model import Model, load_model
+from roicodec.roi import mask_coding
+from roicodec.roi.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.roi.masks import Mask
+from roicodec.roi.sources import NoRoi
+from roicodec.train.data import Clip, load_folder, picture_of
+from roicodec.train.mask_tables import count_mask, write_tables
+
+__all__ = ["main"]
+
+_FRAMES = 12
+_QUALITIES = (6, 14, 22, 30, 38, 46, 54)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Fit the entropy tables of skip maps.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--clips", type=int, default=40)
+    target = Path(mask_coding.__file__).with_name("skip_tables.py")
+    parser.add_argument("--out", type=Path, default=target)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = load_model()
+    intra = np.zeros((STAGES, INTRA_CONTEXTS, 2))
+    inter = np.zeros((STAGES, INTER_CONTEXTS, 2))
+    videos = [c for c in load_folder(options.folder, options.cache, motion=True) if _usable(c)]
+    chosen = videos[:: max(1, len(videos) // options.clips)]
+    for number, clip in enumerate(chosen):
+        previous: Mask | None = None
+        for skip in _maps(clip, _QUALITIES[number % len(_QUALITIES)], model):
+            count_mask(skip, None, intra)
+            if previous is not None and not np.array_equal(skip, previous):
+                count_mask(skip, previous, inter)
+            previous = skip
+    write_tables(options.out, "skip", intra, inter)
+
+
+def _usable(clip: Clip) -> bool:
+    return len(clip.frames) >= _FRAMES
+
+
+def _maps(clip: Clip, quality: int, model: Model) -> Iterator[Mask]:
+    size = clip.width, clip.height
+    options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
+    encoder = Encoder(*size, options, NoRoi(*size), model)
+    seen: list[FrameSetting] = []
+    encoder.observer = lambda setting, *_: seen.append(setting)
+    for t, frame in enumerate(clip.frames[:_FRAMES]):
+        encoder.encode(picture_of(frame, t))
+    yield from (s.skip for s in seen if s.skip is not None)
+
+
+if __name__ == "__main__":
+    main()
