@@ -29,6 +29,8 @@ class EncoderOptions:
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
     effort: int = 5
+    roi_strength: float = 1.0
+    complexity: float = 0.0
     bit_rate: float | None = None
     psnr: float | None = None
     frame_rate: Fraction = Fraction(25)

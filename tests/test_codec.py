@@ -270,6 +270,28 @@ def test_more_effort_takes_fewer_bytes() -> None:
     assert sizes[0] > sizes[1]
 
 
+def test_more_strength_moves_bits_into_the_roi() -> None:
+    clip = tiny_model.pictures(64, 64, 1, seed=9)
+    roi = RectangleRoi((16, 16, 32, 32), (64, 64))
+    inside = samples_of(roi.mask(0, 0.0, clip[0], None), 64, 64)
+    errors = []
+    for strength in (0, 0.5, 1, 2):
+        made = encode(clip, roi=roi, pairs=[(16, 4)], roi_strength=strength).made[0]
+        squared = (made.y.astype(float) - clip[0].y) ** 2
+        errors.append((squared[inside].mean(), squared[~inside].mean()))
+    assert errors == sorted(errors, key=lambda e: (-e[0], e[1]))
+
+
+def test_dear_arithmetic_takes_fewer_bit_ops() -> None:
+    clip = tiny_model.pictures(64, 64, 2, seed=9)
+    roi = RectangleRoi((16, 16, 32, 32), (64, 64))
+    sums = [
+        sum(c.b_roi**2 + c.b_bg**2 for c in encode(clip, roi=roi, complexity=price).chunks)
+        for price in (0, 20, 1e6)
+    ]
+    assert sums[0] >= sums[1] >= sums[2] == 2 * 2 * 4**2
+
+
 def test_more_bits_in_the_roi_change_little_outside() -> None:
     """Regions meet in depthwise layers only: far from the ROI nothing of it is seen."""
     clip = tiny_model.pictures(192, 64, 1, seed=6)

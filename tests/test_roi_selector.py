@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
+from roicodec.roi.features import Features
 from roicodec.roi.selector import (
+    QUALITY_OFFSETS,
     LinearSelector,
-    hand_set_selector,
+    fitted_selector,
     plain_bit_width,
+    quality_offsets,
 )
+from roicodec.train.selector import Sample, excess, fit_layer, region_costs
 
 MIXED = np.array([[True, False]])
 NONE = np.zeros((1, 2), bool)
@@ -76,33 +86,78 @@ def test_shapes_must_fit() -> None:
         LinearSelector((4, 8), np.zeros((2, 2, 10)), np.zeros((2, 2)), np.zeros(10), np.zeros(10))
 
 
-@pytest.mark.parametrize(
-    ("candidates", "calm", "busy"),
-    [
-        ((4, 8, 16), (8, 8), (16, 8)),
-        ((2, 4, 8), (8, 8), (8, 8)),
-        ((0, 4, 8, 16), (8, 0), (16, 8)),
-        ((8,), (8, 8), (8, 8)),
-        ((3, 6), (6, 6), (6, 6)),
-    ],
+def test_a_stream_takes_the_rows_of_its_candidates() -> None:
+    features = np.stack([TYPICAL, BUSY])
+    every = fitted_selector(tuple(QUALITY_OFFSETS)).scores(features)
+    some = fitted_selector((2, 8, 16)).scores(features)
+    places = [list(QUALITY_OFFSETS).index(b) for b in (2, 8, 16)]
+    assert np.array_equal(some, every[:, places])
+    # Against 8 bits, 8 bits save nothing, whatever the features.
+    assert not some[:, 1].any()
+
+
+def test_quality_offsets_follow_strength() -> None:
+    assert quality_offsets((4, 8, 16), 1) == {4: -16, 8: 0, 16: 16}
+    assert quality_offsets((2, 4), 1) == {2: -8, 4: 0}
+    assert set(quality_offsets((2, 4, 8, 16), 0).values()) == {0}
+    for weak, strong in pairwise(np.linspace(0, 2, 9)):
+        one, other = (quality_offsets((2, 4, 8, 16), s) for s in (weak, strong))
+        assert one[16] - one[8] <= other[16] - other[8]
+        assert one[8] - one[2] <= other[8] - other[2]
+
+
+@given(
+    features=hnp.arrays(np.float64, (2, 10), elements=st.floats(0, 100)),
+    prices=st.tuples(st.floats(0, 10), st.floats(0, 10)),
+    inter=st.booleans(),
 )
-def test_the_hand_set_rule(
-    candidates: tuple[int, ...], calm: tuple[int, int], busy: tuple[int, int]
+def test_dearer_arithmetic_never_gets_more_bits(
+    features: Features, prices: tuple[float, float], inter: bool
 ) -> None:
-    selector = hand_set_selector(candidates)
-    for roi, b_roi in ((CALM, calm[0]), (TYPICAL, busy[0]), (BUSY, busy[0])):
-        for rest, b_bg in ((CALM, calm[1]), (TYPICAL, busy[1]), (BUSY, busy[1])):
-            pair = selector.choose(np.stack([roi, rest]), MIXED, inter=True)
-            assert pair == (b_roi, b_bg)
+    candidates = (0, 2, 4, 8, 16)
+    # Ascending as BitOPs are, and not the square of the bit-width, as the skeleton's part is not.
+    ops = np.array([[0.1, 0.5, 0.7, 1.2, 3], [0.1, 0.6, 0.8, 1.5, 4]])
+    low, high = (
+        fitted_selector(candidates, price * ops).choose(features, MIXED, inter=inter)
+        for price in sorted(prices)
+    )
+    assert high[0] <= low[0]
+    assert high[1] <= low[1]
 
 
-def test_the_rule_rises_with_activity() -> None:
-    selector = hand_set_selector((0, 2, 3, 4, 6, 8, 12, 16))
-    before = (0, 0)
-    for factor in np.linspace(0, 4, 60):
-        now = selector.choose(np.stack([TYPICAL * factor] * 2), MIXED, inter=True)
-        assert now[0] >= before[0]
-        assert now[1] >= before[1]
-        assert now[0] >= now[1]
-        before = now
-    assert before == (16, 8)
+# --- fitting --------------------------------------------------------------------------------
+
+
+def sample(features: Features, saved: NDArray[np.float64]) -> Sample:
+    """A frame, half of it ROI, in which bit-width k saves ``saved[region, k]`` of a region."""
+    plain = 1000.0
+    return Sample(True, features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1]))
+
+
+def test_costs_of_a_region_by_hand() -> None:
+    saved = np.zeros((2, 9))
+    saved[0, 8], saved[1, 3] = 0.25, -0.5
+    found = sample(np.zeros((2, 10)), saved)
+    assert found.cost[8, 3] == 1000 - 125 + 250
+    assert region_costs(found) == pytest.approx(-saved)
+
+
+def test_the_fit_finds_a_linear_law() -> None:
+    random = np.random.default_rng(3)
+    law = random.normal(size=(2, 9, 10)) * 0.05
+    law[:, 7] = 0  # 8 bits against 8 bits
+    frames = []
+    for _ in range(400):
+        features = random.normal(size=(2, 10)) + 1
+        frames.append(sample(features, np.einsum("rkf,rf->rk", law, features)))
+    layer = fit_layer(frames)
+    rows = [1, 7, 8]
+    weights, bias = layer["weights"][:, rows], layer["bias"][:, rows]
+    learned = LinearSelector((2, 8, 16), weights, bias, layer["mean"], layer["scale"])
+    x = frames[0].features
+    truth = np.einsum("rkf,rf->rk", law, x)[:, rows]
+    assert learned.scores(x) == pytest.approx(truth, abs=0.02)
+    shares = excess(frames, (2, 8, 16), layer)
+    fixed = [v for k, v in shares.items() if k != "learned"]
+    assert len(fixed) == 9
+    assert 0 <= shares["learned"] < 0.05 * min(fixed)

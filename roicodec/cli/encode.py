@@ -77,6 +77,22 @@ Examples:
     help="Bit-widths that frames may choose from.",
 )
 @click.option(
+    "--roi-strength",
+    type=click.FloatRange(0, 2),
+    default=1.0,
+    show_default=True,
+    help="How far the quality of ROI and rest is apart: 0 not at all, 1 by 16 quality indices from"
+    " 8 to 16 bits.",
+)
+@click.option(
+    "--complexity",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Price of arithmetic in the choice of bit-widths: percent of a region's cost that 10^6"
+    " BitOPs a pixel are worth. Higher: fewer bits where they help least.",
+)
+@click.option(
     "--gop",
     type=click.IntRange(1, 65535),
     default=96,
@@ -106,6 +122,8 @@ def encode(
     roi_share: float | None,
     roi_level: float | None,
     candidates: tuple[int, ...],
+    roi_strength: float,
+    complexity: float,
     gop: int,
     effort: int,
     frames: slice | None,
@@ -141,6 +159,8 @@ def encode(
         candidates=candidates,
         gop=gop,
         effort=effort,
+        roi_strength=roi_strength,
+        complexity=complexity,
         bit_rate=bitrate,
         psnr=target_psnr,
     )
@@ -171,6 +191,8 @@ def encode(
             "roi_share": roi_share,
             "roi_level": roi_level,
             "candidates": list(candidates),
+            "roi_strength": roi_strength,
+            "complexity": complexity,
             "gop": gop,
             "effort": effort,
             "threads": threads,

@@ -23,6 +23,7 @@ from roicodec.codec.rate_control import (
 )
 from roicodec.codec.skip import cell_errors, skip_map
 from roicodec.codec.symbols import LatentChooser, LatentWriter, encode_hyper
+from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
@@ -30,20 +31,22 @@ from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
 from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
+from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.coding import encode_motion
 from roicodec.motion.search import MotionSearcher, lagrangian
 from roicodec.picture import Picture
 from roicodec.roi.features import region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
-from roicodec.roi.selector import BitWidthSelector, hand_set_selector, plain_bit_width
+from roicodec.roi.selector import (
+    QUALITY_OFFSETS,
+    BitWidthSelector,
+    fitted_selector,
+    quality_offsets,
+)
 from roicodec.roi.sources import RoiSource
 
-__all__ = ["QUALITY_OFFSETS", "Encoder", "EncoderOptions"]
-
-QUALITY_OFFSETS = {0: 0, 2: -20, 3: -15, 4: -10, 5: -7, 6: -4, 7: -2, 8: 0, 16: 8}
-"""Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents. Those of
-a stream count from that of its plain bit-width, the one of frames without ROI."""
+__all__ = ["Encoder", "EncoderOptions"]
 
 _INTRA_BOOST = 12
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
@@ -72,6 +75,10 @@ class EncoderOptions:
         frames: length of the clip, for ``bit_rate`` and ``psnr``; None when unknown.
         time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
         effort: 1..9, see :data:`~roicodec.codec.effort.EFFORTS`.
+        roi_strength: 0..2, how far the quality of the regions is apart, see
+            :func:`~roicodec.roi.selector.quality_offsets`.
+        complexity: percent of a region's cost that 10^6 BitOPs a pixel of decoding are worth when
+            bit-widths are chosen.
     """
 
     quality: int = 32
@@ -83,6 +90,8 @@ class EncoderOptions:
     frames: int | None = None
     time_base: Fraction = Fraction(1, 90000)
     effort: int = DEFAULT_EFFORT
+    roi_strength: float = 1.0
+    complexity: float = 0.0
 
     def control(self, samples: int) -> RateControl:
         """Who chooses the quality of each frame, of pictures with so many luma samples."""
@@ -93,6 +102,17 @@ class EncoderOptions:
         if self.psnr is not None:
             return PsnrControl(self.psnr, gop=self.gop, frames=self.frames, boost=boost)
         return ConstantQuality(self.quality, boost)
+
+
+def _mega_bit_ops(model: Model, candidates: tuple[int, ...]) -> NDArray[np.float64]:
+    """10^6 BitOPs a pixel that decoding takes at each candidate, ``[2, K]`` (intra, inter)."""
+    cells = 16
+    counts = [
+        [complexity(decoder_layers(n.network.arrays.raw, FrameShape(0, cells, b, b))).bit_ops
+         for b in candidates]
+        for n in (model.intra, model.inter)
+    ]  # fmt: skip
+    return np.array(counts) / (cells * 256 * 1e6)
 
 
 def _motion_qp(quality: int) -> float:
@@ -128,12 +148,14 @@ class Encoder:
         if unknown:
             known = ", ".join(str(b) for b in QUALITY_OFFSETS)
             raise InputError(f"candidate {unknown[0]}: the networks have bit-widths {known}")
-        plain = QUALITY_OFFSETS[plain_bit_width(options.candidates)]
-        offsets = {b: QUALITY_OFFSETS[b] - plain for b in options.candidates}
+        offsets = quality_offsets(options.candidates, options.roi_strength)
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
         self._effort = EFFORTS[options.effort]
-        self._selector = selector or hand_set_selector(options.candidates)
+        self._selector = selector or fitted_selector(
+            options.candidates,
+            options.complexity / 100 * _mega_bit_ops(model, options.candidates),
+        )
         self._control = options.control(width * height)
         start = self._control.quality(INTER)
         self._searcher = MotionSearcher(width, height, qp=round(_motion_qp(start)))

@@ -85,14 +85,14 @@ class NetworkArrays:
     """The arrays of one network, and the layers that they make."""
 
     def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
+        self.raw = arrays
         self.inter = "context_out.weight" in arrays
         self.spread = self.ints("spread")
         self.block = cache(self._block)
 
     def ints(self, name: str) -> NDArray[np.int64]:
         """An array as int64."""
-        return np.asarray(self._arrays[name]).astype(np.int64)
+        return np.asarray(self.raw[name]).astype(np.int64)
 
     def exponent(self, name: str) -> int:
         """The exponent of a skeleton tensor that was measured."""
@@ -111,7 +111,7 @@ class NetworkArrays:
     def blocks(self) -> list[str]:
         """Names of all blocks."""
         end = ".mix_in.weight"
-        return sorted(n[: -len(end)] for n in self._arrays if n.endswith(end))
+        return sorted(n[: -len(end)] for n in self.raw if n.endswith(end))
 
     def stream_exponents(self, name: str) -> NDArray[np.int64]:
         """Exponents of the skeleton channels that a block reads."""

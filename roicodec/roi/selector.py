@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import cache
+from importlib.resources import files
 from typing import Protocol
 
 import numpy as np
@@ -14,14 +16,20 @@ from roicodec.roi.masks import Mask
 
 __all__ = [
     "PLAIN",
+    "QUALITY_OFFSETS",
     "BitWidthSelector",
     "LinearSelector",
-    "hand_set_selector",
+    "fitted_selector",
     "plain_bit_width",
+    "quality_offsets",
 ]
 
 PLAIN = 8
 """The bit-width of a frame without ROI, where it is a candidate."""
+
+
+QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 16}
+"""Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 
 class BitWidthSelector(Protocol):
@@ -48,6 +56,8 @@ class LinearSelector:
         weights: ``[2, K, 10]``, of the ROI's layer and the non-ROI's.
         bias: ``[2, K]``.
         mean, scale: ``[10]``: features enter as ``(feature - mean) / scale``.
+        price: ``[2, K]``, taken off the scores of intra and of inter frames: what a candidate's
+            arithmetic costs.
 
     Raises:
         ValueError: if shapes do not fit each other, or a scale is not positive.
@@ -60,6 +70,7 @@ class LinearSelector:
         bias: ArrayLike,
         mean: ArrayLike,
         scale: ArrayLike,
+        price: ArrayLike = 0.0,
     ) -> None:
         size, count = len(FEATURES), len(candidates)
         self.candidates = tuple(candidates)
@@ -67,6 +78,7 @@ class LinearSelector:
         self.bias = np.asarray(bias, np.float64)
         self.mean = np.asarray(mean, np.float64)
         self.scale = np.asarray(scale, np.float64)
+        self.price = np.broadcast_to(np.asarray(price, np.float64), (2, count))
         if self.weights.shape != (2, count, size) or self.bias.shape != (2, count):
             raise ValueError(f"a selector of {count} candidates needs weights [2, {count}, {size}]")
         if self.mean.shape != (size,) or self.scale.shape != (size,) or (self.scale <= 0).any():
@@ -81,7 +93,7 @@ class LinearSelector:
         if not mask.any():
             plain = plain_bit_width(self.candidates)
             return plain, plain
-        scores = self.scores(features)
+        scores = self.scores(features) - self.price[int(inter)]
         skip = np.array(self.candidates) == 0
         scores[0, skip] = -np.inf
         if not inter:
@@ -95,43 +107,40 @@ def plain_bit_width(candidates: Sequence[int]) -> int:
     return min((b for b in candidates if b), key=lambda b: (abs(b - PLAIN), -b))
 
 
-def hand_set_selector(candidates: Sequence[int]) -> LinearSelector:
-    """A first rule, set by hand, in the form of the layer that will be trained.
+def quality_offsets(candidates: Sequence[int], strength: float) -> dict[int, int]:
+    """Quality offset of a region at each candidate, from that of the plain bit-width.
 
-    Activity of a region is a weighted mean of its normalized features, mostly of luma gradient
-    and deviation. The ROI gets the most bits, or 8 when it is almost flat and still. The rest gets
-    8, or the candidate next below, and is skipped when almost flat and still.
+    Args:
+        candidates: bit-widths of :data:`QUALITY_OFFSETS`.
+        strength: 0..2, what the offsets are multiplied by.
     """
+    plain = QUALITY_OFFSETS[plain_bit_width(candidates)]
+    return {b: round(strength * (QUALITY_OFFSETS[b] - plain)) for b in candidates}
+
+
+@cache
+def _fitted() -> dict[str, NDArray[np.float64]]:
+    text = files("roicodec.roi").joinpath("selector.json").read_text(encoding="utf-8")
+    return {name: np.array(values) for name, values in json.loads(text).items()}
+
+
+def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> LinearSelector:
+    """The layer that was fitted to measured costs, for some of its bit-widths.
+
+    Scores are the shares of a region's cost that a bit-width saves against 8 (``docs/roi.md``).
+
+    Args:
+        candidates: bit-widths of :data:`QUALITY_OFFSETS`, ascending.
+        price: share of a region's cost that the arithmetic of each candidate is worth, ``[2, K]``
+            (intra, inter).
+    """
+    layer = _fitted()
+    chosen = [layer["bits"].tolist().index(b) for b in candidates]
     return LinearSelector(
         candidates,
-        weights=np.stack([_lines(candidates, roi)[0] for roi in (True, False)]),
-        bias=np.stack([_lines(candidates, roi)[1] for roi in (True, False)]),
-        mean=_MEAN,
-        scale=_SCALE,
+        layer["weights"][:, chosen],
+        layer["bias"][:, chosen],
+        layer["mean"],
+        layer["scale"],
+        price,
     )
-
-
-# Over 170 frames of training clips (automatic ROI, flow averaged on 8x8 blocks), rounded.
-_MEAN = (44, 10, 9.5, 7.5, 1.9, 1.7, 1.7, 1.0, 0.4, 0.25)
-_SCALE = (11.5, 5.5, 5.5, 4, 1.3, 1.3, 2.7, 1.5, 0.5, 0.3)
-_ACTIVITY = (0.2, 0, 0, 0.4, 0.1, 0.1, 0.1, 0.1, 0, 0)
-_ALWAYS, _CALM, _NEVER = -100.0, -1.2, 100.0
-
-
-def _lines(candidates: Sequence[int], roi: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights ``[K, 10]`` and bias ``[K]``: candidate k scores k·activity - (t_1 + … + t_k).
-
-    So it is the best one between the activities t_k and t_(k+1) if they ascend, and never if not.
-    """
-    steps = [0.0]
-    for lower, upper in pairwise(candidates):
-        if upper > PLAIN:
-            steps.append(_CALM if roi else _NEVER)
-        elif lower == 0 and not roi:
-            # The plain line crosses that of skip where the widths between them are not chosen.
-            between = sum(0 < b <= PLAIN for b in candidates)
-            steps.append(between * _CALM - (between - 1) * _ALWAYS)
-        else:
-            steps.append(_ALWAYS)
-    order = np.arange(len(candidates), dtype=np.float64)
-    return np.outer(order, _ACTIVITY), -np.cumsum(steps)

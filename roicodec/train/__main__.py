@@ -13,10 +13,12 @@ from roicodec.train.curves import curves
 from roicodec.train.release import release
 from roicodec.train.saliency import saliency
 from roicodec.train.saliency_score import saliency_score
+from roicodec.train.selector import selector
 
 train_command.add_command(release)
 train_command.add_command(curves)
 train_command.add_command(saliency)
+train_command.add_command(selector)
 train_command.add_command(saliency_score)
 
 if __name__ == "__main__":

@@ -1,0 +1,270 @@
+"""Fit the choice of bit-widths to costs measured with the released networks.
+
+Every sampled frame is encoded with every pair of bit-widths, each time from the same reference.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.model.model import Model, load_model
+from roicodec.model.networks import quantizer_step
+from roicodec.picture import Picture
+from roicodec.roi import selector as selector_module
+from roicodec.roi.features import FEATURES, Features
+from roicodec.roi.masks import Mask, samples_of
+from roicodec.roi.selector import QUALITY_OFFSETS, LinearSelector
+from roicodec.roi.sources import RoiSource, parse_roi
+from roicodec.train.data import load_folder, picture_of
+from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, LUMA_WEIGHT
+
+__all__ = ["Sample", "fit_layer", "region_costs", "samples_of_clip", "selector"]
+
+BITS = tuple(QUALITY_OFFSETS)
+"""All bit-widths, 0 first."""
+PAIRED = (2, 4, 8, 16)
+"""Those of which every pair is tried; the others are tried beside 8."""
+_PLAIN = BITS.index(8)
+_QUALITY_PER_OCTAVE = 63 / 3.75 / 2
+"""Quality indices that halve the squared error at the optimum (the step falls by sqrt 2)."""
+_QUALITIES = (8, 16, 24, 32, 40)
+_INTER_FRAME = 3
+"""Which frame of a clip is sampled, beside the first."""
+_RIDGE = 3.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame and what each pair of bit-widths costs it.
+
+    Attributes:
+        inter: whether it has a reference.
+        features: of ROI and rest, ``[2, 10]``.
+        share: of the area that is ROI, 0..1, exclusive.
+        cost: J = R + weighted D / lambda in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`;
+            NaN where not tried.
+    """
+
+    inter: bool
+    features: Features
+    share: float
+    cost: NDArray[np.float64]
+
+
+class _Held:
+    """A search for motion or ROI that answers once a frame, and then the same again."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+        self._answers: dict[str, object] = {}
+
+    def renew(self) -> None:
+        self._answers = {}
+
+    def __getattr__(self, name: str) -> object:
+        def call(*arguments: object, **named: object) -> object:
+            if name not in self._answers:
+                self._answers[name] = getattr(self._inner, name)(*arguments, **named)
+            return self._answers[name]
+
+        return call
+
+
+class _Fixed:
+    """Picks one pair, and keeps the features that it is shown."""
+
+    pair = (8, 8)
+    features: Features
+    mask: Mask
+
+    def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
+        self.features, self.mask = features, mask
+        return self.pair
+
+
+def pairs(inter: bool) -> list[tuple[int, int]]:
+    """The pairs tried in a frame."""
+    both = set(product(PAIRED, PAIRED))
+    both |= {(b, 8) for b in BITS if b} | {(8, b) for b in BITS if b or inter}
+    return sorted(both)
+
+
+def samples_of_clip(
+    pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
+) -> Iterator[Sample]:
+    """Samples of the first frame and of one later."""
+    size = pictures[0].width, pictures[0].height
+    options = EncoderOptions(quality=quality, candidates=BITS, gop=65535)
+    fixed, held = _Fixed(), _Held(roi)
+    encoder = Encoder(*size, options, held, model, fixed)  # type: ignore[arg-type]
+    motion = _Held(encoder._searcher)
+    encoder._searcher = motion  # type: ignore[assignment]
+    for t, picture in enumerate(pictures[: _INTER_FRAME + 1]):
+        held.renew()
+        motion.renew()
+        if t in (0, _INTER_FRAME):
+            sample = _sample(encoder, fixed, picture, quality)
+            if sample:
+                yield sample
+        fixed.pair = (16, 8)
+        encoder.encode(picture)
+
+
+def _sample(encoder: Encoder, fixed: _Fixed, picture: Picture, quality: int) -> Sample | None:
+    inter = encoder._count > 0
+    cost = np.full((len(BITS), len(BITS)), np.nan)
+    for pair in pairs(inter):
+        trial = copy.copy(encoder)
+        trial._core = copy.copy(encoder._core)
+        trial._control = copy.copy(encoder._control)
+        fixed.pair = pair
+        chunk, made = trial.encode(picture)
+        share = float(fixed.mask.mean())
+        if not 0.02 < share < 0.9:
+            return None
+        sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
+        rate = 8.0 * sum(map(len, sections))
+        step = float(quantizer_step(torch.tensor(float(chunk.quality))))
+        distortion = _weighted(picture, made, fixed.mask, share)
+        at = BITS.index(pair[0]), BITS.index(pair[1])
+        cost[at] = rate + distortion / (LUMA_WEIGHT * LAMBDA * step**2)
+    return Sample(inter, fixed.features, share, cost)
+
+
+def _weighted(picture: Picture, made: Picture, mask: Mask, share: float) -> float:
+    """Squared error, the ROI's worth what the offset from 8 to 16 bits makes optimal.
+
+    The frame's mean weight is 1.
+    """
+    ratio = 2 ** (QUALITY_OFFSETS[16] / _QUALITY_PER_OCTAVE)
+    inside = ratio / (share * ratio + 1 - share)
+    total = 0.0
+    for i, (one, other) in enumerate(zip(picture.planes, made.planes, strict=True)):
+        squared = (one.astype(np.float64) - other) ** 2
+        where = samples_of(mask, one.shape[1], one.shape[0], 8 if i else 16)
+        weighted = inside * float(squared[where].sum() + squared[~where].sum() / ratio)
+        total += LUMA_WEIGHT * (CHROMA_SAMPLE_WEIGHT if i else 1) * weighted
+    return total
+
+
+def region_costs(sample: Sample) -> NDArray[np.float64]:
+    """What each bit-width costs a region, the other at 8, as a share of the region's part of J.
+
+    Returns:
+        ``[2, bits]``, 0 at 8 bits; NaN where not tried.
+    """
+    plain = sample.cost[_PLAIN, _PLAIN]
+    parts = np.array([[sample.share], [1 - sample.share]]) * plain
+    costs = np.stack([sample.cost[:, _PLAIN], sample.cost[_PLAIN]])
+    return np.asarray((costs - plain) / parts)
+
+
+def fit_layer(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
+    """Ridge regression of minus the regions' costs on their normalized features.
+
+    Returns:
+        Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
+    """
+    features = np.stack([s.features for s in samples])
+    costs = np.stack([region_costs(s) for s in samples])
+    flat = features.reshape(-1, len(FEATURES))
+    mean, scale = flat.mean(0), flat.std(0) + 1e-3
+    inputs = (features - mean) / scale
+    weights = np.zeros((2, len(BITS), len(FEATURES)))
+    bias = np.zeros((2, len(BITS)))
+    for region, k in product(range(2), range(len(BITS))):
+        known = ~np.isnan(costs[:, region, k])
+        if not known.any():
+            continue
+        x = np.column_stack([inputs[known, region], np.ones(known.sum())])
+        # One dear frame must not outvote many: costs above a whole J are all as bad.
+        y = -np.minimum(costs[known, region, k], 1.0)
+        penalty = np.diag([_RIDGE] * len(FEATURES) + [0.0])
+        solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
+        weights[region, k], bias[region, k] = solved[:-1], solved[-1]
+    return {
+        "bits": np.array(BITS, np.float64),
+        "weights": weights.round(4),
+        "bias": bias.round(4),
+        "mean": mean.round(4),
+        "scale": scale.round(4),
+    }
+
+
+def excess(
+    samples: Sequence[Sample], candidates: Sequence[int], layer: dict[str, NDArray[np.float64]]
+) -> dict[str, float]:
+    """Mean cost of every fixed pair and of the layer's choices, over the oracle's, as a share."""
+    chosen = [BITS.index(b) for b in candidates]
+    tables = np.stack([s.cost[np.ix_(chosen, chosen)] for s in samples])
+    best = np.nanmin(tables, (1, 2))
+    ratio = tables / best[:, None, None] - 1
+    out = {
+        f"{a}/{b}": float(ratio[:, i, j].mean())
+        for (i, a), (j, b) in product(enumerate(candidates), repeat=2)
+    }
+    linear = LinearSelector(
+        candidates,
+        *(layer["weights"][:, chosen], layer["bias"][:, chosen], layer["mean"], layer["scale"]),
+    )
+    mixed = np.array([[True, False]])
+    picks = [linear.choose(s.features, mixed, inter=s.inter) for s in samples]
+    found = [ratio[n, candidates.index(a), candidates.index(b)] for n, (a, b) in enumerate(picks)]
+    return {**out, "learned": float(np.mean(found))}
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
+@click.option("--clips", "count", default=48, show_default=True, help="Clips to measure on.")
+@click.option(
+    "--held-out", type=click.Path(path_type=Path, exists=True), help="Clips to score the choice on."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(selector_module.__file__).with_name("selector.json"),
+)
+def selector(data: Path, cache: Path, count: int, held_out: Path | None, out: Path) -> None:
+    """Measure what every pair of bit-widths costs, and fit the selector to it."""
+    torch.set_num_threads(1)
+    model = load_model()
+    samples = list(_measured(data, cache, count, model))
+    layer = fit_layer(samples)
+    lists = {name: array.tolist() for name, array in layer.items()}
+    out.write_text(json.dumps(lists) + "\n", encoding="utf-8")
+    _show("fitted on", samples, layer)
+    if held_out:
+        _show("held out", list(_measured(held_out, cache, 1000, model)), layer)
+
+
+def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sample]:
+    clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) > _INTER_FRAME]
+    for number, clip in enumerate(clips[:: max(1, len(clips) // count)]):
+        pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _INTER_FRAME + 1])]
+        roi = parse_roi(("auto",), clip.width, clip.height)
+        quality = _QUALITIES[number % len(_QUALITIES)]
+        for sample in samples_of_clip(pictures, roi, quality, model):
+            yield sample
+            click.echo(f"{clip.name}: quality {quality}, ROI {sample.share:.2f}", err=True)
+
+
+def _show(name: str, samples: list[Sample], layer: dict[str, NDArray[np.float64]]) -> None:
+    for candidates in ((2, 4, 8), (4, 8, 16)):
+        for kind in (False, True):
+            some = [s for s in samples if s.inter == kind]
+            shares = excess(some, candidates, layer)
+            what = "inter" if kind else "intra"
+            row = ", ".join(f"{k} {100 * v:+.1f}%" for k, v in shares.items())
+            click.echo(f"{name}, {len(some)} {what} frames, {candidates}, over the oracle: {row}")
