@@ -27,11 +27,15 @@ bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
-	$(FIT) intra --run runs/intra --steps 10000 --batch 8 --compile
+	$(FIT) intra --run runs/intra --steps 22000 --batch 8 --compile
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 8000 \
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
+	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
+	  --steps 4400 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 36 \
-	  --intra runs/intra/last.pt --inter runs/inter/last.pt
+	  --intra runs/intra/last.pt --inter runs/inter-long/last.pt
+	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) \
+	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find roicodec tests examples -name __pycache__ -prune -exec rm -rf {} +

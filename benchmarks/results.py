@@ -14,12 +14,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import Any
 
+from benchmarks.content import content, table
 from examples.clips import CLIPS, find_clip
 from roicodec.evaluate.plots import plot_grid
 from roicodec.evaluate.points import read_points
@@ -61,7 +62,7 @@ PARTS = (
 )
 
 
-def evaluate(part: Part, clips: Path, out: Path, *, everything: bool) -> None:
+def evaluate(part: Part, clips: Path, out: Path, *, everything: bool, jobs: int) -> None:
     """Run the comparison."""
     words: list[object] = ["--config", part.config, "--out", out, "--reference", part.reference]
     if clips.is_dir():
@@ -76,16 +77,8 @@ def evaluate(part: Part, clips: Path, out: Path, *, everything: bool) -> None:
         chosen = [find_clip(name) for name in CLIPS]
         words += ["--frames", min(part.frames, 8), "--roi", "auto"]
     command = [sys.executable, "-m", "roicodec", "eval", *chosen, *words]
-    command += ["--qualities", QUALITIES, "--against", AGAINST]
+    command += ["--qualities", QUALITIES, "--against", AGAINST, "--jobs", jobs]
     subprocess.run(list(map(str, command)), check=True)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "| --- |" + " ---: |" * (len(head) - 1)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
 
 
 def number(value: float | None, form: str) -> str:
@@ -189,6 +182,9 @@ def section(part: Part, out: Path, images: Path) -> Iterator[str]:
     for measure in (m for m in MEASURES if m.key in BY_CLIP):
         for path in plot_grid(encodes, measure, images / f"{part.config}_{measure.key}"):
             yield from (f"![{part.title}, {measure.title}]({images.name}/{path.name})", "")
+    if part.config == "ld":
+        yield from content(out, encodes, images, "x265_medium_ld+roi6")
+    yield from ("### Cost and files", "")
     yield from ("Speed and memory of one process on one thread; arithmetic of the networks.", "")
     yield from costs(encodes)
     yield from ("Every file of roicodec:", "")
@@ -217,11 +213,18 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=VALID, help="folder (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/eval"), help="(default %(default)s)")
     parser.add_argument("--all", action="store_true", help=f"also {', '.join(LONG)}")
+    parser.add_argument("--jobs", type=int, default=1, help="clips at once (default %(default)s)")
     parser.add_argument("--report-only", action="store_true", help="of what --out holds")
     choice = parser.parse_args()
     if not choice.report_only:
         for part in PARTS:
-            evaluate(part, choice.clips, choice.out / part.config, everything=choice.all)
+            evaluate(
+                part,
+                choice.clips,
+                choice.out / part.config,
+                everything=choice.all,
+                jobs=choice.jobs,
+            )
     images = DOCS / "results"
     shutil.rmtree(images, ignore_errors=True)
     lines = [HEAD]

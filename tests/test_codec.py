@@ -276,7 +276,8 @@ def test_more_strength_moves_bits_into_the_roi() -> None:
     inside = samples_of(roi.mask(0, 0.0, clip[0], None), 64, 64)
     errors = []
     for strength in (0, 0.5, 1, 2):
-        made = encode(clip, roi=roi, pairs=[(16, 4)], roi_strength=strength).made[0]
+        options = {"quality": 32, "gop": 1, "roi_strength": strength}
+        made = encode(clip, roi=roi, pairs=[(16, 4)], **options).made[0]
         squared = (made.y.astype(float) - clip[0].y) ** 2
         errors.append((squared[inside].mean(), squared[~inside].mean()))
     assert errors == sorted(errors, key=lambda e: (-e[0], e[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html.parser
 import itertools
 import json
@@ -427,6 +428,17 @@ def test_the_command_writes_everything(clip: Path, masks: Path, tmp_path: Path) 
         assert e["encoding"]["wall_s"] > 0
         assert (out / e["stream"]).stat().st_size == e["bytes"]
     assert len((out / "results.csv").read_text().splitlines()) == 13
+    own = [e for e in results["encodes"] if e["codec"].startswith("roicodec")]
+    with (out / "regions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * len(own)
+    for row in rows:
+        assert row["type"] == ("inter" if int(row["frame"]) else "intra")
+        assert int(row["b_bg"]) in (4, 8, 16)
+        with_roi = row["codec"].endswith("+roi")
+        assert (float(row["roi_share"]) > 0) == (float(row["roi_sigma_y"]) > 0) == with_roi
+        assert int(row["bit_ops"]) > 0
+        assert float(row["bg_gradient_y"]) > 0
     plots = sorted(p.name for p in (out / "plots").iterdir())
     assert "moving_psnr_y.png" in plots
     assert "moving_wpsnr_y.svg" in plots

@@ -48,7 +48,7 @@ from roicodec.roi.sources import RoiSource
 
 __all__ = ["Encoder", "EncoderOptions"]
 
-_INTRA_BOOST = 12
+_INTRA_BOOST = 20
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
 _QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()

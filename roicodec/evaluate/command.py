@@ -135,13 +135,15 @@ def eval_command(
     """Compare roicodec with other codecs on CLIPs: real files, decoded and measured.
 
     A CLIP is a video or a folder of videos. The folder --out gets results.json (every encode:
-    options, versions, bytes, times), results.csv, plots (PNG, SVG), report.html, and the coded
-    files. The exit status is 1 if an encode failed; the others are in the results.
+    options, versions, bytes, times), results.csv, regions.csv (bit-widths and features of every
+    frame of roicodec's), plots (PNG, SVG), report.html, and the coded files. The exit status is 1
+    if an encode failed; the others are in the results.
     """
     from roicodec.evaluate.points import read_points
     from roicodec.evaluate.results import about_run, check_plotting, usable_points, write_results
     from roicodec.evaluate.run import Plan, run_plan
     from roicodec.evaluate.screen import Screen
+    from roicodec.evaluate.statistics import write_statistics
 
     check_plotting()
     videos = _videos(clips)
@@ -168,8 +170,9 @@ def eval_command(
     )
     about = about_run(shlex.join(["roicodec", *sys.argv[1:]]), encodes)
     comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
+    write_statistics(out, found, encodes)
     screen.show(encodes, comparisons, against_what)
-    click.echo(f"{out / 'report.html'}, results.json, results.csv, plots/")
+    click.echo(f"{out / 'report.html'}, results.json, results.csv, regions.csv, plots/")
     if screen.failures:
         raise InputError(f"{screen.failures} encodes failed, see above; the others are in {out}")
 

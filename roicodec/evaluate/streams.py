@@ -15,7 +15,14 @@ from roicodec.model.weights import Arrays, load_arrays, model_id
 from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, grid_shape
 
-__all__ = ["Cost", "FrameRegions", "frame_regions", "installed_networks", "network_costs"]
+__all__ = [
+    "Cost",
+    "FrameRegions",
+    "frame_regions",
+    "installed_networks",
+    "network_costs",
+    "stream_frames",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ def frame_regions(path: Path, number: int) -> FrameRegions | None:
     Raises:
         StreamError: if the file is damaged.
     """
-    for _, frame, mask, _skip in islice(_frames(path), number, number + 1):
+    for _, frame, mask, _skip in islice(stream_frames(path), number, number + 1):
         return FrameRegions(mask, frame.b_roi, frame.b_bg)
     return None
 
@@ -69,7 +76,7 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     """
     sums = {encoder_layers: [0, 0], decoder_layers: [0, 0]}
     samples = 0
-    for header, frame, mask, skip in _frames(path):
+    for header, frame, mask, skip in stream_frames(path):
         if networks is None or (not samples and model_id(networks) != header.model_id):
             return None
         samples += header.width * header.height
@@ -85,7 +92,12 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     return encode, decode
 
 
-def _frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask, Mask | None]]:
+def stream_frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask, Mask | None]]:
+    """Header, frame, ROI mask and skip map (None in intra frames) of every frame of a file.
+
+    Raises:
+        StreamError: if the file is damaged.
+    """
     with path.open("rb") as file:
         reader = StreamReader(file)
         shape = grid_shape(reader.header.width, reader.header.height)

@@ -31,6 +31,8 @@ class NetworkModel:
     def __init__(self, arrays: Arrays, backend: Backend) -> None:
         self.network = IntegerNetwork(arrays, backend)
         self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
+        if self.latents.certain[0] != 0:
+            raise ValueError("table 0 of the latents is not certain of 0")
         self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
 
 

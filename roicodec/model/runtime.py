@@ -306,7 +306,8 @@ class IntegerNetwork:
             previous: latents of the previous frame, int16 ``[(H/16) (W/16), 384]``.
         """
         height, width = layout.size(False)
-        z = np.clip(hyper * self.hyper_step[base_quality], -32768, 32767)
+        z = np.clip(hyper.astype(np.int64) * self.hyper_step[base_quality], -32768, 32767)
+        z = z.astype(np.int32)
         rows = self.backend.skeleton(torch.from_numpy(z).to(self.backend.device))
         h = self.backend.integers(self._skeleton("hyper_synthesis.0")(rows), _WIDE)
         h = self._wide("hyper_synthesis.1", self._grow(h, height // 4, width // 4), _WIDE)

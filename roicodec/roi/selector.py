@@ -46,15 +46,15 @@ class BitWidthSelector(Protocol):
 
 
 class LinearSelector:
-    """One fully connected layer R^10 -> R^K a region, and argmax over its K candidates.
+    """One fully connected layer R^10 -> R^K a region and kind of frame; argmax over K candidates.
 
     A frame without ROI gets the plain bit-width for both regions; one that is all ROI gets b_roi
     for both. Candidate 0 is never chosen for the ROI, nor in intra frames.
 
     Args:
         candidates: K bit-widths, ascending; 0 is skip.
-        weights: ``[2, K, 10]``, of the ROI's layer and the non-ROI's.
-        bias: ``[2, K]``.
+        weights: ``[2, 2, K, 10]``, of intra and inter frames; of the ROI's layer and the rest's.
+        bias: ``[2, 2, K]``.
         mean, scale: ``[10]``: features enter as ``(feature - mean) / scale``.
         price: ``[2, K]``, taken off the scores of intra and of inter frames: what a candidate's
             arithmetic costs.
@@ -79,21 +79,24 @@ class LinearSelector:
         self.mean = np.asarray(mean, np.float64)
         self.scale = np.asarray(scale, np.float64)
         self.price = np.broadcast_to(np.asarray(price, np.float64), (2, count))
-        if self.weights.shape != (2, count, size) or self.bias.shape != (2, count):
-            raise ValueError(f"a selector of {count} candidates needs weights [2, {count}, {size}]")
+        if self.weights.shape != (2, 2, count, size) or self.bias.shape != (2, 2, count):
+            raise ValueError(
+                f"a selector of {count} candidates needs weights [2, 2, {count}, {size}]"
+            )
         if self.mean.shape != (size,) or self.scale.shape != (size,) or (self.scale <= 0).any():
             raise ValueError(f"mean and scale must have {size} entries, scale above 0")
 
-    def scores(self, features: Features) -> NDArray[np.float64]:
+    def scores(self, features: Features, *, inter: bool) -> NDArray[np.float64]:
         """Outputs of the layers, ``[2, K]``, for features ``[2, 10]``."""
         normalized = (features - self.mean) / self.scale
-        return np.asarray(np.einsum("rkf,rf->rk", self.weights, normalized) + self.bias)
+        kind = int(inter)
+        return np.asarray(np.einsum("rkf,rf->rk", self.weights[kind], normalized) + self.bias[kind])
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
         if not mask.any():
             plain = plain_bit_width(self.candidates)
             return plain, plain
-        scores = self.scores(features) - self.price[int(inter)]
+        scores = self.scores(features, inter=inter) - self.price[int(inter)]
         skip = np.array(self.candidates) == 0
         scores[0, skip] = -np.inf
         if not inter:
@@ -138,8 +141,8 @@ def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> Linear
     chosen = [layer["bits"].tolist().index(b) for b in candidates]
     return LinearSelector(
         candidates,
-        layer["weights"][:, chosen],
-        layer["bias"][:, chosen],
+        layer["weights"][:, :, chosen],
+        layer["bias"][:, :, chosen],
         layer["mean"],
         layer["scale"],
         price,

@@ -1,6 +1,7 @@
 """Fit the choice of bit-widths to costs measured with the released networks.
 
-Every sampled frame is encoded with every pair of bit-widths, each time from the same reference.
+A clip's first frame, and then a run of inter frames, are encoded with every pair of bit-widths,
+each time from the same state: what a pair saves in one frame the next ones may have to pay.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.evaluate.metrics import ROI_WEIGHT
 from roicodec.model.model import Model, load_model
 from roicodec.model.networks import quantizer_step
 from roicodec.picture import Picture
@@ -33,14 +35,12 @@ __all__ = ["Sample", "fit_layer", "region_costs", "samples_of_clip", "selector"]
 
 BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
-PAIRED = (2, 4, 8, 16)
-"""Those of which every pair is tried; the others are tried beside 8."""
+_TABLES = ((2, 4, 8), (4, 8, 16))
+"""Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
 _PLAIN = BITS.index(8)
-_QUALITY_PER_OCTAVE = 63 / 3.75 / 2
-"""Quality indices that halve the squared error at the optimum (the step falls by sqrt 2)."""
 _QUALITIES = (8, 16, 24, 32, 40)
-_INTER_FRAME = 3
-"""Which frame of a clip is sampled, beside the first."""
+_RUN = 5
+"""Inter frames that are encoded with the same pair."""
 _RIDGE = 3.0
 
 
@@ -62,29 +62,25 @@ class Sample:
     cost: NDArray[np.float64]
 
 
-class _Held:
-    """A search for motion or ROI that answers once a frame, and then the same again."""
+class _Remembered:
+    """Answers of a search for motion or ROI, which do not depend on what was coded."""
 
-    def __init__(self, inner: object) -> None:
-        self._inner = inner
-        self._answers: dict[str, object] = {}
+    def __init__(self, inner: object, method: str) -> None:
+        self._inner, self._method = inner, method
+        self._answers: dict[object, object] = {}
+        setattr(self, method, self._answer)
 
-    def renew(self) -> None:
-        self._answers = {}
-
-    def __getattr__(self, name: str) -> object:
-        def call(*arguments: object, **named: object) -> object:
-            if name not in self._answers:
-                self._answers[name] = getattr(self._inner, name)(*arguments, **named)
-            return self._answers[name]
-
-        return call
+    def _answer(self, first: object, *rest: object, **named: object) -> object:
+        key = first.pts if isinstance(first, Picture) else first
+        if key not in self._answers:
+            self._answers[key] = getattr(self._inner, self._method)(first, *rest, **named)
+        return self._answers[key]
 
 
 class _Fixed:
     """Picks one pair, and keeps the features that it is shown."""
 
-    pair = (8, 8)
+    pair = (16, 8)
     features: Features
     mask: Mask
 
@@ -94,67 +90,62 @@ class _Fixed:
 
 
 def pairs(inter: bool) -> list[tuple[int, int]]:
-    """The pairs tried in a frame."""
-    both = set(product(PAIRED, PAIRED))
-    both |= {(b, 8) for b in BITS if b} | {(8, b) for b in BITS if b or inter}
-    return sorted(both)
+    """The pairs tried."""
+    tried = {pair for bits in _TABLES for pair in product(bits, bits)}
+    return sorted(tried | ({(8, 0)} if inter else set()))
 
 
 def samples_of_clip(
     pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
 ) -> Iterator[Sample]:
-    """Samples of the first frame and of one later."""
+    """Samples of the first frame and of the run after it."""
     size = pictures[0].width, pictures[0].height
     options = EncoderOptions(quality=quality, candidates=BITS, gop=65535)
-    fixed, held = _Fixed(), _Held(roi)
-    encoder = Encoder(*size, options, held, model, fixed)  # type: ignore[arg-type]
-    motion = _Held(encoder._searcher)
-    encoder._searcher = motion  # type: ignore[assignment]
-    for t, picture in enumerate(pictures[: _INTER_FRAME + 1]):
-        held.renew()
-        motion.renew()
-        if t in (0, _INTER_FRAME):
-            sample = _sample(encoder, fixed, picture, quality)
-            if sample:
-                yield sample
+    fixed, known = _Fixed(), _Remembered(roi, "mask")
+    encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
+    searcher = encoder._searcher
+    searcher._proposals = _Remembered(searcher._proposals, "push")  # type: ignore[assignment]
+    for run in (pictures[:1], pictures[1 : 1 + _RUN]):
+        sample = _sample(encoder, fixed, run, quality)
+        if sample:
+            yield sample
         fixed.pair = (16, 8)
-        encoder.encode(picture)
+        encoder.encode(run[0])
 
 
-def _sample(encoder: Encoder, fixed: _Fixed, picture: Picture, quality: int) -> Sample | None:
+def _sample(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], quality: int) -> Sample | None:
     inter = encoder._count > 0
     cost = np.full((len(BITS), len(BITS)), np.nan)
+    features: list[Features] = []
+    shares: list[float] = []
     for pair in pairs(inter):
         trial = copy.copy(encoder)
         trial._core = copy.copy(encoder._core)
         trial._control = copy.copy(encoder._control)
         fixed.pair = pair
-        chunk, made = trial.encode(picture)
-        share = float(fixed.mask.mean())
-        if not 0.02 < share < 0.9:
-            return None
-        sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
-        rate = 8.0 * sum(map(len, sections))
-        step = float(quantizer_step(torch.tensor(float(chunk.quality))))
-        distortion = _weighted(picture, made, fixed.mask, share)
-        at = BITS.index(pair[0]), BITS.index(pair[1])
-        cost[at] = rate + distortion / (LUMA_WEIGHT * LAMBDA * step**2)
-    return Sample(inter, fixed.features, share, cost)
+        total = 0.0
+        for picture in run:
+            chunk, made = trial.encode(picture)
+            features.append(fixed.features)
+            shares.append(float(fixed.mask.mean()))
+            if not 0.02 < shares[-1] < 0.9:
+                return None
+            sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
+            step = float(quantizer_step(torch.tensor(float(chunk.quality))))
+            distortion = _weighted(picture, made, fixed.mask)
+            total += 8.0 * sum(map(len, sections)) + distortion / (LUMA_WEIGHT * LAMBDA * step**2)
+        cost[BITS.index(pair[0]), BITS.index(pair[1])] = total
+    return Sample(inter, features[0], shares[0], cost)
 
 
-def _weighted(picture: Picture, made: Picture, mask: Mask, share: float) -> float:
-    """Squared error, the ROI's worth what the offset from 8 to 16 bits makes optimal.
-
-    The frame's mean weight is 1.
-    """
-    ratio = 2 ** (QUALITY_OFFSETS[16] / _QUALITY_PER_OCTAVE)
-    inside = ratio / (share * ratio + 1 - share)
+def _weighted(picture: Picture, made: Picture, mask: Mask) -> float:
+    """Squared error, as if the ROI's mean had the weight that it has in ROI-weighted PSNR."""
     total = 0.0
     for i, (one, other) in enumerate(zip(picture.planes, made.planes, strict=True)):
         squared = (one.astype(np.float64) - other) ** 2
         where = samples_of(mask, one.shape[1], one.shape[0], 8 if i else 16)
-        weighted = inside * float(squared[where].sum() + squared[~where].sum() / ratio)
-        total += LUMA_WEIGHT * (CHROMA_SAMPLE_WEIGHT if i else 1) * weighted
+        means = ROI_WEIGHT * squared[where].mean() + (1 - ROI_WEIGHT) * squared[~where].mean()
+        total += LUMA_WEIGHT * (CHROMA_SAMPLE_WEIGHT if i else 1) * one.size * float(means)
     return total
 
 
@@ -162,12 +153,15 @@ def region_costs(sample: Sample) -> NDArray[np.float64]:
     """What each bit-width costs a region, the other at 8, as a share of the region's part of J.
 
     Returns:
-        ``[2, bits]``, 0 at 8 bits; NaN where not tried.
+        ``[2, bits]``, 0 at 8 bits; linear in between where not tried, NaN for 0 if it was not.
     """
     plain = sample.cost[_PLAIN, _PLAIN]
     parts = np.array([[sample.share], [1 - sample.share]]) * plain
-    costs = np.stack([sample.cost[:, _PLAIN], sample.cost[_PLAIN]])
-    return np.asarray((costs - plain) / parts)
+    costs = (np.stack([sample.cost[:, _PLAIN], sample.cost[_PLAIN]]) - plain) / parts
+    for row in costs:
+        known = ~np.isnan(row[1:])
+        row[1:] = np.interp(BITS[1:], np.array(BITS[1:])[known], row[1:][known])
+    return np.asarray(costs)
 
 
 def fit_layer(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
@@ -176,23 +170,26 @@ def fit_layer(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
     Returns:
         Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
     """
-    features = np.stack([s.features for s in samples])
-    costs = np.stack([region_costs(s) for s in samples])
-    flat = features.reshape(-1, len(FEATURES))
+    flat = np.concatenate([s.features for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
-    inputs = (features - mean) / scale
-    weights = np.zeros((2, len(BITS), len(FEATURES)))
-    bias = np.zeros((2, len(BITS)))
-    for region, k in product(range(2), range(len(BITS))):
-        known = ~np.isnan(costs[:, region, k])
-        if not known.any():
+    weights = np.zeros((2, 2, len(BITS), len(FEATURES)))
+    bias = np.zeros((2, 2, len(BITS)))
+    for kind in (0, 1):
+        some = [s for s in samples if s.inter == kind]
+        if not some:
             continue
-        x = np.column_stack([inputs[known, region], np.ones(known.sum())])
-        # One dear frame must not outvote many: costs above a whole J are all as bad.
-        y = -np.minimum(costs[known, region, k], 1.0)
-        penalty = np.diag([_RIDGE] * len(FEATURES) + [0.0])
-        solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
-        weights[region, k], bias[region, k] = solved[:-1], solved[-1]
+        inputs = (np.stack([s.features for s in some]) - mean) / scale
+        costs = np.stack([region_costs(s) for s in some])
+        for region, k in product(range(2), range(len(BITS))):
+            known = ~np.isnan(costs[:, region, k])
+            if not known.any():
+                continue
+            x = np.column_stack([inputs[known, region], np.ones(known.sum())])
+            # One dear frame must not outvote many: what costs a whole J more is bad enough.
+            y = -np.minimum(costs[known, region, k], 1.0)
+            penalty = np.diag([_RIDGE] * len(FEATURES) + [0.0])
+            solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
+            weights[kind, region, k], bias[kind, region, k] = solved[:-1], solved[-1]
     return {
         "bits": np.array(BITS, np.float64),
         "weights": weights.round(4),
@@ -216,7 +213,8 @@ def excess(
     }
     linear = LinearSelector(
         candidates,
-        *(layer["weights"][:, chosen], layer["bias"][:, chosen], layer["mean"], layer["scale"]),
+        *(layer["weights"][:, :, chosen], layer["bias"][:, :, chosen]),
+        *(layer["mean"], layer["scale"]),
     )
     mixed = np.array([[True, False]])
     picks = [linear.choose(s.features, mixed, inter=s.inter) for s in samples]
@@ -227,7 +225,7 @@ def excess(
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
-@click.option("--clips", "count", default=48, show_default=True, help="Clips to measure on.")
+@click.option("--clips", "count", default=24, show_default=True, help="Clips to measure on.")
 @click.option(
     "--held-out", type=click.Path(path_type=Path, exists=True), help="Clips to score the choice on."
 )
@@ -250,9 +248,9 @@ def selector(data: Path, cache: Path, count: int, held_out: Path | None, out: Pa
 
 
 def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sample]:
-    clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) > _INTER_FRAME]
+    clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) > _RUN]
     for number, clip in enumerate(clips[:: max(1, len(clips) // count)]):
-        pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _INTER_FRAME + 1])]
+        pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _RUN + 1])]
         roi = parse_roi(("auto",), clip.width, clip.height)
         quality = _QUALITIES[number % len(_QUALITIES)]
         for sample in samples_of_clip(pictures, roi, quality, model):
@@ -261,7 +259,7 @@ def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sam
 
 
 def _show(name: str, samples: list[Sample], layer: dict[str, NDArray[np.float64]]) -> None:
-    for candidates in ((2, 4, 8), (4, 8, 16)):
+    for candidates in _TABLES:
         for kind in (False, True):
             some = [s for s in samples if s.inter == kind]
             shares = excess(some, candidates, layer)

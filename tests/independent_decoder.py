@@ -1,0 +1,176 @@
+"""A second, independent decoder of frames, in plain numpy: "Frames" of docs/format.md by the book.
+
+Names are those of the text; arithmetic and layers are in ``independent_networks``. Chunks, masks,
+motion and entropy-coded arrays are read with roicodec: other tests have independent decoders of
+those. Whole frames are computed; what is in cells that are not computed is 0 or without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.container import INTRA, FrameChunk, Header
+from roicodec.entropy import SymbolDecoder, Tables
+from roicodec.motion.coding import decode_motion
+from roicodec.roi.mask_coding import decode_mask
+
+from . import independent_networks as nets
+from .independent_networks import SKELETON, Arrays, Ints, Mask, Parts, accumulate, clip, pointwise
+
+LUMA = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0],
+                 [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])  # fmt: skip
+CHROMA = np.array([[0, 64, 0, 0], [-2, 58, 10, -2], [-4, 54, 16, -2], [-6, 46, 28, -4],
+                   [-4, 36, 36, -4], [-4, 28, 46, -6], [-2, 16, 54, -4], [-2, 10, 58, -2],
+                   ])  # fmt: skip
+
+
+# --- Packing, Prediction --------------------------------------------------------------------
+
+
+def pack(planes: list[Ints]) -> Ints:
+    """Packing: rows of 96 samples."""
+    rows = [p.reshape(len(p) // n, n, -1, n) for p, n in zip(planes, (8, 4, 4), strict=True)]
+    return np.concatenate([r.swapaxes(1, 2).reshape(*r.shape[::2], -1) for r in rows], -1)
+
+
+def unpack(rows: Ints) -> list[Ints]:
+    """Packing: the planes of such rows."""
+    h, w, _ = rows.shape
+    parts = zip(np.split(rows, [64, 80], -1), (8, 4, 4), strict=True)
+    return [p.reshape(h, w, n, n).swapaxes(1, 2).reshape(h * n, w * n) for p, n in parts]
+
+
+def predict(ref: Ints, vectors: Ints, F: Ints) -> Ints:
+    """Prediction: a plane. u is the number of filters, a that of the taps before the middle."""
+    u, taps, side = len(F), F.shape[1], len(ref) // len(vectors)
+    a = taps // 2 - 1
+    dx, dy = np.moveaxis(vectors.repeat(side, 0).repeat(side, 1), -1, 0)
+    y, x = np.indices(ref.shape)
+    X, Y = x + dx // u - a, y + dy // u - a
+    total = np.full(ref.shape, 2048)
+    for j, i in np.ndindex(taps, taps):
+        near = ref[clip(Y + j, (0, len(ref) - 1)), clip(X + i, (0, ref.shape[1] - 1))]
+        total += F[dy % u, j] * F[dx % u, i] * near
+    return clip(total // 4096, (0, 255))
+
+
+def predict_features(features: Ints, vectors: Ints) -> Ints:
+    """Prediction: the predicted features."""
+    rows, columns, _ = vectors.shape
+    (r, m), (dx, dy) = np.indices((rows, columns)), np.moveaxis(vectors, -1, 0)
+    r, m = r + (dy + 16) // 32, m + (dx + 16) // 32
+    return np.asarray(features[clip(r, (0, rows - 1)), clip(m, (0, columns - 1))])
+
+
+# --- Regions to Picture and reference -------------------------------------------------------
+
+
+class Decoder:
+    """The frames of a stream, one after another."""
+
+    mask: Mask
+    planes: list[Ints]
+    features: Ints
+    latents: Ints
+    skip: Mask | None
+    vectors: NDArray[np.int16] | None
+
+    def __init__(self, header: Header, networks: Mapping[str, Arrays]) -> None:
+        assert header.model_id == nets.model_id(networks)
+        assert header.arithmetic_id == 1
+        self.size = header.height, header.width
+        self.grid = -(-header.height // 16), -(-header.width // 16)
+        self.whole = -(-header.height // 64) * 4, -(-header.width // 64) * 4
+        self.offsets = {c.bits: c.offset for c in header.candidates}
+        self.networks = {name: nets.Network(arrays) for name, arrays in networks.items()}
+
+    def decode(self, chunk: FrameChunk) -> list[NDArray[np.uint8]]:
+        """Regions to Picture and reference: Y, U, V of the next frame."""
+        self.intra, self.chunk, (h, w) = chunk.kind == INTRA, chunk, self.whole
+        self.net = self.networks["intra" if self.intra else "inter"]
+        self.read_regions()
+        prediction, context = np.full((2 * h, 2 * w, 96), 128), None
+        if self.intra:
+            self.features = np.zeros((2 * h, 2 * w, 32), np.int64)
+        else:
+            self.vectors = decode_motion(chunk.motion, (2 * h, 2 * w), self.vectors)
+            v = self.vectors.astype(np.int64)
+            filters = zip(self.planes, (LUMA, CHROMA, CHROMA), strict=True)
+            prediction = pack([predict(ref, v, F) for ref, F in filters])
+            self.features = predict_features(self.features, v)
+            context = self.context(prediction)
+        samples, latents = prediction, np.zeros((h, w, 384), np.int64)
+        if self.parts:
+            self.read_latents(latents, context)
+            samples = self.synthesis(latents, context, prediction)
+        self.planes, self.latents = unpack(samples), latents
+        if self.intra:
+            self.features, self.latents = 0 * self.features, 0 * latents
+            self.skip = self.vectors = None
+        halves = [-(-n // 2) for n in self.size]
+        sizes = (self.size, halves, halves)
+        return [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(self.planes, sizes, strict=True)]
+
+    def read_regions(self) -> None:
+        """Mask, Skip map, Regions: bit-widths (at 1/16 and 1/8) and quality indices."""
+        chunk = self.chunk
+        self.mask = decode_mask(chunk.mask, self.grid, None if self.intra else self.mask)
+        self.skip = decode_mask(chunk.skip, self.grid, None if self.intra else self.skip, "skip")
+        beyond = [(0, whole - part) for whole, part in zip(self.whole, self.grid, strict=True)]
+        roi, skip = np.pad(self.mask, beyond), np.pad(self.skip, beyond, "edge")
+        bits = np.where(skip, 0, np.where(roi, chunk.b_roi, chunk.b_bg))
+        self.computed = bits > 0
+        self.parts: Parts = [(int(b), bits == b) for b in np.unique(bits[self.computed])]
+        self.fine: Parts = [(b, at.repeat(2, 0).repeat(2, 1)) for b, at in self.parts]
+        offsets = np.where(roi, self.offsets[chunk.b_roi], self.offsets[chunk.b_bg])
+        self.q = clip(chunk.quality + offsets, (0, 63))
+
+    def context(self, prediction: Ints) -> Ints:
+        """Context."""
+        stream = np.concatenate(((prediction - 128) * 16, self.features), -1)
+        stream = self.net.block("context_block", stream, -9, self.fine, None)
+        return pointwise(stream, self.net.skeleton("context_out"))
+
+    def hyper(self) -> Ints:
+        """Hyper-latents, Hyper-synthesis: rows at 1/16."""
+        net, Q, shape = self.net, self.chunk.quality, (self.whole[0] // 4, self.whole[1] // 4, 64)
+        tables = Tables(net["tables.hyper"], offset=-24, escape=True)
+        numbers = np.broadcast_to(64 * (Q // 8) + np.arange(64), shape)
+        z = SymbolDecoder(self.chunk.hyper).get(tables, numbers).reshape(shape).astype(np.int64)
+        rows = clip(z * net["hyper_step"][Q], SKELETON)
+        rows = nets.split(pointwise(rows, net.skeleton("hyper_synthesis.0"), nets.unsigned(16)))
+        return nets.split(pointwise(rows, net.skeleton("hyper_synthesis.1"), nets.unsigned(16)))
+
+    def read_latents(self, latents: Ints, context: Ints | None) -> None:
+        """Entropy network, Latents: fill in those of computed cells."""
+        net, q, S = self.net, self.q, self.net.exponent("entropy")
+        x = accumulate(net["entropy_quality"][q], self.hyper(), net.skeleton("hyper_synthesis.2"))
+        if context is not None:
+            x = accumulate(x, nets.join(context), net.skeleton("context_down"))
+            x = accumulate(x, net.spread(self.latents), net.skeleton("previous_in"))
+        tables = Tables(net["tables.latents"], offset=-64, escape=True)
+        coder, odd = SymbolDecoder(self.chunk.latents), np.indices(latents.shape).sum(0) % 2
+        for step, name in enumerate(("first", "second")):
+            if step == 1:
+                x = accumulate(x, net.spread(latents), net.skeleton("inject"))
+            x = net.stack(name, x, S, self.parts)
+            mu, i = np.split(pointwise(x, net.skeleton(f"{name}_head")), 2, -1)
+            t = clip((i + net["index_quality"][q] + 8) // 16, (0, 47))
+            coded = (odd == step) & self.computed[..., None]
+            s = coder.get(tables, t[coded]).astype(np.int64)
+            differences = (s * net["step"][q][coded] + 8) // 16
+            latents[coded] = clip(mu[coded] + differences, SKELETON)
+
+    def synthesis(self, latents: Ints, context: Ints | None, prediction: Ints) -> Ints:
+        """Synthesis: samples; sets the features."""
+        net, q = self.net, self.q.repeat(2, 0).repeat(2, 1)
+        x = nets.split(pointwise(net.spread(latents), net.skeleton("up")))
+        x = clip(x + net["synthesis_quality"][q], SKELETON)
+        r, features = np.split(net.stack("synthesis", x, -9, self.fine, context), [96], -1)
+        computed = self.computed.repeat(2, 0).repeat(2, 1)[..., None]
+        self.features = np.where(computed, features, self.features)
+        samples = clip((16 * prediction + r + 8) // 16, (0, 255))
+        return np.where(computed, samples, prediction)
