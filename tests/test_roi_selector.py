@@ -94,8 +94,6 @@ def test_a_stream_takes_the_rows_of_its_candidates() -> None:
     some = fitted_selector((2, 8, 16)).scores(features, inter=True)
     places = [list(QUALITY_OFFSETS).index(b) for b in (2, 8, 16)]
     assert np.array_equal(some, every[:, places])
-    # Against 8 bits, 8 bits save nothing, whatever the features.
-    assert not some[:, 1].any()
 
 
 def test_quality_offsets_follow_strength() -> None:
@@ -137,12 +135,22 @@ def sample(features: Features, saved: NDArray[np.float64]) -> Sample:
 
 
 def test_costs_of_a_region_by_hand() -> None:
-    saved = np.zeros((2, 9))
-    saved[0, 8], saved[1, 3] = 0.25, -0.5
-    saved[:, 0] = np.nan
-    found = sample(np.zeros((2, 10)), saved)
-    assert found.cost[8, 3] == 1000 - 125 + 250
-    assert region_costs(found) == pytest.approx(-saved, nan_ok=True)
+    """Costs are those of the best pair that the bit-width is part of."""
+    cost = np.full((9, 9), np.nan)
+    at = {b: k for k, b in enumerate(QUALITY_OFFSETS)}
+    for (roi, rest), j in {
+        (4, 4): 1500, (4, 8): 1300, (8, 4): 900, (8, 8): 1000,
+        (16, 4): 1200, (16, 8): 800, (4, 16): 2000, (8, 16): 1400, (16, 16): 1600,
+    }.items():  # fmt: skip
+        cost[at[roi], at[rest]] = j
+    found = region_costs(Sample(True, np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
+    # The least of the ROI's rows, 1300, 900 and 800, less that at 8 bits, of a quarter of 1000.
+    assert found[0, [at[4], at[8], at[16]]] == pytest.approx([400 / 250, 0, -100 / 250])
+    # The least of the rest's columns: 900, 800 and 1400.
+    assert found[1, [at[4], at[8], at[16]]] == pytest.approx([100 / 750, 0, 600 / 750])
+    # 6 bits were not tried; 0 cannot be read off.
+    assert found[0, at[6]] == pytest.approx(200 / 250)
+    assert np.isnan(found[:, 0]).all()
 
 
 def test_the_fit_finds_a_linear_law() -> None:

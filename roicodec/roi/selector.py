@@ -20,6 +20,7 @@ __all__ = [
     "BitWidthSelector",
     "LinearSelector",
     "fitted_selector",
+    "name_of",
     "plain_bit_width",
     "quality_offsets",
 ]
@@ -122,13 +123,21 @@ def quality_offsets(candidates: Sequence[int], strength: float) -> dict[int, int
 
 
 @cache
-def _fitted() -> dict[str, NDArray[np.float64]]:
+def _fitted() -> dict[str, dict[str, NDArray[np.float64]]]:
     text = files("roicodec.roi").joinpath("selector.json").read_text(encoding="utf-8")
-    return {name: np.array(values) for name, values in json.loads(text).items()}
+    return {
+        candidates: {name: np.array(values) for name, values in layer.items()}
+        for candidates, layer in json.loads(text).items()
+    }
+
+
+def name_of(candidates: Sequence[int]) -> str:
+    """How the fitted layers call a set of candidates."""
+    return ",".join(map(str, candidates))
 
 
 def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> LinearSelector:
-    """The layer that was fitted to measured costs, for some of its bit-widths.
+    """The layer that was fitted to measured costs: of these candidates, or of all bit-widths.
 
     Scores are the shares of a region's cost that a bit-width saves against 8 (``docs/roi.md``).
 
@@ -137,7 +146,8 @@ def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> Linear
         price: share of a region's cost that the arithmetic of each candidate is worth, ``[2, K]``
             (intra, inter).
     """
-    layer = _fitted()
+    layers = _fitted()
+    layer = layers.get(name_of(candidates)) or layers[name_of(tuple(QUALITY_OFFSETS))]
     chosen = [layer["bits"].tolist().index(b) for b in candidates]
     return LinearSelector(
         candidates,

@@ -26,7 +26,7 @@ from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import QUALITY_OFFSETS, LinearSelector
+from roicodec.roi.selector import QUALITY_OFFSETS, LinearSelector, name_of
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, LUMA_WEIGHT
@@ -39,7 +39,7 @@ _TABLES = ((2, 4, 8), (4, 8, 16))
 """Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
 _PLAIN = BITS.index(8)
 _QUALITIES = (8, 16, 24, 32, 40)
-_RUN = 5
+_RUN = 8
 """Inter frames that are encoded with the same pair."""
 _RIDGE = 3.0
 
@@ -149,23 +149,43 @@ def _weighted(picture: Picture, made: Picture, mask: Mask) -> float:
     return total
 
 
-def region_costs(sample: Sample) -> NDArray[np.float64]:
-    """What each bit-width costs a region, the other at 8, as a share of the region's part of J.
+def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float64]:
+    """What each bit-width costs a region, the other having the best that goes with it.
+
+    So the best bit-width of each region together are the best pair, though costs do not add up.
+
+    Args:
+        sample: of a frame.
+        candidates: what both regions choose from.
 
     Returns:
-        ``[2, bits]``, 0 at 8 bits; linear in between where not tried, NaN for 0 if it was not.
+        ``[2, bits]`` as a share of the region's part of J at 8 bits, 0 at 8; linear in between
+        where not tried, NaN for 0 if it was not.
     """
-    plain = sample.cost[_PLAIN, _PLAIN]
-    parts = np.array([[sample.share], [1 - sample.share]]) * plain
-    costs = (np.stack([sample.cost[:, _PLAIN], sample.cost[_PLAIN]]) - plain) / parts
+    table = np.full_like(sample.cost, np.nan)
+    chosen = np.ix_(*[[BITS.index(b) for b in candidates]] * 2)
+    table[chosen] = sample.cost[chosen]
+    costs = np.full((2, len(BITS)), np.nan)
+    for region in (0, 1):
+        known = ~np.isnan(table).all(1 - region)
+        lowest = np.where(np.isnan(table), np.inf, table).min(1 - region)
+        costs[region, known] = lowest[known]
+    parts = np.array([[sample.share], [1 - sample.share]]) * sample.cost[_PLAIN, _PLAIN]
+    costs = np.asarray((costs - costs[:, [_PLAIN]]) / parts)
     for row in costs:
         known = ~np.isnan(row[1:])
         row[1:] = np.interp(BITS[1:], np.array(BITS[1:])[known], row[1:][known])
-    return np.asarray(costs)
+    return costs
 
 
-def fit_layer(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
+def fit_layer(
+    samples: Sequence[Sample], candidates: Sequence[int] = BITS
+) -> dict[str, NDArray[np.float64]]:
     """Ridge regression of minus the regions' costs on their normalized features.
+
+    Args:
+        samples: to fit to.
+        candidates: what both regions choose from.
 
     Returns:
         Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
@@ -179,7 +199,7 @@ def fit_layer(samples: Sequence[Sample]) -> dict[str, NDArray[np.float64]]:
         if not some:
             continue
         inputs = (np.stack([s.features for s in some]) - mean) / scale
-        costs = np.stack([region_costs(s) for s in some])
+        costs = np.stack([region_costs(s, candidates) for s in some])
         for region, k in product(range(2), range(len(BITS))):
             known = ~np.isnan(costs[:, region, k])
             if not known.any():
@@ -239,12 +259,12 @@ def selector(data: Path, cache: Path, count: int, held_out: Path | None, out: Pa
     torch.set_num_threads(1)
     model = load_model()
     samples = list(_measured(data, cache, count, model))
-    layer = fit_layer(samples)
-    lists = {name: array.tolist() for name, array in layer.items()}
+    fitted = {name_of(c): fit_layer(samples, c) for c in (*_TABLES, BITS)}
+    lists = {c: {n: a.tolist() for n, a in layer.items()} for c, layer in fitted.items()}
     out.write_text(json.dumps(lists) + "\n", encoding="utf-8")
-    _show("fitted on", samples, layer)
+    _show("fitted on", samples, fitted)
     if held_out:
-        _show("held out", list(_measured(held_out, cache, 1000, model)), layer)
+        _show("held out", list(_measured(held_out, cache, 1000, model)), fitted)
 
 
 def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sample]:
@@ -258,11 +278,13 @@ def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sam
             click.echo(f"{clip.name}: quality {quality}, ROI {sample.share:.2f}", err=True)
 
 
-def _show(name: str, samples: list[Sample], layer: dict[str, NDArray[np.float64]]) -> None:
+def _show(
+    name: str, samples: list[Sample], fitted: dict[str, dict[str, NDArray[np.float64]]]
+) -> None:
     for candidates in _TABLES:
         for kind in (False, True):
             some = [s for s in samples if s.inter == kind]
-            shares = excess(some, candidates, layer)
+            shares = excess(some, candidates, fitted[name_of(candidates)])
             what = "inter" if kind else "intra"
             row = ", ".join(f"{k} {100 * v:+.1f}%" for k, v in shares.items())
             click.echo(f"{name}, {len(some)} {what} frames, {candidates}, over the oracle: {row}")
