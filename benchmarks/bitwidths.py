@@ -106,7 +106,8 @@ class Trial:
         first = frames[0]
         self.choice, self.model, self.frames = choice, model, frames
         roi = CentredRoi(first.width, first.height, choice.share)
-        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}))
+        # Without skip: what is compared is the cost of bit-widths.
+        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}), effort=3)
         self.encoder = Encoder(first.width, first.height, options, roi, model, choice)
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
         self.core = FrameCore(first.width, first.height, model, offsets)
