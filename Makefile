@@ -34,7 +34,7 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	  --steps 4400 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 36 \
 	  --intra runs/intra/last.pt --inter runs/inter-long/last.pt
-	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) \
+	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 7 \
 	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

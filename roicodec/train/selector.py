@@ -31,7 +31,7 @@ from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, LUMA_WEIGHT
 
-__all__ = ["Sample", "fit_layer", "region_costs", "samples_of_clip", "selector"]
+__all__ = ["Sample", "excess", "fit_layer", "region_costs", "samples_of_clip", "selector"]
 
 BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
