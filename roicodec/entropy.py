@@ -137,23 +137,36 @@ class SymbolEncoder:
             self.put_uniform((distance[with_bit] >> b) & 1, 2)
 
     def finish(self) -> bytes:
-        """The coded bytes (little-endian 32-bit words); empty when nothing was coded."""
+        """The coded bytes; empty when nothing was coded.
+
+        Of all numbers in the coder's last interval, written with the most significant byte first,
+        the one with the most zero bytes at the end is taken, without them: the decoder adds zeros.
+        """
         if self._empty:
             return b""
-        return bytes(self._coder.get_compressed().astype("<u4").tobytes())
+        words = bytes(self._coder.get_compressed().astype(">u4").tobytes())
+        settled, low, size = self._last_interval()
+        total = 4 * settled + 8
+        inside = int.from_bytes(words + bytes(total - len(words)), "big")
+        first = inside - (inside - low) % (1 << 64)
+        for length in range(1, total):
+            shift = 8 * (total - length)
+            value = -(-first >> shift)
+            if value << shift < first + size and value >> 8 * length == 0:
+                return value.to_bytes(length, "big")
+        return first.to_bytes(total, "big")
+
+    def _last_interval(self) -> tuple[int, int, int]:
+        """Words that are settled; the interval of all that follows, as 64 bits, and its size."""
+        settled, (low, size) = self._coder.pos()
+        return int(settled), int(low), int(size)
 
 
 class SymbolDecoder:
-    """Reads what :class:`SymbolEncoder` wrote, by the same sequence of calls.
-
-    Raises:
-        StreamError: if the data is not a whole number of words.
-    """
+    """Reads what :class:`SymbolEncoder` wrote, by the same sequence of calls."""
 
     def __init__(self, data: bytes) -> None:
-        if len(data) % 4:
-            raise StreamError("entropy-coded section is not a whole number of 32-bit words")
-        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        words = np.frombuffer(data + bytes(-len(data) % 4 + 8), ">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def get(self, tables: Tables, index: ArrayLike) -> Ints:

@@ -28,6 +28,7 @@ __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_line
 PARTS = ("sei", "mask", "skip", "motion", "hyper", "latents", "overhead")
 """What the bytes of a frame chunk are counted under; overhead is all that is not the others."""
 
+_KINDS: dict[Kind, str] = {"roi": "mask", "skip": "skip map"}
 _RANGES = {0: "unspecified", 1: "limited", 2: "full"}
 
 
@@ -143,9 +144,9 @@ class StreamInfo:
         self._reader = reader
         self._warn = warn
         self._take_mask = take_mask
-        self._mask: Mask | None = None
-        self._skip: Mask | None = None
         self.header: Header = reader.header
+        shape = grid_shape(self.header.width, self.header.height)
+        self._roi_maps, self._skip_maps = (_Maps(kind, shape) for kind in _KINDS)
         self.totals = Totals(header=reader.header_size)
         known = networks is not None and model_id(networks) == reader.header.model_id
         self._networks = networks if known else None
@@ -158,7 +159,8 @@ class StreamInfo:
                 totals.damaged += item.size
                 self._warn(item.message)
                 if item.frames:
-                    self._mask = self._skip = None
+                    self._roi_maps.lose()
+                    self._skip_maps.lose()
             elif item.frame is not None:
                 yield self._count(item, item.frame)
             elif item.type in ("TRAK", "PKT "):
@@ -181,15 +183,11 @@ class StreamInfo:
         return float(8 * size / seconds) if seconds > 0 else None
 
     def _count(self, chunk: Chunk, frame: FrameChunk) -> FrameInfo:
-        none = np.zeros(grid_shape(*self._size), np.bool_)
-        self._mask = self._decoded(chunk, "roi", self._mask)
-        if frame.kind == INTRA:
-            self._skip = none
-        else:
-            self._skip = self._decoded(chunk, "skip", self._skip)
-        share = None if self._mask is None else float(self._mask.mean())
+        mask = self._read(self._roi_maps, chunk, frame)
+        skip = self._read(self._skip_maps, chunk, frame)
+        share = None if mask is None else float(mask.mean())
         if self._take_mask is not None:
-            self._take_mask(chunk.number, self._mask)
+            self._take_mask(chunk.number, mask)
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),
@@ -219,34 +217,57 @@ class StreamInfo:
             b_roi=frame.b_roi,
             b_bg=frame.b_bg,
             roi_share=share,
-            skip_share=None if self._skip is None else float(self._skip.mean()),
-            bit_ops=self._bit_ops(frame),
+            skip_share=None if skip is None else float(skip.mean()),
+            bit_ops=None if mask is None or skip is None else self._bit_ops(frame, mask, skip),
             **sizes,
         )
 
-    def _bit_ops(self, frame: FrameChunk) -> int | None:
-        if self._networks is None or self._mask is None or self._skip is None:
+    def _bit_ops(self, frame: FrameChunk, mask: Mask, skip: Mask) -> int | None:
+        if self._networks is None:
             return None
-        shape = FrameShape.of(self._mask, self._skip, frame.b_roi, frame.b_bg)
+        shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         network = self._networks["intra" if frame.kind == INTRA else "inter"]
         return complexity(decoder_layers(network, shape)).bit_ops
 
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.header.width, self.header.height
-
-    def _decoded(self, chunk: Chunk, kind: Kind, before: Mask | None) -> Mask | None:
-        frame = chunk.frame
-        assert frame is not None
-        previous = None if frame.kind == INTRA else before
-        if frame.kind != INTRA and previous is None:
-            return None
-        data, name = (frame.mask, "mask") if kind == "roi" else (frame.skip, "skip map")
+    def _read(self, maps: _Maps, chunk: Chunk, frame: FrameChunk) -> Mask | None:
         try:
-            return decode_mask(data, grid_shape(*self._size), previous, kind)
+            return maps.read(frame)
         except StreamError as error:
-            self._warn(f"{name} of frame {chunk.number}: {error}")
+            self._warn(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
             return None
+
+
+class _Maps:
+    """The maps of one kind, frame after frame, each coded with the one before as context."""
+
+    def __init__(self, kind: Kind, shape: tuple[int, int]) -> None:
+        self.kind, self._shape = kind, shape
+        self._before: Mask | None = None
+        self._lost = True
+
+    def lose(self) -> None:
+        """Maps are unknown from here to the next intra frame."""
+        self._lost = True
+
+    def read(self, frame: FrameChunk) -> Mask | None:
+        """The frame's map, bool ``[rows, columns]``; None while unknown.
+
+        Raises:
+            StreamError: if it is damaged.
+        """
+        if frame.kind == INTRA:
+            self._before, self._lost = None, False
+            if self.kind == "skip":
+                return np.zeros(self._shape, np.bool_)
+        if self._lost:
+            return None
+        try:
+            data = frame.mask if self.kind == "roi" else frame.skip
+            self._before = decode_mask(data, self._shape, self._before, self.kind)
+        except StreamError:
+            self.lose()
+            raise
+        return self._before
 
 
 def _header_dict(header: Header) -> dict[str, object]:

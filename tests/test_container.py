@@ -165,7 +165,7 @@ def test_bytes_as_specified(stream: Make) -> None:
     head = b"\x00\x21\x00\x12\x00\x04\x00\x01\x00\x00" + bytes(range(16))
     head += b"\x00\x02\x02\x02\x00" + b"\x01\x08\xff"
     head += b"\x01\x87\x68" + b"\x19\x01" + b"\x00\x01" + b"\x07yuv420p" + b"\x01e"
-    start = b"\x89RQV\r\n\x1a\n\x00\x02" + chunk(b"HEAD", head)
+    start = b"\x89RQV\r\n\x1a\n\x00\x03" + chunk(b"HEAD", head)
     frame = b"\x00\x08\x00\x08" + b"\x00\x3f" + b"\x00" + b"\x52" + b"\x00"
     frame += b"\x01m" + b"\x01s" + b"\x00" + b"\x02hh" + b"lll" + b"\x01\x02\x03\x04"
     body = start + chunk(b"FRAM", frame)
@@ -321,7 +321,7 @@ def test_unknown_chunks(stream: Make) -> None:
 def test_unknown_version(stream: Make) -> None:
     data = bytearray(stream())
     data[9] = 9
-    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 2"):
+    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 3"):
         StreamReader(io.BytesIO(bytes(data)))
 
 
@@ -509,7 +509,7 @@ def test_a_sound_header_with_senseless_fields_is_an_error(stream: Make) -> None:
     good = make_header().pack()
     for at, value in ((0, b"\x00\x00"), (4, b"\x00\x00")):  # width 0, GOP length 0
         bad = good[:at] + value + good[at + 2 :]
-        data = b"\x89RQV\r\n\x1a\n\x00\x02" + chunk(b"HEAD", bad)
+        data = b"\x89RQV\r\n\x1a\n\x00\x03" + chunk(b"HEAD", bad)
         with pytest.raises(StreamError, match="header at byte 10"):
             StreamReader(io.BytesIO(data))
 
@@ -522,7 +522,7 @@ def test_sound_chunks_with_any_content(kind: bytes, data: st.DataObject) -> None
     for _ in range(data.draw(st.integers(0, 3))):
         at = data.draw(st.integers(0, len(payload)))
         payload[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
-    magic = b"\x89RQV\r\n\x1a\n\x00\x02"
+    magic = b"\x89RQV\r\n\x1a\n\x00\x03"
     first = b"" if kind == b"HEAD" else chunk(b"HEAD", make_header().pack())
     whole = magic + first + chunk(kind, bytes(payload))
     try:

@@ -17,7 +17,8 @@ class RangeDecoder:
     """The range decoder of docs/format.md in plain integers."""
 
     def __init__(self, data: bytes) -> None:
-        self.words = list(struct.unpack(f"<{len(data) // 4}I", data))
+        data += bytes(-len(data) % 4)
+        self.words = list(struct.unpack(f">{len(data) // 4}I", data))
         self.low, self.range = 0, (1 << 64) - 1
         self.point = self.word() << 32 | self.word()
 
@@ -104,3 +105,29 @@ def test_extreme_frequencies() -> None:
     encoder = SymbolEncoder()
     encoder.put(tables, symbols, index)
     assert decode(encoder.finish(), tables, index.tolist()) == symbols.tolist()
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 40), st.booleans())
+def test_sections_have_no_byte_too_many(seed: int, count: int, skewed: bool) -> None:
+    rng = np.random.default_rng(seed)
+    tables = Tables(integer_frequencies(rng.random((3, 6)) ** (12 if skewed else 1) + 1e-9))
+    index = rng.integers(0, 3, count)
+    symbols = rng.integers(0, 6, count)
+    if skewed:
+        symbols = tables.frequencies.argmax(1)[index]
+    encoder = SymbolEncoder()
+    encoder.put(tables, symbols, index)
+    section = encoder.finish()
+    assert decode(section, tables, index.tolist()) == symbols.tolist()
+    if len(section) > 1:
+        shorter = int.from_bytes(section[:-1], "big")
+        for value in {shorter, shorter + 1} - {256 ** (len(section) - 1)}:
+            cut = value.to_bytes(len(section) - 1, "big")
+            assert not decodes_to(cut, tables, index.tolist(), symbols.tolist())
+
+
+def decodes_to(data: bytes, tables: Tables, index: list[int], symbols: list[int]) -> bool:
+    try:
+        return decode(data, tables, index) == symbols
+    except ValueError:
+        return False

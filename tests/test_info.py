@@ -83,6 +83,23 @@ def test_roi_share_is_unknown_after_a_loss(masked: bytes) -> None:
     assert "frame 1 missing" in warnings[0]
 
 
+def test_skip_share_is_the_encoder_s() -> None:
+    """After an intra frame there is no map before, which is not an empty map."""
+    shares = [0, 20, 9, 9, 0, 25]
+    out = io.BytesIO()
+    with StreamWriter(out, make_header(width=100, height=50)) as writer:
+        previous = None
+        for number, cells in enumerate(shares):
+            skip = (np.arange(28) < cells).reshape(4, 7)
+            intra = number % 4 == 0
+            coded = b"" if intra else encode_mask(skip, previous, "skip")
+            writer.write_frame(make_frame(number, mask=b"", skip=coded))
+            previous = None if intra else skip
+    info, warnings = listing(out.getvalue())
+    assert [f.skip_share for f in info.frames()] == [cells / 28 for cells in shares]
+    assert not warnings
+
+
 def test_a_mask_that_cannot_be_decoded_is_reported() -> None:
     out = io.BytesIO()
     with StreamWriter(out, make_header(width=1024, height=768)) as writer:

@@ -64,7 +64,7 @@ def test_bits_match_the_bytes_written() -> None:
     field = blobs(40, 48, seed=4)
     for previous in (None, blobs(40, 48, seed=5)):
         bits = motion_bits(field, previous)
-        assert bits <= 8 * len(encode_motion(field, previous)) <= bits + 48
+        assert bits <= 8 * len(encode_motion(field, previous)) <= bits + 16
 
 
 def test_damage_gives_an_error_or_bounded_vectors() -> None:
@@ -86,8 +86,6 @@ def test_damage_gives_an_error_or_bounded_vectors() -> None:
             assert decoded.shape == (40, 48, 2)
             assert np.abs(decoded.astype(int)).max() <= VECTOR_LIMIT
     assert errors < len(sections)
-    with pytest.raises(StreamError):
-        decode_motion(data[:-1], (40, 48), None)
 
 
 def test_what_cannot_be_coded_is_refused() -> None:

@@ -28,9 +28,7 @@ def stages(rows: int, columns: int) -> list[tuple[list[tuple[int, int]], list[tu
 def decode(data: bytes, rows: int, columns: int, before: Mask | None) -> Mask:
     if not data:
         return np.zeros((rows, columns), bool) if before is None else before
-    data += bytes(-len(data) % 4)
-    words = b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
-    coder = RangeDecoder(words)
+    coder = RangeDecoder(data)
     mask = np.zeros((rows, columns), bool)
 
     def moved(place: int, offset: int, size: int) -> int | None:

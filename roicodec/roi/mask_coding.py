@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
-from roicodec.errors import StreamError
 from roicodec.roi import mask_tables, skip_tables
 from roicodec.roi.masks import Mask
 
@@ -76,7 +75,7 @@ def encode_mask(mask: Mask, previous: Mask | None, kind: Kind = "roi") -> bytes:
     flat = mask.ravel()
     for number, stage in enumerate(_stages(*mask.shape)):
         encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
-    return _shortest(_big_endian(encoder.finish()), mask, previous, kind)
+    return encoder.finish()
 
 
 def decode_mask(
@@ -90,7 +89,7 @@ def decode_mask(
     """
     if not data:
         return _start(shape, previous).copy()
-    decoder = SymbolDecoder(_big_endian(data + bytes(-len(data) % 4 + 8)))
+    decoder = SymbolDecoder(data)
     flat = np.zeros(shape[0] * shape[1], np.bool_)
     for number, stage in enumerate(_stages(*shape)):
         flat[stage.cells] = decoder.get(_tables(kind), _tables_of(number, stage, flat, previous))
@@ -181,30 +180,3 @@ def _reflect(place: Index, offset: Index, size: int) -> tuple[Index, Mask]:
     there = np.where((there < 0) | (there >= size), place - offset, there)
     inside = (there >= 0) & (there < size)
     return np.where(inside, there, 0), inside
-
-
-def _big_endian(words: bytes) -> bytes:
-    """Swap the byte order of 32-bit words, so that their last bytes weigh least."""
-    return np.frombuffer(words, "<u4").astype(">u4").tobytes()
-
-
-def _shortest(data: bytes, mask: Mask, previous: Mask | None, kind: Kind) -> bytes:
-    """Drop bytes from the end, rounding up, as long as the mask still comes back.
-
-    The range coder ends on a 32-bit word, where a byte often suffices; missing bytes are read as
-    zeros.
-    """
-    best = data
-    for length in range(len(data) - 1, 0, -1):
-        value = -(-int.from_bytes(data, "big") >> 8 * (len(data) - length))
-        if value >> 8 * length:
-            break
-        shorter = value.to_bytes(length, "big")
-        try:
-            decoded = decode_mask(shorter, (mask.shape[0], mask.shape[1]), previous, kind)
-        except StreamError:
-            break
-        if not np.array_equal(decoded, mask):
-            break
-        best = shorter
-    return best
