@@ -94,7 +94,7 @@ def test_searcher_follows_a_pan(width: int, height: int) -> None:
     previous = None
     for before, now in itertools.pairwise(pictures):
         vectors = searcher.search(now, before.y, previous, lam=lagrangian(30))
-        assert vectors.shape == (-(-height // 64) * 8, -(-width // 64) * 8, 2)
+        assert vectors.shape == (-(-height // 32) * 4, -(-width // 32) * 4, 2)
         assert vectors.dtype == np.int16
         if min(width, height) > 16:
             inner = vectors[: height // 8 - 1, : width // 8 - 1]

@@ -86,7 +86,7 @@ def test_odd_and_tiny_sizes_cover_the_padded_grid() -> None:
     for width, height in ((16, 16), (17, 33), (130, 65)):
         motion = list(x264_vectors(moving(height, width, 1, 0, 2), qp=30))[1]
         assert motion is not None
-        padded = pad_plane(np.zeros((height, width), np.uint8), 64).shape
+        padded = pad_plane(np.zeros((height, width), np.uint8), 32).shape
         assert motion.vectors.shape == (padded[0] // 8, padded[1] // 8, 2)
         assert motion.missing.shape == motion.vectors.shape[:2]
 

@@ -190,7 +190,7 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no clips or photographs"):
         load_folder(tmp_path, tmp_path / "cache", motion=False)
     for arguments, says in (
-        (("intra", "--size", 100), "must be a multiple of 64"),
+        (("intra", "--size", 100), "must be a multiple of 32"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)

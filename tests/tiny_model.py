@@ -65,15 +65,15 @@ def pictures(
 
 
 def _covariance(deviation: float) -> Tensor:
-    """Of 16x16 blocks whose samples are a separable first-order Markov field, ``[384, 384]``."""
-    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
-    small = rows[None, :8, :8], columns[None, :8, :8]
+    """Of 8x8 blocks whose samples are a separable first-order Markov field, ``[96, 96]``."""
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    small = 2 * rows[None, :4, :4], 2 * columns[None, :4, :4]
     row, column, plane = (
-        F.pixel_unshuffle(pack(*planes), 2).flatten() * 32
+        pack(*planes).flatten() * 32
         for planes in (
             (rows[None], small[0], small[0]),
             (columns[None], small[1], small[1]),
-            (torch.zeros(1, 16, 16), torch.ones(1, 8, 8), torch.full((1, 8, 8), 2.0)),
+            (torch.zeros(1, 8, 8), torch.ones(1, 4, 4), torch.full((1, 4, 4), 2.0)),
         )
     )
     distance = (row[:, None] - row).abs() + (column[:, None] - column).abs()
@@ -113,11 +113,10 @@ def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
         intra, inter = _started(False), _started(True)
         moved = (before - 0.02 * torch.randn_like(before), torch.zeros(3, FEATURES, 8, 8))
         arrays = {"intra": _exported(intra, lambda: intra(now, quality))}
-        latents = torch.zeros(3, 384, 4, 4)
 
         def run() -> None:
-            out = inter(now, quality, *moved, latents)
-            inter(now, quality, moved[0], out.features, out.latents)
+            out = inter(now, quality, *moved)
+            inter(now, quality, moved[0], out.features)
 
         arrays["inter"] = _exported(inter, run)
     return intra, inter, arrays

@@ -15,7 +15,7 @@ from roicodec.container import INTER, INTRA
 from roicodec.entropy import Ints
 from roicodec.errors import StreamError
 from roicodec.model.model import Model, NetworkModel
-from roicodec.model.networks import QUALITIES
+from roicodec.model.networks import PHASES, QUALITIES
 from roicodec.model.regions import Layout
 from roicodec.model.schema import PAD, SAMPLE_SHIFT
 from roicodec.model.shapes import padded_grid
@@ -56,7 +56,7 @@ class Distribution:
     """One step's model of its latents, in coding order.
 
     Attributes:
-        pairs: positions in the flattened ``[(H/16) (W/16), 384]`` latents, int64 ``[N]``.
+        pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
         mean: int16 ``[N]``.
         index: table numbers, int32 ``[N]``.
         steps: quantizer steps, int32 ``[N]``.
@@ -76,7 +76,6 @@ LatentCoder = Callable[[Distribution], Ints]
 class _Reference:
     planes: Planes
     features: Tensor
-    latents: Tensor
     vectors: NDArray[np.int16] | None
 
 
@@ -109,9 +108,7 @@ class FrameCore:
         self.model = model
         self.offsets = dict(offsets)
         self.reference: _Reference | None = None
-        self._halves = _checkerboard(
-            self.padded_height // 16, self.padded_width // 16, model.intra.network.latents
-        )
+        self._steps = _coding_steps(*self.motion_shape, model.intra.network.latents)
 
     @property
     def motion_shape(self) -> tuple[int, int]:
@@ -174,7 +171,7 @@ class FrameCore:
         return Prepared(setting, layout, model, quality, prediction, features, context)
 
     def latents(self, frame: Prepared, hyper: Ints, coder: LatentCoder) -> Tensor:
-        """Code the latents in two steps; int16 ``[(H/16) (W/16), 384]``, 0 where skipped.
+        """Code the latents step by step; int16 ``[(H/8) (W/8), 96]``, 0 where skipped.
 
         Args:
             frame: of :meth:`prepare`.
@@ -185,16 +182,15 @@ class FrameCore:
         shape = (layout.height * layout.width, network.latents)
         if not layout.parts:
             return torch.zeros(shape, dtype=torch.int16)
-        previous = self.reference.latents if self.reference and frame.context else None
         state = network.entropy_start(
-            layout, hyper, frame.quality, frame.setting.quality, frame.context, previous
+            layout, hyper, frame.quality, frame.setting.quality, frame.context
         )
         steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
         decoded = np.zeros(shape, np.int16)
-        for second, pairs in enumerate(self._halves):
-            if second:
-                state = network.entropy_second(layout, state, torch.from_numpy(decoded))
-            mean, index = network.distribution(layout, state, bool(second), frame.quality)
+        for step, pairs in enumerate(self._steps):
+            if step:
+                state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
+            mean, index = network.distribution(layout, state, step, frame.quality)
             means = mean.numpy(force=True).ravel()[pairs]
             indices = index.numpy(force=True).ravel()[pairs]
             indices = np.clip(indices, 0, len(frame.model.latents) - 1)
@@ -221,14 +217,12 @@ class FrameCore:
         """Finish a frame: its picture, and the reference of the next."""
         samples, features = self.synthesise(frame, latents)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        if frame.setting.kind == INTRA:
-            latents = torch.zeros_like(latents)
-        self.reference = _Reference(planes, features, latents, frame.setting.vectors)
+        self.reference = _Reference(planes, features, frame.setting.vectors)
         return crop(planes, self.width, self.height, pts, duration)
 
 
-def _checkerboard(height: int, width: int, channels: int) -> list[NDArray[np.int64]]:
-    """Flat positions of the latents of each step: row + column + channel even, then odd."""
+def _coding_steps(height: int, width: int, channels: int) -> list[NDArray[np.int64]]:
+    """Flat positions of the latents of each step (:func:`roicodec.model.networks.coding_steps`)."""
     row, column, channel = np.ogrid[:height, :width, :channels]
-    odd = ((row + column + channel) % 2).ravel()
-    return [np.flatnonzero(odd == step) for step in (0, 1)]
+    step = ((channel + PHASES[row % 2, column % 2]) % PHASES.size).ravel()
+    return [np.flatnonzero(step == k) for k in range(PHASES.size)]

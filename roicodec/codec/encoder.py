@@ -249,7 +249,7 @@ class Encoder:
 
     def _with_skip(self, frame: Prepared, samples: Tensor) -> Prepared:
         """An inter frame with the skip map that trials have shown to pay."""
-        grid = frame.layout.height, frame.layout.width
+        grid = frame.layout.mask.shape
         rows, columns = frame.setting.mask.shape
         index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
         worth = PRICE * _QUANTIZER_STEPS[index] ** 2
@@ -264,7 +264,8 @@ class Encoder:
             # What a later trial skips keeps the figures of an earlier one.
             computed = frame.layout.computed()
             coded = np.where(computed, cell_errors(made, samples, *grid), coded)
-            took = trial.bits(frame.model.network.latents).reshape(grid)
+            took = trial.bits(frame.model.network.latents)
+            took = took.reshape(grid[0], 2, grid[1], 2).sum((1, 3))
             bits = np.where(computed, took, bits)
             skip = skip_map(predicted, coded, bits, worth)[:rows, :columns]
             frame = self._core.prepare(replace(frame.setting, skip=skip), like=frame)

@@ -50,7 +50,7 @@ class LatentChooser:
         self.coded: list[tuple[Ints, Ints]] = []
         """Table numbers and symbols of each step so far."""
         self.target: NDArray[np.float32] = np.empty(0, np.float32)
-        """Latents before quantization, flattened ``[(H/16) (W/16) 384]``, in latent integers."""
+        """Latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers."""
         self._pairs: list[NDArray[np.int64]] = []
 
     def __call__(self, model: Distribution) -> Ints:
@@ -62,7 +62,7 @@ class LatentChooser:
         return symbols
 
     def bits(self, channels: int) -> NDArray[np.float64]:
-        """Bits of the symbols at each position, ``[(H/16) (W/16)]``; of escapes, the table's."""
+        """Bits of the symbols at each position, ``[(H/8) (W/8)]``; of escapes, the table's."""
         index, symbols = (np.concatenate(c) for c in zip(*self.coded, strict=True))
         column = np.minimum(abs(symbols), self._tables.high + 1) * np.sign(symbols)
         column = np.where(column < self._tables.low, self._tables.high + 1, column)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from roicodec.errors import ModelError
-from roicodec.model.networks import INDEX_GAIN, QUALITIES, UNIT, FrameNet, quantizer_step
+from roicodec.model.networks import INDEX_GAIN, QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
 from roicodec.model.quantized import TRAINED_BITS, QuantizedBlock, _Branch
 from roicodec.model.schema import (
     BIAS_EXPONENT,
@@ -48,7 +48,7 @@ class skeleton_ranges:
     def __enter__(self) -> dict[str, float]:
         modules = dict(self.net.named_modules())
         watched = [(n, modules[n]) for n in _MEASURED if n in modules]
-        watched += [("entropy", b) for b in (*self.net.first, *self.net.second)]
+        watched += [("entropy", b) for b in self.net.entropy]
         watched.append(("entropy", self.net.hyper_synthesis[2]))
         for name, module in watched:
 
@@ -89,16 +89,15 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
         ("hyper_synthesis.0", latent, e["hyper_synthesis.0"]),
         ("hyper_synthesis.1", e["hyper_synthesis.0"], e["hyper_synthesis.1"]),
         ("hyper_synthesis.2", e["hyper_synthesis.1"], entropy),
-        ("inject", normal, entropy),
+        *((f"inject.{k}", normal, entropy) for k in range(STEPS - 1)),
     ]
     index = torch.full_like(spread, INDEX_EXPONENT - round(math.log2(INDEX_GAIN)))
     heads = torch.cat((latent - spread, index))
-    layers += [("first_head", entropy, heads), ("second_head", entropy, heads)]
+    layers += [(f"heads.{k}", entropy, heads) for k in range(STEPS)]
     if net.inter:
         layers += [
             ("context_out", stream, e["context_out"]),
-            ("context_down", e["context_out"], entropy),
-            ("previous_in", normal, entropy),
+            ("context_in", e["context_out"], entropy),
         ]
     for name, source, target in layers:
         layer = net.get_submodule(name)

@@ -117,7 +117,7 @@ class NetworkArrays:
         """Exponents of the skeleton channels that a block reads."""
         width = len(self.ints(f"{name}.depthwise.bias"))
         extra = len(self.ints(f"{name}.mix_in.equalize")) - width
-        own = self.exponent("entropy") if name.startswith(("first", "second")) else STREAM_EXPONENT
+        own = self.exponent("entropy") if name.startswith("entropy") else STREAM_EXPONENT
         exponents = np.full(width, own)
         if extra:
             exponents = np.concatenate((exponents, np.full(extra, self.exponent("context_out"))))

@@ -1,4 +1,4 @@
-"""The frame networks: analysis, synthesis, hyperprior and two-step context, intra and inter.
+"""The frame networks: analysis, synthesis, hyperprior and four-step context, intra and inter.
 
 One class serves both kinds of frame: an inter network sees, besides the frame, a context made of
 the motion-compensated prediction and the features that the previous frame's synthesis left.
@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,13 +35,21 @@ __all__ = [
 ]
 
 QUALITIES = 64
-LATENTS = 384
+LATENTS = 96
 PIXELS = 96
 FEATURES = 32
 WIDTH = PIXELS + FEATURES
 CONTEXT = 64
-ENTROPY_WIDTH = 160
-HYPER = 64
+INTRA_ENTROPY, INTER_ENTROPY = 96, 88
+"""Width of the entropy networks."""
+
+PHASES = np.array([[0, 2], [3, 1]])
+"""Of the positions of a 2x2 square; channel + phase modulo 4 is the step that codes a latent."""
+
+STEPS = PHASES.size
+"""In which the latents are coded."""
+
+HYPER = 32
 UNIT = 32.0
 """Sample values per unit of the network's streams."""
 
@@ -89,8 +98,9 @@ class FrameOutput:
     Attributes:
         packed: reconstruction, ``[B, 96, H/8, W/8]`` in units.
         features: ``[B, 32, H/8, W/8]``, for the next frame's context.
-        latents: decoded latents in units, ``[B, 384, H/16, W/16]``.
-        latent_bits, hyper_bits: estimated bits, ``[B]``.
+        latents: decoded latents in units, ``[B, 96, H/8, W/8]``.
+        latent_bits: estimated bits of every 16x16 cell, ``[B, H/16, W/16]``.
+        hyper_bits: the same of hyper-latents, ``[B]``.
     """
 
     packed: Tensor
@@ -173,10 +183,12 @@ class FrameNet(nn.Module):
 
         x - p ─ analysis ─ down ─ y ─ quantize ─ ŷ ─ up ─ synthesis ─ + p
                                 └ hyper-analysis ─ ẑ ─ hyper-synthesis ┐
-        p, features, previous ŷ ─ context ──────────────── entropy ────┴ means, scales
+        p, features ─ context ──────────────────────────── entropy ────┴ means, scales
 
-    Latents are coded in two steps: half of the (position, channel) pairs, in a checkerboard that
-    alternates with the channel, from hyper-latents and context; the other half knowing the first.
+    Latents are coded in four steps, each a quarter of the (position, channel) pairs: every step has
+    a quarter of the channels at every position, other ones at its neighbours (quadtree partition,
+    Li et al., DCVC-DC, CVPR 2023, section 3.4). The first step has hyper-latents and context to go
+    by, each further one all latents of those before.
 
     Args:
         inter: whether there is a prediction.
@@ -186,19 +198,19 @@ class FrameNet(nn.Module):
         super().__init__()
         self.inter = inter
         k = CONTEXT if inter else 0
+        width = INTER_ENTROPY if inter else INTRA_ENTROPY
         if inter:
             self.context_block = Block(WIDTH)
             self.context_out = Pointwise(WIDTH, CONTEXT)
-            self.context_down = Pointwise(4 * CONTEXT, ENTROPY_WIDTH)
-            self.previous_in = Pointwise(LATENTS, ENTROPY_WIDTH)
+            self.context_in = Pointwise(CONTEXT, width)
         self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
         self.analysis_quality = QualityTable(WIDTH)
-        self.down = Pointwise(4 * WIDTH, LATENTS)
+        self.down = Pointwise(WIDTH, LATENTS)
         self.exponent: Tensor
         self.register_buffer("exponent", torch.zeros(LATENTS))
         self.index_quality = QualityTable(LATENTS)
         self.log_gain = QualityTable(LATENTS)
-        self.up = Pointwise(LATENTS, 4 * WIDTH)
+        self.up = Pointwise(LATENTS, WIDTH)
         self.synthesis_quality = QualityTable(WIDTH)
         self.synthesis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
 
@@ -206,18 +218,16 @@ class FrameNet(nn.Module):
             (Pointwise(LATENTS, 64), Pointwise(256, 128), Pointwise(512, HYPER))
         )
         self.hyper_synthesis = nn.ModuleList(
-            (Pointwise(HYPER, 512), Pointwise(128, 256), Pointwise(64, ENTROPY_WIDTH))
+            (Pointwise(HYPER, 512), Pointwise(128, 256), Pointwise(64, width))
         )
         self.hyper_log_gain = QualityTable(HYPER)
         self.hyper_log_scale = QualityTable(HYPER)
-        self.entropy_quality = QualityTable(ENTROPY_WIDTH)
-        self.first = nn.ModuleList(Block(ENTROPY_WIDTH) for _ in range(2))
-        self.first_head = Pointwise(ENTROPY_WIDTH, 2 * LATENTS)
-        self.inject = Pointwise(LATENTS, ENTROPY_WIDTH)
-        self.second = nn.ModuleList(Block(ENTROPY_WIDTH) for _ in range(2))
-        self.second_head = Pointwise(ENTROPY_WIDTH, 2 * LATENTS)
-        for head in (self.first_head, self.second_head):
-            assert head.bias is not None
+        self.entropy_quality = QualityTable(width)
+        self.entropy = nn.ModuleList(Block(width) for _ in range(STEPS))
+        self.heads = nn.ModuleList(Pointwise(width, 2 * LATENTS) for _ in range(STEPS))
+        self.inject = nn.ModuleList(Pointwise(LATENTS, width) for _ in range(STEPS - 1))
+        for head in self.heads:
+            assert isinstance(head, Pointwise)
             with torch.no_grad():
                 head.weight *= 0.1
 
@@ -226,11 +236,11 @@ class FrameNet(nn.Module):
         """Make the untrained network a transform codec with a static model of its latents.
 
         Args:
-            basis: ``[384, 384]``: the projection that maps a 16x16 block, packed twice, to its
-                coefficients, one a column.
-            deviation: standard deviation of each coefficient in units, ``[384]``.
+            basis: ``[96, 96]``: the projection that maps a packed 8x8 block to its coefficients,
+                one a column.
+            deviation: standard deviation of each coefficient in units, ``[96]``.
         """
-        pixel = torch.arange(4 * PIXELS)
+        pixel = torch.arange(PIXELS)
         for layer in (self.down, self.up):
             layer.weight.zero_()
         self.exponent.copy_(deviation.log2().round().clamp(-7, 7))
@@ -241,7 +251,7 @@ class FrameNet(nn.Module):
         self.index_quality.table.copy_(scale_index(0.55 * deviation / steps).clamp(0, SCALES - 1))
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Steps per unit of latent, ``[B, 384, 1, 1]`` for quality ``[B]``."""
+        """Steps per unit of latent, ``[B, 96, 1, 1]`` for quality ``[B]``."""
         return (torch.exp(self.log_gain(quality)) * (UNIT / quantizer_step(quality))[:, None])[
             :, :, None, None
         ]
@@ -252,7 +262,6 @@ class FrameNet(nn.Module):
         quality: Tensor,
         prediction: Tensor | None = None,
         features: Tensor | None = None,
-        previous: Tensor | None = None,
         regions: Regions | None = None,
     ) -> FrameOutput:
         """Code a batch of frames.
@@ -260,9 +269,8 @@ class FrameNet(nn.Module):
         Args:
             x: packed frames ``[B, 96, H/8, W/8]``, minus mid-gray.
             quality: indices 0..63, float ``[B]``.
-            prediction: packed like ``x``; inter only, as the next two.
+            prediction: packed like ``x``; inter only, as the next.
             features: ``[B, 32, H/8, W/8]`` of the previous frame, motion-compensated.
-            previous: latents of the previous frame ``[B, 384, H/16, W/16]``, in units.
             regions: bit-widths, for a quantized network.
         """
         context = self._context(prediction, features, regions)
@@ -273,7 +281,7 @@ class FrameNet(nn.Module):
             stream = block(stream, context, regions)
         gain = self.gain(quality)
         spread = self.exponent.exp2()[:, None, None]
-        y = self.down(F.pixel_unshuffle(stream, 2))
+        y = self.down(stream)
 
         z = y / spread
         for i, layer in enumerate(self.hyper_analysis):
@@ -288,22 +296,21 @@ class FrameNet(nn.Module):
             e = layer(F.relu(F.pixel_shuffle(e, 2)))
         e = e + self.entropy_quality(quality)[:, :, None, None]
         if context is not None:
-            assert previous is not None
-            e = e + self.context_down(F.pixel_unshuffle(context, 2))
-            e = e + self.previous_in(previous / spread)
-        for block in self.first:
-            e = block(e, None, regions)
-        head = self.first_head(e)
-        half = checkerboard(y)
+            e = e + self.context_in(context)
         shift = self.index_quality(quality)[:, :, None, None]
-        decoded = torch.where(half, self._decoded(y, head, gain, shift)[0], 0.0)
-        e = e + self.inject(decoded / spread)
-        for block in self.second:
-            e = block(e, None, regions)
-        head = torch.where(torch.cat((half, half), 1), head, self.second_head(e))
-        decoded, bits = self._decoded(y, head, gain, shift)
+        step_of = coding_steps(y)
+        decoded = torch.zeros_like(y)
+        bits = torch.zeros_like(y)
+        for k in range(STEPS):
+            if k:
+                e = e + self.inject[k - 1](decoded / spread)
+            e = self.entropy[k](e, None, regions)
+            made, cost = self._decoded(y, self.heads[k](e), gain, shift)
+            mine = step_of == k
+            decoded = torch.where(mine, made, decoded)
+            bits = torch.where(mine, cost, bits)
 
-        stream = F.pixel_shuffle(self.up(decoded / spread), 2)
+        stream = self.up(decoded / spread)
         stream = stream + self.synthesis_quality(quality)[:, :, None, None]
         for block in self.synthesis:
             stream = block(stream, context, regions)
@@ -312,7 +319,7 @@ class FrameNet(nn.Module):
             packed if prediction is None else packed + prediction,
             left,
             decoded,
-            bits.flatten(1).sum(1),
+            4 * F.avg_pool2d(bits.sum(1, keepdim=True), 2)[:, 0],
             hyper_bits.flatten(1).sum(1),
         )
 
@@ -337,7 +344,8 @@ class FrameNet(nn.Module):
         return context
 
 
-def checkerboard(y: Tensor) -> Tensor:
-    """The pairs coded first: bool ``[1, C, H, W]``, true where row + column + channel is even."""
+def coding_steps(y: Tensor) -> Tensor:
+    """The step 0..3 in which each pair is coded: int ``[1, C, H, W]``."""
     c, h, w = (torch.arange(n, device=y.device) for n in y.shape[1:])
-    return ((c[:, None, None] + h[:, None] + w) % 2 == 0)[None]
+    phase = torch.from_numpy(PHASES).to(y.device)[h[:, None] % 2, w % 2]
+    return ((c[:, None, None] + phase) % STEPS)[None]

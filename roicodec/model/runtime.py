@@ -48,11 +48,8 @@ class Reconstruction:
     features: Tensor
 
 
-@dataclass
-class EntropyState:
-    """What the entropy network knows between its two steps: a row tensor for each part."""
-
-    rows: list[Tensor]
+EntropyState = list[Tensor]
+"""What the entropy network knows between its steps: skeleton rows of each part."""
 
 
 class _Block:
@@ -100,6 +97,7 @@ class IntegerNetwork:
         self.hyper_step: NDArray[np.int32] = self.arrays.ints("hyper_step").astype(np.int32)
         self.latents = self.step.shape[1]
         self.features = 32
+        self.entropy_steps = sum(n.startswith("entropy.") for n in self.arrays.blocks())
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
         names = ("analysis_quality", "synthesis_quality", "entropy_quality", "index_quality")
         self._tables = {n: torch.from_numpy(self.arrays.ints(n)).to(backend.device) for n in names}
@@ -118,10 +116,11 @@ class IntegerNetwork:
 
     @cached_property
     def _skeleton_names(self) -> list[str]:
-        names = ["down", "up", "inject", "first_head", "second_head", "hyper_analysis.0",
-                 "hyper_analysis.1", "hyper_analysis.2", "hyper_synthesis.0", "hyper_synthesis.1",
-                 "hyper_synthesis.2"]  # fmt: skip
-        return names + ["context_out", "context_down", "previous_in"] * self.inter
+        numbers = range(self.entropy_steps)
+        names = ["down", "up", *(f"heads.{k}" for k in numbers)]
+        names += [f"inject.{k}" for k in numbers[:-1]]
+        names += [f"hyper_{half}.{k}" for half in ("analysis", "synthesis") for k in range(3)]
+        return names + ["context_out", "context_in"] * self.inter
 
     def _skeleton_layer(self, name: str) -> Pointwise:
         a = self.arrays
@@ -136,8 +135,7 @@ class IntegerNetwork:
             "down": (SKELETON, STREAM_EXPONENT, SKELETON, LATENT_EXPONENT),
             "up": (SKELETON, LATENT_EXPONENT, SKELETON, STREAM_EXPONENT),
             "inject": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
-            "first_head": (SKELETON, entropy, SKELETON, heads),
-            "second_head": (SKELETON, entropy, SKELETON, heads),
+            "heads": (SKELETON, entropy, SKELETON, heads),
             "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, ha0),
             "hyper_analysis.1": (_WIDE, ha0, _WIDE, ha1),
             "hyper_analysis.2": (_WIDE, ha1, SKELETON, LATENT_EXPONENT),
@@ -145,16 +143,15 @@ class IntegerNetwork:
             "hyper_synthesis.1": (_WIDE, hs0, _WIDE, hs1),
             "hyper_synthesis.2": (_WIDE, hs1, SKELETON, entropy),
             "context_out": (SKELETON, STREAM_EXPONENT, SKELETON, context),
-            "context_down": (SKELETON, context, SKELETON, entropy),
-            "previous_in": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
+            "context_in": (SKELETON, context, SKELETON, entropy),
         }
-        source, source_exponent, target, exponent = plan[name]
+        source, source_exponent, target, exponent = plan.get(name) or plan[name.split(".")[0]]
         return a.skeleton_layer(name, source, source_exponent, (target, exponent))
 
     @cache  # noqa: B019 - one network lives as long as the process
     def _skeleton(self, name: str) -> _Skeleton:
         layer = self._skeleton_layer(name)
-        normal = name in ("up", "inject", "previous_in", "hyper_analysis.0")
+        normal = name in ("up", "hyper_analysis.0") or name.startswith("inject")
         shift = self.arrays.spread if normal else np.zeros(layer.weight.shape[1], np.int64)
         quantize = self.backend.quantize(Quantize(shift, SKELETON))
         return _Skeleton(quantize, self.backend.pointwise(layer))
@@ -169,7 +166,6 @@ class IntegerNetwork:
         name: str,
         rows: list[Tensor],
         layout: Layout,
-        fine: bool,
         context: list[Tensor] | None = None,
     ) -> list[Tensor]:
         """One block, in place on the parts' skeleton rows."""
@@ -178,11 +174,11 @@ class IntegerNetwork:
         for i, block in enumerate(blocks):
             x = rows[i] if context is None else torch.cat((rows[i], context[i]), 1)
             hidden.append(block.mix_in(block.quantize_first(x)))
-        height, width = layout.size(fine)
-        frame = layout.frame(hidden, fine).view(height, width, -1)
+        area = layout.height * layout.width
+        frame = layout.frame(hidden).view(layout.height, layout.width, -1)
         for i, (part, block) in enumerate(zip(layout.parts, blocks, strict=True)):
-            spatial = block.depthwise(frame).reshape(height * width, -1)
-            x = block.mix_out.accumulate(rows[i], spatial[layout.where(part, fine)])
+            spatial = block.depthwise(frame).reshape(area, -1)
+            x = block.mix_out.accumulate(rows[i], spatial[part.where])
             rows[i] = block.project.accumulate(x, block.expand(block.quantize_second(x)))
         return rows
 
@@ -191,12 +187,11 @@ class IntegerNetwork:
         name: str,
         rows: list[Tensor],
         layout: Layout,
-        fine: bool,
         context: list[Tensor] | None = None,
     ) -> list[Tensor]:
         count = sum(n.startswith(f"{name}.") for n in self.arrays.blocks())
         for i in range(count):
-            rows = self._run(f"{name}.{i}", rows, layout, fine, context)
+            rows = self._run(f"{name}.{i}", rows, layout, context)
         return rows
 
     def _table(self, name: str, quality: int) -> Tensor:
@@ -205,18 +200,6 @@ class IntegerNetwork:
     def _start(self, name: str, part: Part, quality: int, count: int) -> Tensor:
         """Skeleton rows that all hold the vector of a quality."""
         return self.backend.skeleton(self._table(name, quality).expand(count, -1))
-
-    @staticmethod
-    def _coarse(rows: Tensor) -> Tensor:
-        """Rows at 1/8, four for each cell, to ``[N, C * 4]``: channel-major, as unshuffled."""
-        n, c = rows.shape
-        return rows.view(n // 4, 4, c).transpose(1, 2).reshape(n // 4, 4 * c)
-
-    @staticmethod
-    def _fine(rows: Tensor) -> Tensor:
-        """The inverse of :meth:`_coarse`."""
-        n, c = rows.shape
-        return rows.view(n, c // 4, 4).transpose(1, 2).reshape(4 * n, c // 4)
 
     @staticmethod
     def _shrink(frame: Tensor, height: int, width: int) -> Tensor:
@@ -243,8 +226,8 @@ class IntegerNetwork:
             features: int16 ``[(H/8) (W/8), 32]``, motion-compensated.
         """
         values = torch.cat((prediction.to(torch.int16) << SAMPLE_SHIFT, features), 1)
-        rows = [self.backend.skeleton(r) for r in layout.rows(values, fine=True)]
-        rows = self._run("context_block", rows, layout, True)
+        rows = [self.backend.skeleton(r) for r in layout.rows(values)]
+        rows = self._run("context_block", rows, layout)
         return [self._skeleton("context_out")(r) for r in rows]
 
     def analyse(
@@ -254,7 +237,7 @@ class IntegerNetwork:
         quality: int,
         context: list[Tensor] | None,
     ) -> Tensor:
-        """Latents before quantization, int16 ``[(H/16) (W/16), 384]``; encoder only.
+        """Latents before quantization, int16 ``[(H/8) (W/8), 96]``; encoder only.
 
         Args:
             layout: regions of the frame.
@@ -264,14 +247,14 @@ class IntegerNetwork:
         """
         start = self._table("analysis_quality", quality)
         values = torch.nn.functional.pad(residual.int() << SAMPLE_SHIFT, (0, self.features)) + start
-        rows = [self.backend.skeleton(r) for r in layout.rows(values, fine=True)]
-        rows = self._stack("analysis", rows, layout, True, context)
+        rows = [self.backend.skeleton(r) for r in layout.rows(values)]
+        rows = self._stack("analysis", rows, layout, context)
         down = self._skeleton("down")
-        return layout.frame([self.backend.values(down(self._coarse(r))) for r in rows], fine=False)
+        return layout.frame([self.backend.values(down(r)) for r in rows])
 
     def hyper_analyse(self, layout: Layout, latents: Tensor) -> Tensor:
-        """Hyper-latents before quantization, in units, float ``[(H/64) (W/64), 64]``."""
-        height, width = layout.size(False)
+        """Hyper-latents before quantization, in units, float ``[(H/32) (W/32), 32]``."""
+        height, width = layout.height, layout.width
         z = self._skeleton("hyper_analysis.0")(self.backend.skeleton(latents))
         z = self.backend.integers(z, _WIDE)
         z = self._wide("hyper_analysis.1", self._shrink(z, height, width), _WIDE)
@@ -293,19 +276,17 @@ class IntegerNetwork:
         quality: dict[bool, int],
         base_quality: int,
         context: list[Tensor] | None,
-        previous: Tensor | None,
     ) -> EntropyState:
         """Everything that is known before the first latent.
 
         Args:
             layout: regions of the frame.
-            hyper: hyper-latents, ``[(H/64) (W/64), 64]``.
+            hyper: hyper-latents, ``[(H/32) (W/32), 32]``.
             quality: index of the ROI (True) and of the rest (False).
             base_quality: the frame's index, at which hyper-latents are quantized.
             context: of :meth:`context`, for inter frames.
-            previous: latents of the previous frame, int16 ``[(H/16) (W/16), 384]``.
         """
-        height, width = layout.size(False)
+        height, width = layout.height, layout.width
         z = np.clip(hyper.astype(np.int64) * self.hyper_step[base_quality], -32768, 32767)
         z = z.astype(np.int32)
         rows = self.backend.skeleton(torch.from_numpy(z).to(self.backend.device))
@@ -314,45 +295,51 @@ class IntegerNetwork:
         h = self.backend.codes(self._grow(h, height // 2, width // 2), _WIDE)
         state = []
         for i, part in enumerate(layout.parts):
-            e = self._start("entropy_quality", part, quality[part.roi], len(part.cells))
-            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, h[part.cells])
-            if context is not None and previous is not None:
-                e = self._skeleton("context_down").accumulate(e, self._coarse(context[i]))
-                known = self.backend.skeleton(previous[part.cells])
-                e = self._skeleton("previous_in").accumulate(e, known)
+            e = self._start("entropy_quality", part, quality[part.roi], len(part.where))
+            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, h[part.where])
+            if context is not None:
+                e = self._skeleton("context_in").accumulate(e, context[i])
             state.append(e)
-        return EntropyState(self._stack("first", state, layout, False))
+        return self._run("entropy.0", state, layout)
 
-    def entropy_second(self, layout: Layout, state: EntropyState, decoded: Tensor) -> EntropyState:
-        """Take in the latents of the first step: int16 ``[(H/16) (W/16), 384]``, others 0."""
-        inject = self._skeleton("inject")
-        for i, part in enumerate(layout.parts):
-            known = self.backend.skeleton(decoded[part.cells])
-            state.rows[i] = inject.accumulate(state.rows[i], known)
-        return EntropyState(self._stack("second", state.rows, layout, False))
+    def entropy_next(
+        self, layout: Layout, state: EntropyState, step: int, decoded: Tensor
+    ) -> EntropyState:
+        """Take in the latents of all steps before this one.
+
+        Args:
+            layout: regions of the frame.
+            state: of the step before.
+            step: 1, 2, …
+            decoded: latents, int16 ``[(H/8) (W/8), 96]``, 0 where they are not known.
+        """
+        inject = self._skeleton(f"inject.{step - 1}")
+        for e, known in zip(state, layout.rows(decoded), strict=True):
+            inject.accumulate(e, self.backend.skeleton(known))
+        return self._run(f"entropy.{step}", state, layout)
 
     def distribution(
-        self, layout: Layout, state: EntropyState, second: bool, quality: dict[bool, int]
+        self, layout: Layout, state: EntropyState, step: int, quality: dict[bool, int]
     ) -> tuple[Tensor, Tensor]:
-        """Means (int16) and table indices (int32), each ``[(H/16) (W/16), 384]``."""
-        head = self._skeleton("second_head" if second else "first_head")
+        """Means (int16) and table indices (int32), each ``[(H/8) (W/8), 96]``."""
+        head = self._skeleton(f"heads.{step}")
         means, indices = [], []
-        for part, rows in zip(layout.parts, state.rows, strict=True):
+        for part, rows in zip(layout.parts, state, strict=True):
             values = self.backend.values(head(rows))
             mean, index = values[:, : self.latents], values[:, self.latents :]
             bias = self._table("index_quality", quality[part.roi]).to(torch.int32)
             half = 1 << (-INDEX_EXPONENT - 1)
             indices.append((index.to(torch.int32) + bias + half) >> -INDEX_EXPONENT)
             means.append(mean)
-        return layout.frame(means, False), layout.frame(indices, False)
+        return layout.frame(means), layout.frame(indices)
 
     def steps(self, layout: Layout, quality: dict[bool, int]) -> NDArray[np.int32]:
-        """Quantizer steps of every position, ``[(H/16) (W/16), 384]`` or broadcastable."""
+        """Quantizer steps of every position, ``[(H/8) (W/8), 96]`` or broadcastable."""
         roi: NDArray[np.int32] = self.step[quality[True]]
         rest: NDArray[np.int32] = self.step[quality[False]]
         if quality[True] == quality[False]:
             return rest[None]
-        return np.where(layout.mask.reshape(-1, 1), roi, rest)
+        return np.where(layout.roi[:, None], roi, rest)
 
     @staticmethod
     def dequantize(
@@ -370,14 +357,12 @@ class IntegerNetwork:
         quality: dict[bool, int],
         context: list[Tensor] | None,
     ) -> Reconstruction:
-        """From latents, int16 ``[(H/16) (W/16), 384]``, to what is added to a prediction."""
+        """From latents, int16 ``[(H/8) (W/8), 96]``, to what is added to a prediction."""
         up = self._skeleton("up")
         rows = []
-        for part in layout.parts:
-            stream = self._fine(self.backend.values(up(self.backend.skeleton(latents[part.cells]))))
-            start = self._table("synthesis_quality", quality[part.roi])
-            total = (stream.to(torch.int32) + start).clamp(-32768, 32767)
-            rows.append(self.backend.skeleton(total))
-        rows = self._stack("synthesis", rows, layout, True, context)
-        values = layout.frame([self.backend.values(r) for r in rows], fine=True)
+        for part, known in zip(layout.parts, layout.rows(latents), strict=True):
+            start = self._start("synthesis_quality", part, quality[part.roi], len(known))
+            rows.append(up.accumulate(start, self.backend.skeleton(known)))
+        rows = self._stack("synthesis", rows, layout, context)
+        values = layout.frame([self.backend.values(r) for r in rows])
         return Reconstruction(values[:, : -self.features], values[:, -self.features :])

@@ -21,8 +21,9 @@ __all__ = [
 ARITHMETIC_ID = 1
 """Version of the arithmetic that a stream names."""
 
-PAD = 64
-"""Frames are extended to a multiple of this, the last row and column repeated."""
+PAD = 32
+"""Frames are extended to a multiple of this, the last row and column repeated; also the side of the
+squares that have one position of hyper-latents."""
 
 STREAM_EXPONENT = -9
 """Of the residual stream at 1/8 resolution."""

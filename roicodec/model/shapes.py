@@ -18,13 +18,16 @@ __all__ = ["FrameShape", "decoder_layers", "encoder_layers", "padded_grid"]
 _SKELETON = 16
 _DEPTHWISE = 8
 
-_CELL_LAYERS = ("hyper_synthesis.2", "first_head", "inject", "second_head", "up")
-_INTER_CELL_LAYERS = ("context_down", "previous_in")
+_POSITIONS = 4
+"""Of a cell, at 1/8 resolution."""
+
+_DECODED = ("hyper_synthesis.2", "heads", "inject", "up", "context_out", "context_in")
+"""Skeleton layers of a decoder that run on computed positions."""
 
 
 @dataclass(frozen=True)
 class FrameShape:
-    """The regions of a frame, on the grid of the frame padded to multiples of 64.
+    """The regions of a frame, on the grid of the frame padded to multiples of 32.
 
     Attributes:
         roi, bg: 16x16 cells in either region.
@@ -69,13 +72,12 @@ def padded_grid(mask: Mask, skip: Mask | None) -> tuple[Mask, Mask]:
 
 def decoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
     """The layers that decoding a frame runs: hyper-synthesis, entropy model, context, synthesis."""
-    yield from (_whole(arrays, f"hyper_synthesis.{k}", frame, 4 ** (2 - k)) for k in (0, 1))
-    inter = "context_out.weight" in arrays
-    for name in _CELL_LAYERS + _INTER_CELL_LAYERS * inter:
-        yield _skeleton(arrays, name, frame, 1)
-    if inter:
-        yield _skeleton(arrays, "context_out", frame, 4)
-    for block in _blocks(arrays):
+    yield _whole(arrays, "hyper_synthesis.0", frame, 1 / 4)
+    yield _whole(arrays, "hyper_synthesis.1", frame, 1)
+    for name in _names(arrays, "exponent"):
+        if name.startswith(_DECODED):
+            yield _skeleton(arrays, name, frame)
+    for block in _names(arrays, "mix_in.weight"):
         if not block.startswith("analysis"):
             yield from _block(arrays, block, frame)
 
@@ -83,45 +85,45 @@ def decoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
 def encoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
     """The layers that encoding a frame runs: the decoder's, and analysis and hyper-analysis."""
     yield from decoder_layers(arrays, frame)
-    yield _skeleton(arrays, "down", frame, 1)
-    yield from (_whole(arrays, f"hyper_analysis.{k}", frame, 4**k) for k in (0, 1, 2))
-    for block in _blocks(arrays):
+    yield _skeleton(arrays, "down", frame)
+    for name, scale in (("0", _POSITIONS), ("1", 1), ("2", 1 / 4)):
+        yield _whole(arrays, f"hyper_analysis.{name}", frame, scale)
+    for block in _names(arrays, "mix_in.weight"):
         if block.startswith("analysis"):
             yield from _block(arrays, block, frame)
 
 
-def _blocks(arrays: Arrays) -> list[str]:
-    end = ".mix_in.weight"
-    return sorted(name[: -len(end)] for name in arrays if name.endswith(end))
+def _names(arrays: Arrays, end: str) -> list[str]:
+    """Names of the layers or blocks that have an array of this kind."""
+    return sorted(name[: -len(end) - 1] for name in arrays if name.endswith(f".{end}"))
 
 
-def _skeleton(arrays: Arrays, name: str, frame: FrameShape, scale: int) -> LayerShape:
-    """A skeleton layer on ``scale`` positions of each computed cell."""
+def _skeleton(arrays: Arrays, name: str, frame: FrameShape) -> LayerShape:
+    """A skeleton layer on all positions of computed cells."""
     c_out, c_in = arrays[f"{name}.weight"].shape
-    roi, bg = (scale * n for n in frame.parts)
+    roi, bg = (_POSITIONS * n for n in frame.parts)
     bits = _SKELETON, _SKELETON
     return LayerShape(name, c_in, c_out, roi, bg, bits, bits)
 
 
-def _whole(arrays: Arrays, name: str, frame: FrameShape, cells: int) -> LayerShape:
-    """A skeleton layer on one position for every ``cells`` cells of the whole frame."""
+def _whole(arrays: Arrays, name: str, frame: FrameShape, scale: float) -> LayerShape:
+    """A skeleton layer on ``scale`` positions for every cell of the whole frame."""
     c_out, c_in = arrays[f"{name}.weight"].shape
-    total = (frame.roi + frame.bg) // cells
+    total = round((frame.roi + frame.bg) * scale)
     roi = round(total * frame.roi / (frame.roi + frame.bg))
     bits = _SKELETON, _SKELETON
     return LayerShape(name, c_in, c_out, roi, total - roi, bits, bits)
 
 
 def _block(arrays: Arrays, block: str, frame: FrameShape) -> Iterator[LayerShape]:
-    scale = 1 if block.startswith(("first", "second")) else 4
-    roi, bg = (scale * n for n in frame.parts)
+    roi, bg = (_POSITIONS * n for n in frame.parts)
     bits = (frame.b_roi, frame.b_roi), (frame.b_bg, frame.b_bg)
     for part in ("mix_in", "mix_out", "expand", "project"):
         c_out, c_in = np.shape(arrays[f"{block}.{part}.weight"])
         yield LayerShape(f"{block}.{part}", c_in, c_out, roi, bg, *bits)
     # Each region's bit-width needs the layer's output once, and the layer runs on whole frames.
     width = len(arrays[f"{block}.depthwise.bias"])
-    everywhere = scale * (frame.roi + frame.bg)
+    everywhere = _POSITIONS * (frame.roi + frame.bg)
     eight = _DEPTHWISE, _DEPTHWISE
     yield LayerShape(
         f"{block}.depthwise",

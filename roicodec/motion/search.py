@@ -64,7 +64,7 @@ def refine(
     """Lower J = SAD + lam * bits of a field of vectors.
 
     Args:
-        matcher: of the current frame and its reference, both extended to multiples of 64.
+        matcher: of the current frame and its reference, both extended to multiples of 32.
         start: int16 ``[H / 8, W / 8, 2]``.
         previous: the field of the frame before, of the same shape, or None.
         lam: sum of absolute luma differences that a bit is worth.
@@ -181,7 +181,7 @@ class MotionSearcher:
         Args:
             current: the frame.
             reference: luma of the decoded frame before, uint8, of the frame's size or extended to
-                multiples of 64.
+                multiples of 32.
             previous: the field of the frame before; None after an intra frame.
             lam: sum of absolute luma differences that a bit is worth; 0 for the best prediction.
             sweeps: 0 keeps x264's vectors.

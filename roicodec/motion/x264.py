@@ -24,7 +24,7 @@ _MACROBLOCK = 16
 BLOCK = 8
 """Side in luma samples of the block that one vector serves."""
 
-PAD = 64
+PAD = 32
 """Frames are extended to a multiple of this."""
 
 VECTOR_LIMIT = 2047
@@ -72,7 +72,7 @@ class X264Searcher:
 
     Args:
         width, height: of the pictures, in luma samples; they are extended inside to a multiple
-            of 64.
+            of 32.
         qp: H.264 quantization parameter, 1..51; it sets the reference's quality and the price
             of a vector.
 

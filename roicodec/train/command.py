@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from roicodec.errors import InputError
-from roicodec.model.networks import FrameNet, FrameOutput
+from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.model.schema import PAD
 from roicodec.train.data import Clip, load_folder, sample_intra
@@ -50,7 +50,7 @@ def _start_intra(net: FrameNet, clips: list[Clip], seed: int) -> None:
 
 def _start_inter(net: FrameNet, stage: InterStage) -> None:
     """KLT of prediction residuals: the untrained network codes what the warp leaves over."""
-    total = torch.zeros(384, 384)
+    total = torch.zeros(LATENTS, LATENTS)
     for _ in range(_INTER_BATCHES):
         with torch.no_grad():
             stage.step(net)
@@ -73,7 +73,7 @@ def train_command() -> None:
 @click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
-@click.option("--size", default=128, show_default=True, help="Side of the crops, of 64s.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, of 32s.")
 @click.option("--length", default=7, show_default=True, help="Frames of a sequence (inter).")
 @click.option("--unroll", default=1, show_default=True, help="Frames of a step (inter).")
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")

@@ -35,7 +35,7 @@ def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDis
         quality: indices 0..63, ``[B]``; lambda is proportional to the squared quantizer step.
     """
     pixels = target.y.shape[-1] * target.y.shape[-2]
-    bpp = (out.latent_bits + out.hyper_bits) / pixels
+    bpp = (out.latent_bits.flatten(1).sum(1) + out.hyper_bits) / pixels
     planes = unpack(out.packed)
     mse = [
         (p + 128 - t).square().mean((1, 2))

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from roicodec.model.blocks import Regions
 from roicodec.model.networks import (
     FEATURES,
-    LATENTS,
     PIXELS,
+    PRICE,
     QUALITIES,
+    UNIT,
     FrameNet,
     FrameOutput,
     pack,
+    quantizer_step,
     unpack,
 )
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
-from roicodec.train.losses import RateDistortion, rate_distortion
+from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
 __all__ = ["WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred"]
 
@@ -47,6 +51,29 @@ def _through(exact: Tensor, smooth: Tensor) -> Tensor:
 WARM_UP = 12
 """Steps before one whose data sets a network's quantizers: features grow along a GOP, and steps set
 on its first frames cost 2 dB at 8 bits."""
+
+
+def skipped(
+    out: FrameOutput, x: Tensor, prediction: Tensor, features: Tensor, quality: Tensor
+) -> FrameOutput:
+    """The frame with its prediction where the encoder would skip (:mod:`roicodec.codec.skip`)."""
+    with torch.no_grad():
+        weight = torch.ones(PIXELS)
+        weight[64:] = CHROMA_SAMPLE_WEIGHT
+
+        def errors(made: Tensor) -> Tensor:
+            squared = (made - x).square() * weight[:, None, None]
+            return 4 * F.avg_pool2d(squared.sum(1, keepdim=True), 2)[:, 0]
+
+        worth = PRICE * (quantizer_step(quality) / UNIT).square()[:, None, None]
+        skip = out.latent_bits + (errors(out.packed) - errors(prediction)) / worth >= 0
+        fine = skip[:, None].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return replace(
+        out,
+        packed=torch.where(fine, prediction, out.packed),
+        features=torch.where(fine, features, out.features),
+        latent_bits=torch.where(skip, 0.0, out.latent_bits),
+    )
 
 
 class Stage:
@@ -145,7 +172,7 @@ class InterStage(Stage):
     """
 
     slope = 3.6
-    _HELD = ("sequences", "position", "limit", "reference", "features", "latents")
+    _HELD = ("sequences", "position", "limit", "reference", "features")
 
     def __init__(
         self,
@@ -174,7 +201,6 @@ class InterStage(Stage):
             torch.zeros(batch, size // 2, size // 2),
         )
         self.features = torch.zeros(batch, FEATURES, size // 8, size // 8)
-        self.latents = torch.zeros(batch, LATENTS, size // 16, size // 16)
         self.residual = torch.zeros(batch, PIXELS, size // 8, size // 8)
 
     def _renew(self) -> None:
@@ -198,14 +224,14 @@ class InterStage(Stage):
         first = decoded_planes(out.packed)
         ref = self.reference
         ref.y[new], ref.u[new], ref.v[new] = first.y, first.u, first.v
-        self.features[new], self.latents[new] = 0.0, 0.0
+        self.features[new] = 0.0
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         self._renew()
         frames = [self._code_next(net) for _ in range(self.unroll)]
         ref = self.reference
         self.reference = Batch(ref.y.detach(), ref.u.detach(), ref.v.detach())
-        self.features, self.latents = self.features.detach(), self.latents.detach()
+        self.features = self.features.detach()
         results = [result for result, _ in frames]
         joined = {name: torch.cat([r[name] for r in results]) for name in results[0]}
         return RateDistortion(joined), torch.cat([quality for _, quality in frames])
@@ -222,11 +248,12 @@ class InterStage(Stage):
         moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = (x - p).detach()
-        previous = self.latents.contiguous(memory_format=torch.channels_last)
         regions = self.regions(self.batch, self.size // 16)
-        out = net(x, quality, p, moved.permute(0, 3, 1, 2), previous, regions)
+        features = moved.permute(0, 3, 1, 2)
+        out = net(x, quality, p, features, regions)
+        out = skipped(out, x, p, features, quality)
         self.reference = decoded_planes(out.packed)
-        self.features, self.latents = out.features, out.latents
+        self.features = out.features
         self.position = [p + 1 for p in self.position]
         return rate_distortion(out, batch, quality), quality
 
