@@ -87,7 +87,7 @@ class Matcher:
         # The bits of a float32 are, as an integer, its logarithm but for a small error.
         logarithms = energy.view(torch.int32).sum(1, dtype=torch.int64)
         total = logarithms.numpy() * 2.0**-23 - 127 * 64
-        return (0.5 * total).astype(np.float32).reshape(-1, 4)
+        return np.asarray(0.5 * total, np.float32).reshape(-1, 4)
 
 
 @cache
