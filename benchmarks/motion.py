@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from roicodec.model.warp import compensate
 from roicodec.motion.coding import decode_motion, encode_motion
 from roicodec.motion.match import Matcher
-from roicodec.motion.search import lagrangian, refine
+from roicodec.motion.search import refine
 from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
@@ -72,8 +72,8 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
 
         def search(p: Picture = picture, r: Plane = reference, v: NDArray[np.int16] = motion.vectors
                    ) -> NDArray[np.int16]:  # fmt: skip
-            matcher = Matcher(pad_plane(p.y, PAD), pad_plane(r, PAD))
-            return refine(matcher, v, last["refined"], lam=lagrangian(qp))
+            matcher = Matcher(pad_plane(p.y, PAD), pad_plane(r, PAD), 2.0 ** ((qp - 4) / 6))
+            return refine(matcher, v, last["refined"])
 
         refined, refining = timed(search)
         row = []

@@ -24,11 +24,11 @@ EFFORTS = {
     1: Effort(0, 0),
     2: Effort(1, 0),
     3: Effort(2, 0),
-    4: Effort(1, 1),
-    5: Effort(2, 1),
-    6: Effort(3, 1),
-    7: Effort(2, 2),
-    8: Effort(3, 2),
-    9: Effort(4, 3),
+    4: Effort(2, 1),
+    5: Effort(3, 1),
+    6: Effort(4, 1),
+    7: Effort(3, 2),
+    8: Effort(4, 2),
+    9: Effort(5, 3),
 }
 DEFAULT_EFFORT = 5

@@ -33,7 +33,7 @@ from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.coding import encode_motion
-from roicodec.motion.search import MotionSearcher, lagrangian
+from roicodec.motion.search import MotionSearcher
 from roicodec.picture import Picture
 from roicodec.roi.features import region_features
 from roicodec.roi.mask_coding import encode_mask
@@ -117,7 +117,7 @@ def _mega_bit_ops(model: Model, candidates: tuple[int, ...]) -> NDArray[np.float
 
 def _motion_qp(quality: int) -> float:
     """The H.264 QP whose quality is near an index's."""
-    return min(max(44 - 0.35 * quality, 18), 44)
+    return min(max(36 - 0.35 * quality, 12), 44)
 
 
 class Encoder:
@@ -236,7 +236,7 @@ class Encoder:
                 picture,
                 luma,
                 reference.vectors,
-                lam=lagrangian(_motion_qp(quality)),
+                step=float(_QUANTIZER_STEPS[quality]),
                 sweeps=self._effort.sweeps,
             )
         if self._first_pts is None:

@@ -2,8 +2,8 @@
 
 libx264 proposes vectors (found against its own reconstruction of the frame before); they are then
 weighed against their neighbours' by what they really predict and what this codec really charges
-for them: J = SAD + lam * bits, minimized unit by unit on the two colours of a chessboard
-(iterated conditional modes; Besag, 1986), with small displacements tried on the way.
+for them: J = residual bits + weight * motion bits, minimized unit by unit on the two colours of a
+chessboard (iterated conditional modes; Besag, 1986), with small displacements tried on the way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from roicodec.motion.trees import Contexts, shipped_contexts
 from roicodec.motion.x264 import PAD, VECTOR_LIMIT, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
-__all__ = ["MotionSearcher", "lagrangian", "refine"]
+__all__ = ["VECTOR_WEIGHT", "MotionSearcher", "refine"]
 
 _RING = np.array(((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)), np.int32)
 
@@ -43,13 +43,9 @@ _NEW_BITS = 5.0
 """Rounded mean prices, in bits, of the symbols of split units."""
 
 
-def lagrangian(qp: float) -> float:
-    """The ``lam`` that spends bits best at the quality of an H.264 QP.
-
-    2.4 times the usual price of a bit in sums of absolute differences: a vector has to pay for
-    itself in residual bits, not in differences.
-    """
-    return float(2.4 * 2 ** ((qp - 12) / 6))
+VECTOR_WEIGHT = 0.45
+"""Of a bit of motion against a bit of residual: what predicts well also serves the frames to come.
+"""
 
 
 def refine(
@@ -57,17 +53,17 @@ def refine(
     start: NDArray[np.int16],
     previous: NDArray[np.int16] | None,
     *,
-    lam: float,
+    weight: float = VECTOR_WEIGHT,
     sweeps: int = 2,
     contexts: Contexts | None = None,
 ) -> NDArray[np.int16]:
-    """Lower J = SAD + lam * bits of a field of vectors.
+    """Lower J = residual bits + weight * motion bits of a field of vectors.
 
     Args:
         matcher: of the current frame and its reference, both extended to multiples of 32.
         start: int16 ``[H / 8, W / 8, 2]``.
         previous: the field of the frame before, of the same shape, or None.
-        lam: sum of absolute luma differences that a bit is worth.
+        weight: of a bit of motion; 0 for the best prediction.
         sweeps: how often each unit is visited.
         contexts: other tables than the format's, for fitting.
 
@@ -84,7 +80,7 @@ def refine(
     isnew = np.zeros(rows * columns, np.int32)
     for sweep in range(sweeps):
         for colour in colours:
-            _visit(matcher, blocks, isnew, colour, before, contexts, lam, ring=sweep)
+            _visit(matcher, blocks, isnew, colour, before, contexts, weight, ring=sweep)
     return fields(blocks, shape).astype(np.int16)
 
 
@@ -95,7 +91,7 @@ def _visit(
     at: NDArray[np.int64],
     before: Previous,
     contexts: Contexts,
-    lam: float,
+    weight: float,
     *,
     ring: int,
 ) -> None:
@@ -115,11 +111,11 @@ def _visit(
         offers.append(before.blocks[at])
     tried = np.clip(np.concatenate(offers, 1), -VECTOR_LIMIT, VECTOR_LIMIT)
     tried, valid = _distinct(tried)
-    sad = np.full((*valid.shape, 4), 1 << 20, np.int32)
-    sad[valid] = matcher.sad(np.broadcast_to(at[:, None], valid.shape)[valid], tried[valid])
+    left = np.full((*valid.shape, 4), np.inf, np.float32)
+    left[valid] = matcher.bits(np.broadcast_to(at[:, None], valid.shape)[valid], tried[valid])
 
     bits = costs.bits(tried)
-    whole = sad.sum(2) + lam * (bits + _WHOLE_BITS)
+    whole = left.sum(2) + weight * (bits + _WHOLE_BITS)
     best = whole.argmin(1)
     everyone = np.arange(n)
     price = whole[everyone, best]
@@ -130,10 +126,10 @@ def _visit(
     away = _NEW_BITS + difference_bits(tried - centre[:, None])
     block_bits = np.where(known, _OTHER_BITS, away[:, None])
     block_bits[everyone, :, best] = _SAME_BITS
-    block_price = sad.swapaxes(1, 2) + lam * block_bits
+    block_price = left.swapaxes(1, 2) + weight * block_bits
     pick = block_price.argmin(2)
     split_price = np.take_along_axis(block_price, pick[..., None], 2).sum((1, 2))
-    split_price += lam * (bits[everyone, best] + _SPLIT_BITS)
+    split_price += weight * (bits[everyone, best] + _SPLIT_BITS)
     split = split_price < price
     pick[~split] = best[~split, None]
     chosen = np.take_along_axis(tried, pick[..., None], 1)
@@ -173,7 +169,8 @@ class MotionSearcher:
         reference: Plane,
         previous: NDArray[np.int16] | None,
         *,
-        lam: float,
+        step: float,
+        weight: float = VECTOR_WEIGHT,
         sweeps: int = 2,
     ) -> NDArray[np.int16]:
         """The motion of the next frame.
@@ -183,7 +180,8 @@ class MotionSearcher:
             reference: luma of the decoded frame before, uint8, of the frame's size or extended to
                 multiples of 32.
             previous: the field of the frame before; None after an intra frame.
-            lam: sum of absolute luma differences that a bit is worth; 0 for the best prediction.
+            step: quantizer step that the residual will be coded with, in sample values.
+            weight: of a bit of motion against a bit of residual; 0 for the best prediction.
             sweeps: 0 keeps x264's vectors.
 
         Returns:
@@ -197,5 +195,5 @@ class MotionSearcher:
             raise ValueError("search() before start()")
         if not sweeps:
             return proposed.vectors
-        matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD))
-        return refine(matcher, proposed.vectors, previous, lam=lam, sweeps=sweeps)
+        matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD), step)
+        return refine(matcher, proposed.vectors, previous, weight=weight, sweeps=sweeps)

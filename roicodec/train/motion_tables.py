@@ -23,7 +23,7 @@ from roicodec.entropy import Ints, Tables, integer_frequencies
 from roicodec.motion import coding
 from roicodec.motion.coding import SYMBOLS, Recorder, record_motion
 from roicodec.motion.match import Matcher
-from roicodec.motion.search import lagrangian, refine
+from roicodec.motion.search import refine
 from roicodec.motion.trees import Contexts, ContextTree
 from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
 from roicodec.picture import Picture
@@ -162,8 +162,9 @@ def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> It
             continue
         vectors = motion.vectors
         if contexts is not None:
-            matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD))
-            vectors = refine(matcher, vectors, previous, lam=lagrangian(qp), contexts=contexts)
+            step = 2.0 ** ((qp - 4) / 6)
+            matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD), step)
+            vectors = refine(matcher, vectors, previous, contexts=contexts)
         yield record_motion(vectors, previous)
         previous = vectors
 

@@ -148,7 +148,7 @@ class _Sequence:
         frames = crop(clip.frames[start : start + length], top, left, size)
         base = rng.uniform(0, QUALITIES - 1)
         # A coarser quantizer goes with sparser motion, as in the encoder.
-        qp = int(np.argmin([abs(44 - 0.35 * base - q) for q in MOTION_QPS]))
+        qp = int(np.argmin([abs(36 - 0.35 * base - q) for q in MOTION_QPS]))
         span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
         motion = np.array(clip.motion[qp, start : start + length][:, *span])
         if rng.random() < 0.5:
