@@ -152,8 +152,9 @@ class _Case:
             expected = _rows(taken[f"heads.{step}"])
             expected_mean = expected[:, :LATENTS] * spread[:, 0, 0].numpy()
             expected_index = INDEX_GAIN * expected[:, LATENTS:] + net.index_quality(q).numpy()
-            out[f"mean{step}"] = _difference(mean.numpy() * _LATENT, expected_mean)
-            out[f"index{step}"] = _difference(index.numpy(), np.rint(expected_index))
+            own = _rows((step_of == step).double()) > 0
+            out[f"mean{step}"] = _difference(mean.numpy().ravel() * _LATENT, expected_mean[own])
+            out[f"index{step}"] = _difference(index.numpy().ravel(), np.rint(expected_index[own]))
         made = network.synthesise(layout, decoded, quality, context)
         out["samples"] = _difference(made.residual.numpy() / 16, _rows(taken["added"]) * UNIT)
         left = made.features.numpy() * 2.0**STREAM_EXPONENT

@@ -191,9 +191,8 @@ class FrameCore:
             if step:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
-            means = mean.numpy(force=True).ravel()[pairs]
-            indices = index.numpy(force=True).ravel()[pairs]
-            indices = np.clip(indices, 0, len(frame.model.latents) - 1)
+            means = mean.numpy(force=True).ravel()
+            indices = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
             model = Distribution(pairs, means, indices, steps[pairs])
             symbols = coder(model)
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)

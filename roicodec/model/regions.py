@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.model.networks import PHASES
+
 __all__ = ["Layout", "Part"]
 
 
@@ -20,11 +22,14 @@ class Part:
         bits: its bit-width, 2..16.
         roi: whether it is the ROI.
         where: raster positions at 1/8, int64 ``[N]``, ascending.
+        phases: of each phase (:data:`~roicodec.model.networks.PHASES`) the places in ``where`` that
+            have it, int64.
     """
 
     bits: int
     roi: bool
     where: Tensor
+    phases: tuple[Tensor, ...]
 
 
 class Layout:
@@ -58,7 +63,11 @@ class Layout:
         for bits, roi in ((b_roi, True), (b_bg, False)):
             where = np.flatnonzero((self.roi == roi) & ~skipped)
             if len(where) and bits:
-                self.parts.append(Part(bits, roi, torch.from_numpy(where).to(device)))
+                row, column = np.divmod(where, self.width)
+                phase = PHASES[row % 2, column % 2]
+                arrays = where, *(np.flatnonzero(phase == p) for p in range(PHASES.size))
+                at, *phases = (torch.from_numpy(a).to(device) for a in arrays)
+                self.parts.append(Part(bits, roi, at, tuple(phases)))
 
     def frame(self, rows: list[Tensor]) -> Tensor:
         """Put the parts' rows ``[N, C]`` in raster order, ``[H * W, C]``; zeros elsewhere."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roicodec.model.layers import Arrays, BlockLayers, NetworkArrays
+from roicodec.model.networks import STEPS
 from roicodec.model.regions import Layout, Part
 from roicodec.model.schema import (
     INDEX_EXPONENT,
@@ -321,17 +322,39 @@ class IntegerNetwork:
     def distribution(
         self, layout: Layout, state: EntropyState, step: int, quality: dict[bool, int]
     ) -> tuple[Tensor, Tensor]:
-        """Means (int16) and table indices (int32), each ``[(H/8) (W/8), 96]``."""
-        head = self._skeleton(f"heads.{step}")
+        """Means (int16) and table indices (int32) of the latents that a step codes.
+
+        Each ``[(H/8) (W/8), 24]``: those channels of a position that are its own in this step,
+        ascending.
+        """
         means, indices = [], []
         for part, rows in zip(layout.parts, state, strict=True):
-            values = self.backend.values(head(rows))
-            mean, index = values[:, : self.latents], values[:, self.latents :]
+            shape = len(rows), self.latents // STEPS
+            mean = torch.empty(shape, dtype=torch.int16, device=rows.device)
+            index = torch.empty(shape, dtype=torch.int32, device=rows.device)
             bias = self._table("index_quality", quality[part.roi]).to(torch.int32)
             half = 1 << (-INDEX_EXPONENT - 1)
-            indices.append((index.to(torch.int32) + bias + half) >> -INDEX_EXPONENT)
+            for phase, at in enumerate(part.phases):
+                first = (step - phase) % STEPS
+                values = self.backend.values(self._head(step, first)(rows[at]))
+                mean[at] = values[:, : shape[1]]
+                raised = values[:, shape[1] :].to(torch.int32) + bias[first::STEPS]
+                index[at] = (raised + half) >> -INDEX_EXPONENT
             means.append(mean)
+            indices.append(index)
         return layout.frame(means), layout.frame(indices)
+
+    @cache  # noqa: B019 - one network lives as long as the process
+    def _head(self, step: int, first: int) -> _Skeleton:
+        """The head of a step, for every fourth channel from ``first``."""
+        layer = self._skeleton_layer(f"heads.{step}")
+        own = np.r_[first : self.latents : STEPS]
+        own = np.concatenate((own, own + self.latents))
+        part = replace(
+            layer, weight=layer.weight[own], bias=layer.bias[own], shift=layer.shift[own]
+        )
+        quantize = Quantize(np.zeros(layer.weight.shape[1], np.int64), SKELETON)
+        return _Skeleton(self.backend.quantize(quantize), self.backend.pointwise(part))
 
     def steps(self, layout: Layout, quality: dict[bool, int]) -> NDArray[np.int32]:
         """Quantizer steps of every position, ``[(H/8) (W/8), 96]`` or broadcastable."""

@@ -76,7 +76,9 @@ def decoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
     yield _whole(arrays, "hyper_synthesis.1", frame, 1)
     for name in _names(arrays, "exponent"):
         if name.startswith(_DECODED):
-            yield _skeleton(arrays, name, frame)
+            # A head gives a position the quarter of the channels that its step codes there.
+            scale = 1 if name.startswith("heads") else _POSITIONS
+            yield _skeleton(arrays, name, frame, scale)
     for block in _names(arrays, "mix_in.weight"):
         if not block.startswith("analysis"):
             yield from _block(arrays, block, frame)
@@ -98,10 +100,10 @@ def _names(arrays: Arrays, end: str) -> list[str]:
     return sorted(name[: -len(end) - 1] for name in arrays if name.endswith(f".{end}"))
 
 
-def _skeleton(arrays: Arrays, name: str, frame: FrameShape) -> LayerShape:
-    """A skeleton layer on all positions of computed cells."""
+def _skeleton(arrays: Arrays, name: str, frame: FrameShape, scale: int = _POSITIONS) -> LayerShape:
+    """A skeleton layer on ``scale`` positions of every computed cell."""
     c_out, c_in = arrays[f"{name}.weight"].shape
-    roi, bg = (_POSITIONS * n for n in frame.parts)
+    roi, bg = (scale * n for n in frame.parts)
     bits = _SKELETON, _SKELETON
     return LayerShape(name, c_in, c_out, roi, bg, bits, bits)
 
