@@ -20,6 +20,7 @@ from roicodec.model import blocks, quantized
 from roicodec.model import model as model_module
 from roicodec.model.blocks import Regions
 from roicodec.model.export import export_network
+from roicodec.model.layers import NetworkArrays
 from roicodec.model.model import Model, load_model
 from roicodec.model.networks import (
     FEATURES,
@@ -35,6 +36,7 @@ from roicodec.model.regions import Layout
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import LATENT_EXPONENT, STREAM_EXPONENT
 from roicodec.model.weights import NAMES, model_id
+from roicodec.quant import integer
 from roicodec.quant.reference import ReferenceBackend
 
 from . import tiny_model
@@ -238,6 +240,22 @@ def test_weights_that_could_overflow_are_refused_when_loaded(
     array[7] = value
     with pytest.raises(ModelError, match=says):
         IntegerNetwork({**arrays, name: array}, ReferenceBackend())
+
+
+def test_weights_too_small_to_matter_are_rounded_away() -> None:
+    """No accumulator counts finer than 2**-24 of its target, however small its weights are."""
+    arrays = dict(tiny_model.networks()[2]["intra"])
+    name = "analysis.1.expand"
+    exponent = arrays[f"{name}.exponent"].copy()
+    usual = NetworkArrays(arrays).block("analysis.1", 16).expand
+    finest = int(exponent[7]) - (24 - int(usual.shift[7]))
+    exponent[7] = finest - 3
+    small = NetworkArrays({**arrays, f"{name}.exponent": exponent}).block("analysis.1", 16).expand
+    assert small.shift[7] == 24
+    expected = integer.round_shift(arrays[f"{name}.weight"][7].astype(np.int64), np.array(3))
+    np.testing.assert_array_equal(small.weight[7], expected)
+    others = np.arange(len(exponent)) != 7
+    np.testing.assert_array_equal(small.weight[others], usual.weight[others])
 
 
 def test_the_id_depends_on_every_array() -> None:

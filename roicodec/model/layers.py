@@ -160,10 +160,6 @@ class NetworkArrays:
             name=name,
         )
 
-    def normalize(self) -> Quantize:
-        """Latents to the common range of their channels: 16 bits, exponent of the latents."""
-        return Quantize(self.spread, SKELETON)
-
 
 def _within_reach(
     weight: NDArray[np.int64], exponent: NDArray[np.int64], source: int, target: int
