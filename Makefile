@@ -27,8 +27,8 @@ bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
-	$(FIT) intra --run runs/intra --steps 22000 --batch 8 --compile
-	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 8000 \
+	$(FIT) intra --run runs/intra --steps 12000 --batch 8 --compile
+	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 6000 \
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
 	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
 	  --steps 4400 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile

@@ -74,7 +74,6 @@ class Decoder:
     mask: Mask
     planes: list[Ints]
     features: Ints
-    latents: Ints
     skip: Mask | None
     vectors: NDArray[np.int16] | None
 
@@ -83,94 +82,95 @@ class Decoder:
         assert header.arithmetic_id == 1
         self.size = header.height, header.width
         self.grid = -(-header.height // 16), -(-header.width // 16)
-        self.whole = -(-header.height // 64) * 4, -(-header.width // 64) * 4
+        self.cells = -(-header.height // 32) * 2, -(-header.width // 32) * 2
+        self.shape = 2 * self.cells[0], 2 * self.cells[1]
         self.offsets = {c.bits: c.offset for c in header.candidates}
         self.networks = {name: nets.Network(arrays) for name, arrays in networks.items()}
 
     def decode(self, chunk: FrameChunk) -> list[NDArray[np.uint8]]:
         """Regions to Picture and reference: Y, U, V of the next frame."""
-        self.intra, self.chunk, (h, w) = chunk.kind == INTRA, chunk, self.whole
+        self.intra, self.chunk = chunk.kind == INTRA, chunk
         self.net = self.networks["intra" if self.intra else "inter"]
         self.read_regions()
-        prediction, context = np.full((2 * h, 2 * w, 96), 128), None
+        prediction, context = np.full((*self.shape, 96), 128), None
         if self.intra:
-            self.features = np.zeros((2 * h, 2 * w, 32), np.int64)
+            self.features = np.zeros((*self.shape, 32), np.int64)
         else:
-            self.vectors = decode_motion(chunk.motion, (2 * h, 2 * w), self.vectors)
+            self.vectors = decode_motion(chunk.motion, self.shape, self.vectors)
             v = self.vectors.astype(np.int64)
             filters = zip(self.planes, (LUMA, CHROMA, CHROMA), strict=True)
             prediction = pack([predict(ref, v, F) for ref, F in filters])
             self.features = predict_features(self.features, v)
             context = self.context(prediction)
-        samples, latents = prediction, np.zeros((h, w, 384), np.int64)
+        samples = prediction
         if self.parts:
-            self.read_latents(latents, context)
-            samples = self.synthesis(latents, context, prediction)
-        self.planes, self.latents = unpack(samples), latents
+            samples = self.synthesis(self.latents(context), context, prediction)
+        self.planes = unpack(samples)
         if self.intra:
-            self.features, self.latents = 0 * self.features, 0 * latents
+            self.features = 0 * self.features
             self.skip = self.vectors = None
         halves = [-(-n // 2) for n in self.size]
         sizes = (self.size, halves, halves)
         return [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(self.planes, sizes, strict=True)]
 
     def read_regions(self) -> None:
-        """Mask, Skip map, Regions: bit-widths (at 1/16 and 1/8) and quality indices."""
+        """Mask, Skip map, Regions: bit-widths and quality indices of positions."""
         chunk = self.chunk
         self.mask = decode_mask(chunk.mask, self.grid, None if self.intra else self.mask)
         self.skip = decode_mask(chunk.skip, self.grid, None if self.intra else self.skip, "skip")
-        beyond = [(0, whole - part) for whole, part in zip(self.whole, self.grid, strict=True)]
+        beyond = [(0, whole - part) for whole, part in zip(self.cells, self.grid, strict=True)]
         roi, skip = np.pad(self.mask, beyond), np.pad(self.skip, beyond, "edge")
+        roi, skip = (m.repeat(2, 0).repeat(2, 1) for m in (roi, skip))
         bits = np.where(skip, 0, np.where(roi, chunk.b_roi, chunk.b_bg))
         self.computed = bits > 0
         self.parts: Parts = [(int(b), bits == b) for b in np.unique(bits[self.computed])]
-        self.fine: Parts = [(b, at.repeat(2, 0).repeat(2, 1)) for b, at in self.parts]
         offsets = np.where(roi, self.offsets[chunk.b_roi], self.offsets[chunk.b_bg])
         self.q = clip(chunk.quality + offsets, (0, 63))
 
     def context(self, prediction: Ints) -> Ints:
         """Context."""
         stream = np.concatenate(((prediction - 128) * 16, self.features), -1)
-        stream = self.net.block("context_block", stream, -9, self.fine, None)
+        stream = self.net.block("context_block", stream, -9, self.parts, None)
         return pointwise(stream, self.net.skeleton("context_out"))
 
     def hyper(self) -> Ints:
-        """Hyper-latents, Hyper-synthesis: rows at 1/16."""
-        net, Q, shape = self.net, self.chunk.quality, (self.whole[0] // 4, self.whole[1] // 4, 64)
+        """Hyper-latents, Hyper-synthesis: rows of positions."""
+        net, Q, shape = self.net, self.chunk.quality, (self.shape[0] // 4, self.shape[1] // 4, 32)
         tables = Tables(net["tables.hyper"], offset=-24, escape=True)
-        numbers = np.broadcast_to(64 * (Q // 8) + np.arange(64), shape)
+        numbers = np.broadcast_to(32 * (Q // 8) + np.arange(32), shape)
         z = SymbolDecoder(self.chunk.hyper).get(tables, numbers).reshape(shape).astype(np.int64)
         rows = clip(z * net["hyper_step"][Q], SKELETON)
         rows = nets.split(pointwise(rows, net.skeleton("hyper_synthesis.0"), nets.unsigned(16)))
         return nets.split(pointwise(rows, net.skeleton("hyper_synthesis.1"), nets.unsigned(16)))
 
-    def read_latents(self, latents: Ints, context: Ints | None) -> None:
-        """Entropy network, Latents: fill in those of computed cells."""
+    def latents(self, context: Ints | None) -> Ints:
+        """Entropy network, Latents: those of computed cells, others 0."""
         net, q, S = self.net, self.q, self.net.exponent("entropy")
         x = accumulate(net["entropy_quality"][q], self.hyper(), net.skeleton("hyper_synthesis.2"))
         if context is not None:
-            x = accumulate(x, nets.join(context), net.skeleton("context_down"))
-            x = accumulate(x, net.spread(self.latents), net.skeleton("previous_in"))
+            x = accumulate(x, context, net.skeleton("context_in"))
         tables = Tables(net["tables.latents"], offset=-64, escape=True)
-        coder, odd = SymbolDecoder(self.chunk.latents), np.indices(latents.shape).sum(0) % 2
-        for step, name in enumerate(("first", "second")):
-            if step == 1:
-                x = accumulate(x, net.spread(latents), net.skeleton("inject"))
-            x = net.stack(name, x, S, self.parts)
-            mu, i = np.split(pointwise(x, net.skeleton(f"{name}_head")), 2, -1)
+        coder, latents = SymbolDecoder(self.chunk.latents), np.zeros((*self.shape, 96), np.int64)
+        r, m, c = np.indices(latents.shape)
+        F = np.where(r % 2 == 0, np.where(m % 2 == 0, 0, 2), np.where(m % 2 == 0, 3, 1))
+        for k in range(4):
+            if k:
+                x = accumulate(x, net.spread(latents), net.skeleton(f"inject.{k - 1}"))
+            x = net.block(f"entropy.{k}", x, S, self.parts, None)
+            mu, i = np.split(pointwise(x, net.skeleton(f"heads.{k}")), 2, -1)
             t = clip((i + net["index_quality"][q] + 8) // 16, (0, 47))
-            coded = (odd == step) & self.computed[..., None]
+            coded = ((c + F) % 4 == k) & self.computed[..., None]
             s = coder.get(tables, t[coded]).astype(np.int64)
             differences = (s * net["step"][q][coded] + 8) // 16
             latents[coded] = clip(mu[coded] + differences, SKELETON)
+        return latents
 
     def synthesis(self, latents: Ints, context: Ints | None, prediction: Ints) -> Ints:
         """Synthesis: samples; sets the features."""
-        net, q = self.net, self.q.repeat(2, 0).repeat(2, 1)
-        x = nets.split(pointwise(net.spread(latents), net.skeleton("up")))
-        x = clip(x + net["synthesis_quality"][q], SKELETON)
-        r, features = np.split(net.stack("synthesis", x, -9, self.fine, context), [96], -1)
-        computed = self.computed.repeat(2, 0).repeat(2, 1)[..., None]
+        net = self.net
+        x = accumulate(net["synthesis_quality"][self.q], net.spread(latents), net.skeleton("up"))
+        r, features = np.split(net.stack("synthesis", x, -9, self.parts, context), [96], -1)
+        computed = self.computed[..., None]
         self.features = np.where(computed, features, self.features)
         samples = clip((16 * prediction + r + 8) // 16, (0, 255))
         return np.where(computed, samples, prediction)

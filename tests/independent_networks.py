@@ -28,11 +28,9 @@ SKELETON_LAYERS: dict[str, tuple[int | str, int | str]] = {
     "hyper_synthesis.1": ("hyper_synthesis.0", "hyper_synthesis.1"),
     "hyper_synthesis.2": ("hyper_synthesis.1", "entropy"),
     "context_out": (-9, "context_out"),
-    "context_down": ("context_out", "entropy"),
-    "previous_in": (-8, "entropy"),
-    "first_head": ("entropy", "by channel"),
-    "second_head": ("entropy", "by channel"),
-    "inject": (-8, "entropy"),
+    "context_in": ("context_out", "entropy"),
+    **{f"heads.{k}": ("entropy", "by channel") for k in range(4)},
+    **{f"inject.{k}": (-8, "entropy") for k in range(3)},
     "up": (-8, -9),
 }
 """Layers: exponents E of the source and T of the target."""
@@ -128,16 +126,9 @@ def make(w: Ints, e: Ints, bias: Ints, bias_exponent: Ints | int, E: int, T: Int
 
 
 def split(rows: Ints) -> Ints:
-    """Layers: *split* every row to its four children."""
+    """Layers: *split*."""
     h, w, _ = rows.shape
     return rows.reshape(h, w, -1, 2, 2).transpose(0, 3, 1, 4, 2).reshape(2 * h, 2 * w, -1)
-
-
-def join(rows: Ints) -> Ints:
-    """Layers: *join* the rows of four children."""
-    h, w, channels = rows.shape
-    parts = rows.reshape(h // 2, 2, w // 2, 2, channels)
-    return parts.transpose(0, 2, 4, 1, 3).reshape(h // 2, w // 2, -1)
 
 
 class Network:
@@ -161,8 +152,8 @@ class Network:
         """Layers: skeleton layer X."""
         source, target = SKELETON_LAYERS[X]
         E, e = self.exponent(source), self[f"{X}.exponent"]
-        heads = np.r_[-8 - self["spread"], np.full(384, -6)]
-        T = heads if X.endswith("head") else self.exponent(target)
+        heads = np.r_[-8 - self["spread"], np.full(96, -6)]
+        T = heads if X.startswith("heads") else self.exponent(target)
         return make(self[f"{X}.weight"], e, self[f"{X}.bias"], E + e, E, T)
 
     def _branch(self, L: str, b: int, E: int, T: int) -> Layer:
