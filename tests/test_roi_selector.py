@@ -131,7 +131,7 @@ def test_dearer_arithmetic_never_gets_more_bits(
 def sample(features: Features, saved: NDArray[np.float64]) -> Sample:
     """A frame, half of it ROI, in which bit-width k saves ``saved[region, k]`` of a region."""
     plain = 1000.0
-    return Sample(True, features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1]))
+    return Sample("clip", True, features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1]))
 
 
 def test_costs_of_a_region_by_hand() -> None:
@@ -143,7 +143,7 @@ def test_costs_of_a_region_by_hand() -> None:
         (16, 4): 1200, (16, 8): 800, (4, 16): 2000, (8, 16): 1400, (16, 16): 1600,
     }.items():  # fmt: skip
         cost[at[roi], at[rest]] = j
-    found = region_costs(Sample(True, np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
+    found = region_costs(Sample("clip", True, np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
     # The least of the ROI's rows, 1300, 900 and 800, less that at 8 bits, of a quarter of 1000.
     assert found[0, [at[4], at[8], at[16]]] == pytest.approx([400 / 250, 0, -100 / 250])
     # The least of the rest's columns: 900, 800 and 1400.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Sample:
     """One frame and what each pair of bit-widths costs it.
 
     Attributes:
+        clip: its name.
         inter: whether it has a reference.
         features: of ROI and rest, ``[2, 10]``.
         share: of the area that is ROI, 0..1, exclusive.
@@ -56,6 +57,7 @@ class Sample:
             NaN where not tried.
     """
 
+    clip: str
     inter: bool
     features: Features
     share: float
@@ -96,7 +98,7 @@ def pairs(inter: bool) -> list[tuple[int, int]]:
 
 
 def samples_of_clip(
-    pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
+    name: str, pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
 ) -> Iterator[Sample]:
     """Samples of the first frame and of the run after it."""
     size = pictures[0].width, pictures[0].height
@@ -106,14 +108,14 @@ def samples_of_clip(
     searcher = encoder._searcher
     searcher._proposals = _Remembered(searcher._proposals, "push")  # type: ignore[assignment]
     for run in (pictures[:1], pictures[1 : 1 + _RUN]):
-        sample = _sample(encoder, fixed, run, quality)
+        sample = _sample(name, encoder, fixed, run)
         if sample:
             yield sample
         fixed.pair = (16, 8)
         encoder.encode(run[0])
 
 
-def _sample(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], quality: int) -> Sample | None:
+def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) -> Sample | None:
     inter = encoder._count > 0
     cost = np.full((len(BITS), len(BITS)), np.nan)
     features: list[Features] = []
@@ -135,7 +137,7 @@ def _sample(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], quality: in
             distortion = _weighted(picture, made, fixed.mask)
             total += 8.0 * sum(map(len, sections)) + distortion / (LUMA_WEIGHT * LAMBDA * step**2)
         cost[BITS.index(pair[0]), BITS.index(pair[1])] = total
-    return Sample(inter, features[0], shares[0], cost)
+    return Sample(name, inter, features[0], shares[0], cost)
 
 
 def _weighted(picture: Picture, made: Picture, mask: Mask) -> float:
@@ -250,32 +252,57 @@ def excess(
     "--held-out", type=click.Path(path_type=Path, exists=True), help="Clips to score the choice on."
 )
 @click.option(
+    "--samples",
+    "kept",
+    type=click.Path(path_type=Path),
+    default=Path("runs/selector"),
+    show_default=True,
+    help="Folder of what was measured: taken from there if the model is the same.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path(selector_module.__file__).with_name("selector.json"),
 )
-def selector(data: Path, cache: Path, count: int, held_out: Path | None, out: Path) -> None:
+def selector(
+    data: Path, cache: Path, count: int, held_out: Path | None, kept: Path, out: Path
+) -> None:
     """Measure what every pair of bit-widths costs, and fit the selector to it."""
     torch.set_num_threads(1)
     model = load_model()
-    samples = list(_measured(data, cache, count, model))
+    samples = _measured(data, cache, count, model, kept)
     fitted = {name_of(c): fit_layer(samples, c) for c in (*_TABLES, BITS)}
     lists = {c: {n: a.tolist() for n, a in layer.items()} for c, layer in fitted.items()}
     out.write_text(json.dumps(lists) + "\n", encoding="utf-8")
     _show("fitted on", samples, fitted)
     if held_out:
-        _show("held out", list(_measured(held_out, cache, 1000, model)), fitted)
+        scored = _measured(held_out, cache, 1000, model, kept)
+        _show("held out", scored, fitted)
+        for clip in dict.fromkeys(s.clip for s in scored):
+            _show(clip, [s for s in scored if s.clip == clip], fitted)
 
 
-def _measured(data: Path, cache: Path, count: int, model: Model) -> Iterator[Sample]:
+def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> list[Sample]:
+    """Samples of clips spread over a folder; each clip's are written to ``kept`` when measured."""
+    kept.mkdir(parents=True, exist_ok=True)
     clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) > _RUN]
+    samples = []
     for number, clip in enumerate(clips[:: max(1, len(clips) // count)]):
-        pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _RUN + 1])]
-        roi = parse_roi(("auto",), clip.width, clip.height)
         quality = _QUALITIES[number % len(_QUALITIES)]
-        for sample in samples_of_clip(pictures, roi, quality, model):
-            yield sample
-            click.echo(f"{clip.name}: quality {quality}, ROI {sample.share:.2f}", err=True)
+        path = kept / f"{model.id.hex()}-{clip.name}-{quality}.json"
+        if not path.exists():
+            pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _RUN + 1])]
+            roi = parse_roi(("auto",), clip.width, clip.height)
+            found = [asdict(s) for s in samples_of_clip(clip.name, pictures, roi, quality, model)]
+            part = path.with_suffix(".tmp")
+            part.write_text(json.dumps(found, default=np.ndarray.tolist), encoding="utf-8")
+            part.rename(path)
+        for kept_sample in json.loads(path.read_text(encoding="utf-8")):
+            fields = {**kept_sample, "cost": np.array(kept_sample["cost"], np.float64)}
+            fields["features"] = np.array(kept_sample["features"])
+            samples.append(Sample(**fields))
+            click.echo(f"{clip.name}: quality {quality}, ROI {samples[-1].share:.2f}", err=True)
+    return samples
 
 
 def _show(
@@ -284,6 +311,8 @@ def _show(
     for candidates in _TABLES:
         for kind in (False, True):
             some = [s for s in samples if s.inter == kind]
+            if not some:
+                continue
             shares = excess(some, candidates, fitted[name_of(candidates)])
             what = "inter" if kind else "intra"
             row = ", ".join(f"{k} {100 * v:+.1f}%" for k, v in shares.items())
