@@ -67,7 +67,8 @@ def evaluate(part: Part, clips: Path, out: Path, *, short: bool, jobs: int) -> N
     words: list[object] = ["--config", part.config, "--out", out, "--reference", part.reference]
     if clips.is_dir():
         found = [p for p in sorted(clips.iterdir()) if p.is_file()]
-        chosen = [p for p in found if not (short and p.stem in LONG)]
+        chosen = [p for p in found if p.stem not in LONG]
+        chosen += [p for p in found if p.stem in LONG and not short]
         words += ["--frames", part.frames, "--masks", clips / "masks"]
         if part.config == "ld":
             words += ["--roi", clips / "masks"]

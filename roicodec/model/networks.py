@@ -222,6 +222,8 @@ class FrameNet(nn.Module):
         )
         self.hyper_log_gain = QualityTable(HYPER)
         self.hyper_log_scale = QualityTable(HYPER)
+        # Were they dear at first, hyper-latents would die before anything reads them.
+        nn.init.constant_(self.hyper_log_scale.table, -2.0)
         self.entropy_quality = QualityTable(width)
         self.entropy = nn.ModuleList(Block(width) for _ in range(STEPS))
         self.heads = nn.ModuleList(Pointwise(width, 2 * LATENTS) for _ in range(STEPS))
