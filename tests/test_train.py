@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,15 @@ from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import Header
 from roicodec.errors import InputError
 from roicodec.model.model import load_model
-from roicodec.model.networks import FrameNet
+from roicodec.model.networks import (
+    FEATURES,
+    PIXELS,
+    PRICE,
+    UNIT,
+    FrameNet,
+    FrameOutput,
+    quantizer_step,
+)
 from roicodec.model.quantized import load_network
 from roicodec.picture import Picture
 from roicodec.quant import lsq
@@ -34,8 +43,8 @@ from roicodec.roi.sources import RectangleRoi
 from roicodec.train import command
 from roicodec.train.__main__ import train_command
 from roicodec.train.data import load_folder
-from roicodec.train.losses import quality_weight
-from roicodec.train.stages import InterStage, IntraStage
+from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, quality_weight
+from roicodec.train.stages import InterStage, IntraStage, skipped
 
 from . import tiny_model, two_ranks
 
@@ -346,3 +355,24 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     for number, state in saved["optimizer"]["state"].items():
         expected = 0.1 * mean[names[id(order[number])]] / norm.clamp_min(1)
         assert torch.allclose(state["exp_avg"], expected, rtol=1e-3, atol=1e-7)
+
+
+def test_training_skips_the_cells_that_the_encoder_would() -> None:
+    """One 16x16 cell is worth its bits, one is not."""
+    x, prediction = torch.ones(1, PIXELS, 2, 4), torch.zeros(1, PIXELS, 2, 4)
+    made = prediction.clone()
+    made[..., 2:] = 1
+    features, moved = torch.full((1, FEATURES, 2, 4), 2.0), torch.full((1, FEATURES, 2, 4), 3.0)
+    out = FrameOutput(made, features, x, torch.full((1, 1, 2), 9.0), torch.zeros(1))
+    kept = skipped(out, x, prediction, moved, torch.tensor([30.0]))
+    torch.testing.assert_close(kept.packed, made)
+    assert kept.latent_bits.tolist() == [[[0.0, 9.0]]]
+    assert (kept.features[..., :2] == 3).all()
+    assert (kept.features[..., 2:] == 2).all()
+    # What the second cell wins is worth (256 + 128 * weight) units squared, no more.
+    worth = PRICE * (quantizer_step(torch.tensor(30.0)) / UNIT).item() ** 2
+    won = (4 * 64 + 4 * 32 * CHROMA_SAMPLE_WEIGHT) / worth
+    for bits, is_kept in ((0.99 * won, True), (1.01 * won, False)):
+        dear = replace(out, latent_bits=torch.full((1, 1, 2), bits))
+        result = skipped(dear, x, prediction, moved, torch.tensor([30.0]))
+        assert bool(result.latent_bits[0, 0, 1] > 0) == is_kept

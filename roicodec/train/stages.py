@@ -29,7 +29,7 @@ from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
-__all__ = ["WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred"]
+__all__ = ["WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred", "skipped"]
 
 
 def packed_centred(batch: Batch) -> Tensor:
