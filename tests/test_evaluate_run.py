@@ -255,13 +255,14 @@ def test_masks_that_do_not_fit(clip: Path, masks: Path, tmp_path: Path) -> None:
 def tiny_networks(inter: bool) -> dict[str, np.ndarray]:
     """Arrays with the shapes of a network of 4 features and 6 latents, one block in each part."""
     shapes = {
-        "down": (6, 4), "up": (4, 6), "first_head": (2, 3), "inject": (3, 6), "second_head": (2, 3),
+        "down": (6, 4), "up": (4, 6), "heads.0": (12, 3), "heads.1": (12, 3), "inject.0": (3, 6),
         "hyper_analysis.0": (3, 6), "hyper_analysis.1": (3, 12), "hyper_analysis.2": (3, 12),
         "hyper_synthesis.0": (12, 3), "hyper_synthesis.1": (12, 3), "hyper_synthesis.2": (3, 3),
-        **{n: (4, 4) for n in ("context_down", "previous_in", "context_out") if inter},
+        **{n: (4, 4) for n in ("context_in", "context_out") if inter},
     }  # fmt: skip
     arrays = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
-    for block in ("analysis.0", "synthesis.0", "first.0"):
+    arrays |= {f"{name}.exponent": np.zeros(shape[0]) for name, shape in shapes.items()}
+    for block in ("analysis.0", "synthesis.0", "entropy.0"):
         for part, shape in {"mix_in": (4, 4), "mix_out": (4, 4), "expand": (8, 4)}.items():
             arrays[f"{block}.{part}.weight"] = np.zeros(shape)
         arrays[f"{block}.project.weight"] = np.zeros((4, 8))
@@ -295,6 +296,8 @@ def test_costs_are_those_of_the_stream(tmp_path: Path) -> None:
         )
     # One part by hand: four blocks' pointwise layers of the second frame, at two bit-widths.
     assert found[0].macs > found[1].macs > (2 + 30) * 4 * (16 + 16 + 32 + 32) / (2 * 128 * 64)
+    names = {layer.name for layer in decoder_layers(networks["inter"], FrameShape(2, 30, 8, 4))}
+    assert {"heads.1", "inject.0", "up", "context_in", "context_out"} < names
     assert network_costs(path, None) is None
     other = {**networks, "inter": {**networks["inter"], "more": np.zeros(1)}}
     assert network_costs(path, other) is None

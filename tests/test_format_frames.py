@@ -14,7 +14,7 @@ from roicodec.roi.sources import RectangleRoi, RoiSource
 
 from . import tiny_model
 from .independent_decoder import Decoder
-from .test_codec import Wandering, encode
+from .test_codec import Coded, Wandering, encode
 
 _ROOT = Path(__file__).parent.parent
 _WIDE, _HIGH = 70, 50
@@ -51,7 +51,27 @@ def test_frames_decode_by_the_written_definition(
     widths = tuple(sorted({b for pair in pairs for b in pair}))
     coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, quality=40)
     assert [(c.b_roi, c.b_bg) for c in coded.chunks] == pairs
+    _decode(coded)
+
+
+def test_skipped_cells_decode_by_the_written_definition() -> None:
+    """At the edges of an odd grid; in the whole of a frame; in the first map of a second GOP."""
+    clip = tiny_model.pictures(_WIDE, _HIGH, 6, seed=6, speed=(0, 0))
+    coded = encode(clip, pairs=[(8, 8)], candidates=(8,), quality=20, gop=4)
+    kinds = [(c.kind, bool(c.skip), bool(c.hyper)) for c in coded.chunks]
+    assert kinds[:2] == kinds[4:] == [(INTRA, False, True), (INTER, True, True)]
+    assert (INTER, True, False) in kinds
+    decoder = _decode(coded)
+    assert decoder.skip is not None
+    assert decoder.skip[:, -1].any()
+    assert decoder.skip[-1].any()
+    assert not decoder.skip.all()
+
+
+def _decode(coded: Coded) -> Decoder:
+    """Decode and compare all frames; the decoder after the last."""
     decoder = Decoder(coded.header, tiny_model.networks()[2])
     for chunk, made in zip(coded.chunks, coded.made, strict=True):
         for plane, expected in zip(decoder.decode(chunk), made.planes, strict=True):
             np.testing.assert_array_equal(plane, expected)
+    return decoder
