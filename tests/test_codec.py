@@ -521,3 +521,12 @@ def test_same_pixels_on_every_instruction_set(
     stream: tuple[Path, list[int]], isa: str | None, capability: str
 ) -> None:
     _check_machine(stream, isa, capability)
+
+
+def test_back_projection_raises_intra_frames() -> None:
+    clip = tiny_model.pictures(96, 64, 1, seed=4)
+    quality = []
+    for effort in (3, 4):
+        coded = encode(clip, quality=60, effort=effort)
+        quality.append(psnr(clip[0], coded.made[0]))
+    assert quality[1] > quality[0] + 0.1
