@@ -36,7 +36,7 @@ def test_vectors_point_to_where_the_samples_come_from() -> None:
     assert results[0] is None
     for motion in results[1:]:
         assert motion is not None
-        assert motion.vectors.shape == (16, 16, 2)
+        assert motion.vectors.shape == (12, 16, 2)
         assert motion.vectors.dtype == np.int16
         inner = motion.vectors[2:10, 2:14]
         right = (inner == (-12, 8)).all(-1)
