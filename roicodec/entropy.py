@@ -149,12 +149,16 @@ class SymbolEncoder:
         total = 4 * settled + 8
         inside = int.from_bytes(words + bytes(total - len(words)), "big")
         first = inside - (inside - low) % (1 << 64)
-        for length in range(1, total):
+        last = first + size - 1
+        shortest = first.to_bytes(total, "big")
+        # A length that will not do rules out all shorter ones.
+        for length in range(total - 1, 0, -1):
             shift = 8 * (total - length)
             value = -(-first >> shift)
-            if value << shift < first + size and value >> 8 * length == 0:
-                return value.to_bytes(length, "big")
-        return first.to_bytes(total, "big")
+            if value << shift > last or value >> 8 * length:
+                break
+            shortest = value.to_bytes(length, "big")
+        return shortest
 
     def _last_interval(self) -> tuple[int, int, int]:
         """Words that are settled; the interval of all that follows, as 64 bits, and its size."""

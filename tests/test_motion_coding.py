@@ -86,6 +86,8 @@ def test_damage_gives_an_error_or_bounded_vectors() -> None:
             assert decoded.shape == (40, 48, 2)
             assert np.abs(decoded.astype(int)).max() <= VECTOR_LIMIT
     assert errors < len(sections)
+    with pytest.raises(StreamError):
+        decode_motion(b"\xff" * len(data), (40, 48), None)
 
 
 def test_what_cannot_be_coded_is_refused() -> None:

@@ -56,7 +56,16 @@ on its first frames cost 2 dB at 8 bits."""
 def skipped(
     out: FrameOutput, x: Tensor, prediction: Tensor, features: Tensor, quality: Tensor
 ) -> FrameOutput:
-    """The frame with its prediction where the encoder would skip (:mod:`roicodec.codec.skip`)."""
+    """The frame with its prediction where the encoder would skip (:mod:`roicodec.codec.skip`).
+
+    Borders of the map are free here: its bits are not in the loss.
+
+    Args:
+        out: the frame, all of it coded.
+        x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
+        features: motion-compensated, ``[B, 32, H/8, W/8]``; a skipped cell keeps them.
+        quality: indices 0..63, ``[B]``.
+    """
     with torch.no_grad():
         weight = torch.ones(PIXELS)
         weight[64:] = CHROMA_SAMPLE_WEIGHT
