@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -42,8 +43,13 @@ from roicodec.quant import lsq
 from roicodec.roi.sources import RectangleRoi
 from roicodec.train import command
 from roicodec.train.__main__ import train_command
-from roicodec.train.data import load_folder
-from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, quality_weight
+from roicodec.train.data import Batch, load_folder
+from roicodec.train.losses import (
+    CHROMA_SAMPLE_WEIGHT,
+    LAMBDA,
+    rate_distortion,
+    relative_weight,
+)
 from roicodec.train.stages import InterStage, IntraStage, skipped
 
 from . import tiny_model, two_ranks
@@ -123,16 +129,16 @@ def _fit_interrupted(
     """Like :func:`_fit`, but killed in the step after ``after`` and started again."""
     done = count()
 
-    def weight(quality: Tensor, slope: float) -> Tensor:
+    def weight(loss: Tensor, quality: Tensor, sequences: int) -> Tensor:
         if next(done) == after:
             raise KeyboardInterrupt
-        return quality_weight(quality, slope)
+        return relative_weight(loss, quality, sequences)
 
     with monkeypatch.context() as patch:
         # Four minutes pass between two looks at the clock: every step is saved.
         clock = count(step=240)
         patch.setattr(command, "time", SimpleNamespace(time=lambda: next(clock)))
-        patch.setattr(command, "quality_weight", weight)
+        patch.setattr(command, "relative_weight", weight)
         cache = run.parent / "cache"
         result = _train("fit", stage, "--data", data, "--cache", cache, "--run", run, *arguments)
         assert result.exit_code == 1
@@ -342,7 +348,8 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
         net.load_state_dict(weights)
         task = IntraStage(clips, 1 + rank, 2, 64)
         result_, quality = task.step(net)
-        (result_["loss"] * quality_weight(quality, task.slope)).mean().backward()
+        loss = result_["loss"]
+        (loss * relative_weight(loss, quality, task.batch)).mean().backward()
         gradients.append({n: p.grad for n, p in net.named_parameters()})
         assert task.state() == state["task"]
         assert torch.equal(torch.get_rng_state(), state["torch_rng"])
@@ -376,3 +383,31 @@ def test_training_skips_the_cells_that_the_encoder_would() -> None:
         dear = replace(out, latent_bits=torch.full((1, 1, 2), bits))
         result = skipped(dear, x, prediction, moved, torch.tensor([30.0]))
         assert bool(result.latent_bits[0, 0, 1] > 0) == is_kept
+
+
+def test_chroma_weighs_as_its_error_is_smaller() -> None:
+    """Errors of 4 (Y), 2 (U) and 1 (V): V's is 16 times finer, more than the bound."""
+    samples = torch.zeros(1, PIXELS, 2, 2)
+    samples[:, :64], samples[:, 64:80], samples[:, 80:] = 4 / UNIT, 2 / UNIT, 1 / UNIT
+    out = FrameOutput(
+        samples, torch.zeros(1, FEATURES, 2, 2), samples, torch.full((1, 1, 1), 64.0),
+        torch.tensor([64.0]),
+    )  # fmt: skip
+    target = Batch(torch.full((1, 16, 16), 128.0), *[torch.full((1, 8, 8), 128.0)] * 2)
+    quality = torch.tensor([20.0])
+    found = rate_distortion(out, target, quality)
+    assert [found[f"mse_{p}"].item() for p in "yuv"] == [16, 4, 1]
+    distortion = (6 * 16 + 4 * 4 + 10 * 1) / 8
+    worth = 0.75 * LAMBDA * quantizer_step(quality).item() ** 2
+    assert found["bpp"].item() == 0.5
+    assert found["loss"].item() == pytest.approx(0.5 + distortion / worth)
+
+
+def test_a_percent_counts_the_same_in_all_content() -> None:
+    """Two frames of two sequences, the second a hundred times dearer."""
+    loss = torch.tensor([0.5, 50.0, 1.5, 150.0])
+    weights = relative_weight(loss, torch.zeros(4), 2)
+    assert weights.tolist() == pytest.approx([1 / 1.03, 1 / 100.03] * 2)
+    assert relative_weight(torch.zeros(2), torch.tensor([0.0, 63.0]), 2).tolist() == pytest.approx(
+        [1 / 0.03, 1 / (0.03 * math.exp(2.3))]
+    )

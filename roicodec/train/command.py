@@ -19,7 +19,7 @@ from roicodec.model.quantized import QuantizedBlock, load_network, quantize_netw
 from roicodec.model.schema import PAD
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
-from roicodec.train.losses import RateDistortion, quality_weight
+from roicodec.train.losses import RateDistortion, relative_weight
 from roicodec.train.ranks import Ranks, joined
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage, packed_centred
 
@@ -204,7 +204,7 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, steps, rate) * group["scale"]
         result, quality = step_of()
-        loss = (result["loss"] * quality_weight(quality, task.slope)).mean()
+        loss = (result["loss"] * relative_weight(result["loss"], quality, task.batch)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

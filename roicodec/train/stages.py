@@ -90,13 +90,12 @@ class Stage:
 
     Attributes:
         quantized: whether to draw bit-widths and regions too, for a quantized network.
+        batch: frames or sequences that a step codes side by side.
     """
 
     quantized = False
     rng: np.random.Generator
-
-    slope: float
-    """How much low qualities weigh, see :func:`~roicodec.train.losses.quality_weight`."""
+    batch: int
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
@@ -124,8 +123,6 @@ class Stage:
 
 class IntraStage(Stage):
     """Single frames."""
-
-    slope = 2.4
 
     def __init__(self, clips: Sequence[Clip], seed: int, batch: int, size: int) -> None:
         self.clips, self.batch, self.size = clips, batch, size
@@ -163,7 +160,7 @@ class _Sequence:
         if rng.random() < 0.5:
             frames, motion = flip(frames), motion[:, :, ::-1] * np.array([-1, 1], np.int16)
         self.frames, self.motion = frames, motion
-        self.intra_quality = float(np.clip(base + rng.uniform(0, 12), 0, QUALITIES - 1))
+        self.intra_quality = float(np.clip(base + rng.uniform(4, 24), 0, QUALITIES - 1))
         self.qualities = np.clip(base + rng.uniform(-4, 4, length), 0, QUALITIES - 1)
 
 
@@ -180,7 +177,6 @@ class InterStage(Stage):
         unroll: frames of a step.
     """
 
-    slope = 3.6
     _HELD = ("sequences", "position", "limit", "reference", "features")
 
     def __init__(
