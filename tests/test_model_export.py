@@ -239,7 +239,7 @@ def test_weights_that_could_overflow_are_refused_when_loaded(
     array = arrays[name].copy()
     array[7] = value
     with pytest.raises(ModelError, match=says):
-        IntegerNetwork({**arrays, name: array}, ReferenceBackend())
+        Model({**tiny_model.networks()[2], network: {**arrays, name: array}})
 
 
 def test_weights_too_small_to_matter_are_rounded_away() -> None:
@@ -295,7 +295,7 @@ def damaged(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[bytes], Model]:
     """Loads a model whose intra file holds the bytes given."""
-    monkeypatch.setattr(model_module, "choose_backend", lambda name: ReferenceBackend())
+    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
     (tmp_path / "inter.safetensors").symlink_to(weights / "inter.safetensors")
 
     def load(data: bytes) -> Model:
@@ -309,7 +309,7 @@ def test_saved_weights_are_the_model(weights: Path, monkeypatch: pytest.MonkeyPa
     expected = model_id(tiny_model.networks()[2])
     assert load_model(weights, "reference").id == expected
     monkeypatch.setenv("ROICODEC_WEIGHTS", str(weights))
-    monkeypatch.setattr(model_module, "choose_backend", lambda name: ReferenceBackend())
+    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
     assert load_model().id == expected
 
 

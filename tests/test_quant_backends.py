@@ -16,7 +16,7 @@ from torch import Tensor
 
 from roicodec.errors import InputError, ModelError
 from roicodec.quant import backends, integer
-from roicodec.quant.backends import ENVIRONMENT, choose_backend, verify
+from roicodec.quant.backends import ENVIRONMENT, choose_backend, heaviest, verify
 from roicodec.quant.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
 from roicodec.quant.interface import Backend, PointwiseOp
 from roicodec.quant.onednn import OnednnBackend
@@ -265,3 +265,14 @@ def test_same_integers_on_every_instruction_set() -> None:
         # The trap: the same CPU without VNNI saturates, and the known answers must say so.
         for (isa, _), result in zip(variables, results, strict=True):
             assert (("onednn", 2) in result) == (isa is None), isa
+
+
+def test_the_heaviest_of_each_kind_stands_for_the_others() -> None:
+    source, other = Grid(8, signed=True), Grid(4, signed=True)
+
+    def layer(weight: int, source: Grid) -> Pointwise:
+        weights = np.array([[1, 1], [weight, -weight]])
+        return Pointwise(weights, np.zeros(2), np.zeros(2), source, SKELETON)
+
+    light, heavy, narrow = layer(5, source), layer(7, source), layer(2, other)
+    assert heaviest([Quantize(np.zeros(2), source), light, heavy, narrow]) == [heavy, narrow]

@@ -8,13 +8,19 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.model.schema import BIAS_EXPONENT, STREAM_EXPONENT
+from roicodec.model.schema import (
+    BIAS_EXPONENT,
+    INDEX_EXPONENT,
+    LATENT_EXPONENT,
+    STREAM_EXPONENT,
+)
 from roicodec.quant.export import integer_layer
 from roicodec.quant.integer import (
     CANDIDATE_BITS,
     SKELETON,
     Depthwise,
     Grid,
+    Layer,
     Pointwise,
     Quantize,
     round_shift,
@@ -25,6 +31,7 @@ __all__ = ["BlockLayers", "NetworkArrays"]
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _UNSIGNED_8 = Grid(8, signed=False)
+_WIDE = Grid(16, signed=False)
 _NARROW = tuple(b for b in CANDIDATE_BITS if b < 16)
 
 
@@ -98,20 +105,62 @@ class NetworkArrays:
         """The exponent of a skeleton tensor that was measured."""
         return int(self.ints(f"exponent.{name}")[0])
 
-    def check(self) -> None:
-        """Make every block at every bit-width once.
+    def blocks(self) -> list[str]:
+        """Names of all blocks."""
+        end = ".mix_in.weight"
+        return sorted(n[: -len(end)] for n in self.raw if n.endswith(end))
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers at every bit-width, each made anew; making them checks their bounds.
 
         Raises:
             ModelError: naming a layer whose accumulators could overflow.
         """
         for name in self.blocks():
             for bits in CANDIDATE_BITS:
-                self._block(name, bits)
+                yield from self._block(name, bits)
+        for name in self._skeleton_names:
+            yield self.skeleton_layer(name)
 
-    def blocks(self) -> list[str]:
-        """Names of all blocks."""
-        end = ".mix_in.weight"
-        return sorted(n[: -len(end)] for n in self.raw if n.endswith(end))
+    @property
+    def entropy_steps(self) -> int:
+        """How many steps the latents are coded in."""
+        return sum(n.startswith("entropy.") for n in self.blocks())
+
+    @property
+    def _skeleton_names(self) -> list[str]:
+        numbers = range(self.entropy_steps)
+        names = ["down", "up", *(f"heads.{k}" for k in numbers)]
+        names += [f"inject.{k}" for k in numbers[:-1]]
+        names += [f"hyper_{half}.{k}" for half in ("analysis", "synthesis") for k in range(3)]
+        return names + ["context_out", "context_in"] * self.inter
+
+    def skeleton_layer(self, name: str) -> Pointwise:
+        """A layer of the 16-bit skeleton."""
+        entropy = self.exponent("entropy")
+        indices = np.full(len(self.spread), INDEX_EXPONENT)
+        heads = np.concatenate((LATENT_EXPONENT - self.spread, indices))
+        # The index half of a head was stored with its gain in the exponent.
+        heads[len(self.spread) :] -= 2
+        ha0, ha1 = self.exponent("hyper_analysis.0"), self.exponent("hyper_analysis.1")
+        hs0, hs1 = self.exponent("hyper_synthesis.0"), self.exponent("hyper_synthesis.1")
+        context = self.exponent("context_out") if self.inter else 0
+        plan: dict[str, tuple[Grid, int, Grid, NDArray[np.int64] | int]] = {
+            "down": (SKELETON, STREAM_EXPONENT, SKELETON, LATENT_EXPONENT),
+            "up": (SKELETON, LATENT_EXPONENT, SKELETON, STREAM_EXPONENT),
+            "inject": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
+            "heads": (SKELETON, entropy, SKELETON, heads),
+            "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, ha0),
+            "hyper_analysis.1": (_WIDE, ha0, _WIDE, ha1),
+            "hyper_analysis.2": (_WIDE, ha1, SKELETON, LATENT_EXPONENT),
+            "hyper_synthesis.0": (SKELETON, LATENT_EXPONENT, _WIDE, hs0),
+            "hyper_synthesis.1": (_WIDE, hs0, _WIDE, hs1),
+            "hyper_synthesis.2": (_WIDE, hs1, SKELETON, entropy),
+            "context_out": (SKELETON, STREAM_EXPONENT, SKELETON, context),
+            "context_in": (SKELETON, context, SKELETON, entropy),
+        }
+        source, source_exponent, target, exponent = plan.get(name) or plan[name.split(".")[0]]
+        return self._between(name, source, source_exponent, (target, exponent))
 
     def stream_exponents(self, name: str) -> NDArray[np.int64]:
         """Exponents of the skeleton channels that a block reads."""
@@ -142,7 +191,7 @@ class NetworkArrays:
             Pointwise, weight, exponent, bias, source=source, target=target, name=name
         )
 
-    def skeleton_layer(
+    def _between(
         self,
         name: str,
         source: Grid,

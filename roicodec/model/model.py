@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from roicodec.entropy import Tables
 from roicodec.errors import ModelError
+from roicodec.model.layers import NetworkArrays
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
 from roicodec.model.weights import NAMES, Arrays, load_arrays, model_id
-from roicodec.quant.backends import choose_backend
+from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
 from roicodec.quant.interface import Backend
 
 __all__ = ["Model", "NetworkModel", "load_model"]
@@ -46,7 +47,12 @@ class Model:
 
     Args:
         networks: arrays of ``intra`` and ``inter``.
-        backend: one, or its name, see :func:`roicodec.quant.backends.choose_backend`.
+        backend: one, or its name, see :func:`roicodec.quant.backends.choose_backend`; it is tried
+            on the heaviest of the networks' own layers, too.
+
+    Raises:
+        ModelError: naming a layer whose accumulators could overflow, or that no backend computes
+            exactly here.
 
     Attributes:
         id: 16 bytes that name the weights in a stream.
@@ -57,7 +63,10 @@ class Model:
         self, networks: Mapping[str, Arrays], backend: str | Backend | None = None
     ) -> None:
         self.id = model_id(networks)
-        self.backend = backend if isinstance(backend, Backend) else choose_backend(backend)
+        own = heaviest(layer for n in NAMES for layer in NetworkArrays(networks[n]).layers())
+        if not isinstance(backend, Backend):
+            backend = choose_backend(backend, [*hardest_layers(), *own])
+        self.backend = backend
         self.intra, self.inter = (NetworkModel(networks[n], self.backend) for n in NAMES)
 
 

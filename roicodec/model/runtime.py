@@ -6,10 +6,9 @@ and int32 tensors in raster order; nothing in it is a float that was rounded.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,9 +23,8 @@ from roicodec.model.schema import (
     LATENT_EXPONENT,
     SAMPLE_SHIFT,
     STEP_EXPONENT,
-    STREAM_EXPONENT,
 )
-from roicodec.quant.integer import SKELETON, Grid, Layer, Pointwise, Quantize
+from roicodec.quant.integer import SKELETON, Grid, Quantize
 from roicodec.quant.interface import Backend, PointwiseOp, TensorOp
 
 __all__ = ["EntropyState", "IntegerNetwork", "Reconstruction"]
@@ -85,9 +83,6 @@ class IntegerNetwork:
     Args:
         arrays: integer arrays of the network (:func:`roicodec.model.export.export_network`).
         backend: prepared layers run on it.
-
-    Raises:
-        ModelError: naming a layer whose accumulators could overflow.
     """
 
     def __init__(self, arrays: Arrays, backend: Backend) -> None:
@@ -98,60 +93,16 @@ class IntegerNetwork:
         self.hyper_step: NDArray[np.int32] = self.arrays.ints("hyper_step").astype(np.int32)
         self.latents = self.step.shape[1]
         self.features = 32
-        self.entropy_steps = sum(n.startswith("entropy.") for n in self.arrays.blocks())
+        self.entropy_steps = self.arrays.entropy_steps
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
         names = ("analysis_quality", "synthesis_quality", "entropy_quality", "index_quality")
         self._tables = {n: torch.from_numpy(self.arrays.ints(n)).to(backend.device) for n in names}
-        self.arrays.check()
-        deque(self.layers(()), maxlen=0)
 
     # --- preparation ------------------------------------------------------------------------
 
-    def layers(self, bits: tuple[int, ...]) -> Iterator[Layer]:
-        """All layers that frames with these bit-widths run, for a backend's known answers."""
-        for name in self.arrays.blocks():
-            for b in bits:
-                yield from self.arrays.block(name, b)
-        for name in self._skeleton_names:
-            yield self._skeleton_layer(name)
-
-    @cached_property
-    def _skeleton_names(self) -> list[str]:
-        numbers = range(self.entropy_steps)
-        names = ["down", "up", *(f"heads.{k}" for k in numbers)]
-        names += [f"inject.{k}" for k in numbers[:-1]]
-        names += [f"hyper_{half}.{k}" for half in ("analysis", "synthesis") for k in range(3)]
-        return names + ["context_out", "context_in"] * self.inter
-
-    def _skeleton_layer(self, name: str) -> Pointwise:
-        a = self.arrays
-        entropy = a.exponent("entropy")
-        heads = np.concatenate((LATENT_EXPONENT - a.spread, np.full(len(a.spread), INDEX_EXPONENT)))
-        # The index half of a head was stored with its gain in the exponent.
-        heads[len(a.spread) :] -= 2
-        ha0, ha1 = a.exponent("hyper_analysis.0"), a.exponent("hyper_analysis.1")
-        hs0, hs1 = a.exponent("hyper_synthesis.0"), a.exponent("hyper_synthesis.1")
-        context = a.exponent("context_out") if self.inter else 0
-        plan: dict[str, tuple[Grid, int, Grid, NDArray[np.int64] | int]] = {
-            "down": (SKELETON, STREAM_EXPONENT, SKELETON, LATENT_EXPONENT),
-            "up": (SKELETON, LATENT_EXPONENT, SKELETON, STREAM_EXPONENT),
-            "inject": (SKELETON, LATENT_EXPONENT, SKELETON, entropy),
-            "heads": (SKELETON, entropy, SKELETON, heads),
-            "hyper_analysis.0": (SKELETON, LATENT_EXPONENT, _WIDE, ha0),
-            "hyper_analysis.1": (_WIDE, ha0, _WIDE, ha1),
-            "hyper_analysis.2": (_WIDE, ha1, SKELETON, LATENT_EXPONENT),
-            "hyper_synthesis.0": (SKELETON, LATENT_EXPONENT, _WIDE, hs0),
-            "hyper_synthesis.1": (_WIDE, hs0, _WIDE, hs1),
-            "hyper_synthesis.2": (_WIDE, hs1, SKELETON, entropy),
-            "context_out": (SKELETON, STREAM_EXPONENT, SKELETON, context),
-            "context_in": (SKELETON, context, SKELETON, entropy),
-        }
-        source, source_exponent, target, exponent = plan.get(name) or plan[name.split(".")[0]]
-        return a.skeleton_layer(name, source, source_exponent, (target, exponent))
-
     @cache  # noqa: B019 - one network lives as long as the process
     def _skeleton(self, name: str) -> _Skeleton:
-        layer = self._skeleton_layer(name)
+        layer = self.arrays.skeleton_layer(name)
         normal = name in ("up", "hyper_analysis.0") or name.startswith("inject")
         shift = self.arrays.spread if normal else np.zeros(layer.weight.shape[1], np.int64)
         quantize = self.backend.quantize(Quantize(shift, SKELETON))
@@ -347,7 +298,7 @@ class IntegerNetwork:
     @cache  # noqa: B019 - one network lives as long as the process
     def _head(self, step: int, first: int) -> _Skeleton:
         """The head of a step, for every fourth channel from ``first``."""
-        layer = self._skeleton_layer(f"heads.{step}")
+        layer = self.arrays.skeleton_layer(f"heads.{step}")
         own = np.r_[first : self.latents : STEPS]
         own = np.concatenate((own, own + self.latents))
         part = replace(

@@ -20,7 +20,7 @@ from roicodec.quant.interface import Backend
 from roicodec.quant.onednn import OnednnBackend
 from roicodec.quant.reference import ReferenceBackend
 
-__all__ = ["BACKENDS", "ENVIRONMENT", "choose_backend", "hardest_layers", "verify"]
+__all__ = ["BACKENDS", "ENVIRONMENT", "choose_backend", "hardest_layers", "heaviest", "verify"]
 
 BACKENDS = ("auto", "reference", "onednn")
 ENVIRONMENT = "ROICODEC_BACKEND"
@@ -35,8 +35,7 @@ def choose_backend(
     Args:
         name: one of :data:`BACKENDS`; None means the environment variable, or ``auto``: oneDNN
             where it is exact, else the reference.
-        layers: the layers of the model; each is tried on its own extremes. None stands for
-            :func:`hardest_layers`.
+        layers: each is tried on its own extremes. None stands for :func:`hardest_layers`.
         device: where the reference runs; oneDNN is for ``cpu`` only.
 
     Raises:
@@ -109,6 +108,22 @@ def hardest_layers() -> Iterator[Layer]:
         bias = rng.integers(-999, 1000, 64)
         source, target = Grid(8, signed=False), Grid(bits, signed=False)
         yield Depthwise(weight, bias, shift, source, target, name=f"64, {bits} bits")
+
+
+def heaviest(layers: Iterable[Layer]) -> list[Layer]:
+    """Of each kind of layer and input, the one whose accumulator can grow furthest.
+
+    A model has a thousand layers at all its bit-widths, too many to try at every start.
+    """
+    found: dict[object, tuple[int, Layer]] = {}
+    for layer in layers:
+        if isinstance(layer, Quantize):
+            continue
+        reach = int(integer.accumulator_bound(layer.weight, layer.bias, layer.source).max())
+        kind = type(layer), layer.source
+        if kind not in found or reach > found[kind][0]:
+            found[kind] = reach, layer
+    return [layer for _, layer in found.values()]
 
 
 def _difference(backend: Backend, layer: Layer) -> int:
