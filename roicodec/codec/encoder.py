@@ -51,6 +51,9 @@ __all__ = ["Encoder", "EncoderOptions"]
 _INTRA_BOOST = 20
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
+_INTRA_PRICE = 0.10
+"""Like PRICE, for intra frames, whose quality is higher for the sake of others anyway."""
+
 _QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()
 """Of the latents, in sample values, for every quality index."""
 
@@ -191,7 +194,7 @@ class Encoder:
         if not intra and self._effort.trials:
             frame = self._with_skip(frame, samples)
             setting = frame.setting
-        writer = LatentWriter(frame.model.latents, PRICE)
+        writer = LatentWriter(frame.model.latents, _INTRA_PRICE if intra else PRICE)
         hyper, decoded = self._coded(frame, samples, writer)
         if self.observer:
             self.observer(setting, hyper, writer.coded)
