@@ -27,11 +27,11 @@ bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
-	$(FIT) intra --run runs/intra --steps 12000 --batch 8 --compile
+	$(FIT) intra --run runs/intra --steps 20000 --batch 8 --compile
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 6000 \
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
 	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
-	  --steps 4400 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
+	  --steps 6000 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 36 \
 	  --intra runs/intra/last.pt --inter runs/inter-long/last.pt
 	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 7 \
