@@ -73,17 +73,18 @@ class Report:
     environment: dict[str, str]
 
 
-def report(name: str | None = None, layers: Iterable[Layer] | None = None) -> Report:
-    """Examine this machine; takes about two seconds.
+def report(name: str | None, layers: Iterable[Layer]) -> Report:
+    """Examine this machine; takes about three seconds.
 
     Args:
         name: the backend asked for, as in :func:`~roicodec.quant.backends.choose_backend`.
-        layers: those of the model in use; None for the hardest that the arithmetic allows.
+        layers: that a backend must compute exactly, see
+            :func:`~roicodec.model.model.tried_layers`.
 
     Raises:
         InputError, ModelError: as :func:`~roicodec.quant.backends.choose_backend`.
     """
-    tried = None if layers is None else list(layers)
+    tried = list(layers)
     chosen = choose_backend(name, tried)
     capabilities = torch.cpu.get_capabilities()
     dots = ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "dot")
@@ -121,7 +122,7 @@ def text_lines(found: Report) -> Iterator[str]:
     yield f"environment {settings or 'nothing set'}"
 
 
-def _examine(name: str, layers: list[Layer] | None) -> BackendReport:
+def _examine(name: str, layers: list[Layer]) -> BackendReport:
     try:
         backend = choose_backend(name, layers)
     except ModelError as error:

@@ -22,7 +22,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "reference")
-    found = doctor.report()
+    found = doctor.report(None, backends.hardest_layers())
     assert (found.chosen, found.reason) == ("reference", "asked for")
     assert [b.name for b in found.backends] == ["reference", "onednn"]
     for backend in found.backends:
@@ -45,7 +45,7 @@ def test_says_why_a_backend_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(backends.OnednnBackend, "pointwise", refuse)
     grid = Grid(8, signed=False)
     layer = Pointwise(np.eye(3, dtype=int), [0] * 3, [0] * 3, grid, grid, name="head")
-    found = doctor.report(layers=[layer])
+    found = doctor.report(None, [layer])
     assert (found.chosen, found.reason) == ("reference", "no such kernel")
     assert found.backends[1].error.startswith("no such kernel; use")
     assert any("no such kernel" in line for line in doctor.text_lines(found))
@@ -53,4 +53,4 @@ def test_says_why_a_backend_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_unknown_backend() -> None:
     with pytest.raises(InputError):
-        doctor.report("gpu")
+        doctor.report("gpu", [])

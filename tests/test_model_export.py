@@ -21,7 +21,7 @@ from roicodec.model import model as model_module
 from roicodec.model.blocks import Regions
 from roicodec.model.export import export_network
 from roicodec.model.layers import NetworkArrays
-from roicodec.model.model import Model, load_model
+from roicodec.model.model import Model, load_model, tried_layers
 from roicodec.model.networks import (
     FEATURES,
     INDEX_GAIN,
@@ -240,6 +240,14 @@ def test_weights_that_could_overflow_are_refused_when_loaded(
     array[7] = value
     with pytest.raises(ModelError, match=says):
         Model({**tiny_model.networks()[2], network: {**arrays, name: array}})
+
+
+def test_a_backend_is_tried_on_the_models_own_layers() -> None:
+    own = {getattr(layer, "name", "") for layer in tried_layers(tiny_model.networks()[2])}
+    blocks = {n.rsplit(".", 1)[0] for n in own if n.endswith((".expand", ".project", ".depthwise"))}
+    assert blocks <= set(NetworkArrays(tiny_model.networks()[2]["inter"]).blocks())
+    assert {"256x33, 2 bits", "64, 16 bits"} < own
+    assert blocks
 
 
 def test_weights_too_small_to_matter_are_rounded_away() -> None:

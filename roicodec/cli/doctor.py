@@ -26,8 +26,10 @@ def doctor(backend: str, threads: int, as_json: bool) -> None:
 
     limit_threads(threads)
     from roicodec.doctor import report, text_lines
+    from roicodec.model.model import tried_layers
+    from roicodec.model.weights import load_arrays
 
-    found = report(backend)
+    found = report(backend, tried_layers(load_arrays()))
     if as_json:
         print(json.dumps(asdict(found)))
     else:

@@ -16,9 +16,10 @@ from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
 from roicodec.model.weights import NAMES, Arrays, load_arrays, model_id
 from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
+from roicodec.quant.integer import Layer
 from roicodec.quant.interface import Backend
 
-__all__ = ["Model", "NetworkModel", "load_model"]
+__all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
 
 
 class NetworkModel:
@@ -42,13 +43,26 @@ def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
     return Tables(frequencies, offset=-size, escape=True)
 
 
+def tried_layers(networks: Mapping[str, Arrays]) -> list[Layer]:
+    """What a backend must compute exactly before these networks run on it.
+
+    The hardest layers that the arithmetic allows, and the heaviest of each kind of the networks'
+    own.
+
+    Raises:
+        ModelError: naming a layer whose accumulators could overflow.
+    """
+    own = (layer for name in NAMES for layer in NetworkArrays(networks[name]).layers())
+    return [*hardest_layers(), *heaviest(own)]
+
+
 class Model:
     """Both networks on one backend.
 
     Args:
         networks: arrays of ``intra`` and ``inter``.
         backend: one, or its name, see :func:`roicodec.quant.backends.choose_backend`; it is tried
-            on the heaviest of the networks' own layers, too.
+            on :func:`tried_layers`.
 
     Raises:
         ModelError: naming a layer whose accumulators could overflow, or that no backend computes
@@ -63,10 +77,8 @@ class Model:
         self, networks: Mapping[str, Arrays], backend: str | Backend | None = None
     ) -> None:
         self.id = model_id(networks)
-        own = heaviest(layer for n in NAMES for layer in NetworkArrays(networks[n]).layers())
-        if not isinstance(backend, Backend):
-            backend = choose_backend(backend, [*hardest_layers(), *own])
-        self.backend = backend
+        tried = tried_layers(networks)
+        self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
         self.intra, self.inter = (NetworkModel(networks[n], self.backend) for n in NAMES)
 
 
