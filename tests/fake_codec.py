@@ -114,6 +114,7 @@ def modules() -> dict[str, types.ModuleType]:
     encoder.Encoder, encoder.EncoderOptions = Encoder, EncoderOptions  # type: ignore[attr-defined]
     decoder.Decoder = Decoder  # type: ignore[attr-defined]
     model.load_model = load_model  # type: ignore[attr-defined]
+    model.tried_layers = lambda networks: []  # type: ignore[attr-defined]
     threads.limit_threads = lambda count: None  # type: ignore[attr-defined]
     return {m.__name__: m for m in (encoder, decoder, model, threads)}
 
