@@ -272,7 +272,7 @@ def test_the_heaviest_of_each_kind_stands_for_the_others() -> None:
 
     def layer(weight: int, source: Grid) -> Pointwise:
         weights = np.array([[1, 1], [weight, -weight]])
-        return Pointwise(weights, np.zeros(2), np.zeros(2), source, SKELETON)
+        return Pointwise(weights, [0, 0], [0, 0], source, SKELETON)
 
     light, heavy, narrow = layer(5, source), layer(7, source), layer(2, other)
-    assert heaviest([Quantize(np.zeros(2), source), light, heavy, narrow]) == [heavy, narrow]
+    assert heaviest([Quantize([0, 0], source), light, heavy, narrow]) == [heavy, narrow]
