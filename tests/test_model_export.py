@@ -33,6 +33,7 @@ from roicodec.model.networks import (
 )
 from roicodec.model.networks import pack as pack_units
 from roicodec.model.regions import Layout
+from roicodec.model.restore import restore_network
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import LATENT_EXPONENT, STREAM_EXPONENT
 from roicodec.model.weights import NAMES, model_id
@@ -387,3 +388,20 @@ def test_flipped_bits_never_pass_for_the_model(
         except ModelError:
             refused += 1
     assert refused > 20
+
+
+@pytest.mark.parametrize("inter", [False, True])
+def test_restored(inter: bool) -> None:
+    """A float network from the integers does what the one that they came from did."""
+    case = _Case(inter, 16, 16)
+    restored = restore_network(tiny_model.networks()[2][NAMES[inter]])
+    before = case.trained(16, 16)
+    case.net = restored
+    after = case.trained(16, 16)
+    for name, tolerance in (("down", 4 * _LATENT), ("added", 0.5 / UNIT)):
+        assert _difference(_rows(after[name]), _rows(before[name])) < tolerance
+    cost = [taken.out.latent_bits.sum() for taken in (before, after)]
+    torch.testing.assert_close(*cost, rtol=0.01, atol=0)
+    quality = torch.arange(0.0, 64.0, 9.0)
+    original = tiny_model.networks()[inter]
+    torch.testing.assert_close(restored.gain(quality), original.gain(quality), rtol=2e-3, atol=0)

@@ -43,6 +43,7 @@ from roicodec.quant import lsq
 from roicodec.roi.sources import RectangleRoi
 from roicodec.train import command
 from roicodec.train.__main__ import train_command
+from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Batch, load_folder
 from roicodec.train.losses import (
     CHROMA_SAMPLE_WEIGHT,
@@ -304,6 +305,14 @@ def test_release(
         decoded = decoder.decode(chunk)
         assert decoded.crc32() == made.crc32() == chunk.crc32
         assert np.square(decoded.y.astype(float) - picture.y).mean() < 60
+
+    # Training goes on from what was released.
+    released = {name: tmp_path / f"{name}.safetensors" for name in ("intra", "inter")}
+    more = ("--intra", released["intra"], "--init", released["inter"], "--steps", 1, "--length", 4)
+    state = _fit("inter", data, runs / "inter-on", *more, *_SMALL)["net"]
+    close = trained_network(runs / "inter" / "last.pt", True).state_dict()
+    assert {n: w.shape for n, w in state.items()} == {n: w.shape for n, w in close.items()}
+    torch.testing.assert_close(state["up.weight"], close["up.weight"], rtol=0, atol=0.01)
 
 
 def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_path: Path) -> None:

@@ -109,10 +109,8 @@ class Block(nn.Module):
 
         ``regions`` is for quantized blocks; this one computes in float everywhere.
         """
-        a = x.to(BRANCH_DTYPE)
-        if context is not None:
-            a = torch.cat((a, context.to(BRANCH_DTYPE)), 1)
-        a = F.relu(self.depthwise(F.relu(self.mix_in(a))))
+        a = x if context is None else torch.cat((x, context), 1)
+        a = F.relu(self.depthwise(F.relu(self.mix_in(a.to(BRANCH_DTYPE)))))
         x = x + self.mix_out(a).float()
         out: Tensor = x + self.project(F.relu(self.expand(x.to(BRANCH_DTYPE)))).float()
         return out

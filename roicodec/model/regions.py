@@ -60,6 +60,9 @@ class Layout:
         self.roi = _finer(mask)
         skipped = np.zeros_like(self.roi) if skip is None else _finer(skip)
         self.parts: list[Part] = []
+        # Of every position, its place in the parts' rows one after another; the last is zeros.
+        place = np.full(self.roi.size, -1)
+        count = 0
         for bits, roi in ((b_roi, True), (b_bg, False)):
             where = np.flatnonzero((self.roi == roi) & ~skipped)
             if len(where) and bits:
@@ -68,32 +71,35 @@ class Layout:
                 arrays = where, *(np.flatnonzero(phase == p) for p in range(PHASES.size))
                 at, *phases = (torch.from_numpy(a).to(device) for a in arrays)
                 self.parts.append(Part(bits, roi, at, tuple(phases)))
+                place[where] = np.arange(count, count + len(where))
+                count += len(where)
+        self._whole = len(self.parts) == 1 and count == len(place)
+        place[place < 0] = count
+        self._place = torch.from_numpy(place).to(device)
+        self._computed = self._place < count
 
     def frame(self, rows: list[Tensor]) -> Tensor:
         """Put the parts' rows ``[N, C]`` in raster order, ``[H * W, C]``; zeros elsewhere."""
-        shape = self.height * self.width, rows[0].shape[1]
-        out = torch.zeros(shape, dtype=rows[0].dtype, device=rows[0].device)
-        for part, part_rows in zip(self.parts, rows, strict=True):
-            out[part.where] = part_rows
-        return out
+        if self._whole:
+            return rows[0]
+        return torch.cat([*rows, torch.zeros_like(rows[0][:1])]).index_select(0, self._place)
 
-    def computed(self) -> NDArray[np.bool_]:
-        """Cells of any part, ``[h, w]``."""
-        out = np.zeros(self.height * self.width, np.bool_)
-        for part in self.parts:
-            out[part.where.numpy(force=True)] = True
-        return out.reshape(self.height, self.width)[::2, ::2]
-
-    def merged(self, made: Tensor, kept: Tensor) -> Tensor:
-        """Raster ``[H * W, C]``: ``made`` where something was computed, else ``kept``."""
-        out = kept.clone()
-        for part in self.parts:
-            out[part.where] = made[part.where].to(out.dtype)
-        return out
+    def take(self, frame: Tensor, part: Part) -> Tensor:
+        """A part's rows from raster order: a copy, or the frame itself where it is all of it."""
+        return frame if self._whole else frame.index_select(0, part.where)
 
     def rows(self, frame: Tensor) -> list[Tensor]:
         """Take each part's rows from raster order."""
-        return [frame[part.where] for part in self.parts]
+        return [self.take(frame, part) for part in self.parts]
+
+    def computed(self) -> NDArray[np.bool_]:
+        """Cells of any part, ``[h, w]``."""
+        flat: NDArray[np.bool_] = self._computed.numpy(force=True)
+        return flat.reshape(self.height, self.width)[::2, ::2]
+
+    def merged(self, made: Tensor, kept: Tensor) -> Tensor:
+        """Raster ``[H * W, C]``: ``made`` where something was computed, else ``kept``."""
+        return torch.where(self._computed[:, None], made.to(kept.dtype), kept)
 
 
 def _finer(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:

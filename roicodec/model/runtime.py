@@ -130,7 +130,7 @@ class IntegerNetwork:
         frame = layout.frame(hidden).view(layout.height, layout.width, -1)
         for i, (part, block) in enumerate(zip(layout.parts, blocks, strict=True)):
             spatial = block.depthwise(frame).reshape(area, -1)
-            x = block.mix_out.accumulate(rows[i], spatial[part.where])
+            x = block.mix_out.accumulate(rows[i], layout.take(spatial, part))
             rows[i] = block.project.accumulate(x, block.expand(block.quantize_second(x)))
         return rows
 
@@ -248,7 +248,7 @@ class IntegerNetwork:
         state = []
         for i, part in enumerate(layout.parts):
             e = self._start("entropy_quality", part, quality[part.roi], len(part.where))
-            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, h[part.where])
+            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, layout.take(h, part))
             if context is not None:
                 e = self._skeleton("context_in").accumulate(e, context[i])
             state.append(e)
@@ -287,7 +287,7 @@ class IntegerNetwork:
             half = 1 << (-INDEX_EXPONENT - 1)
             for phase, at in enumerate(part.phases):
                 first = (step - phase) % STEPS
-                values = self.backend.values(self._head(step, first)(rows[at]))
+                values = self.backend.values(self._head(step, first)(rows.index_select(0, at)))
                 mean[at] = values[:, : shape[1]]
                 raised = values[:, shape[1] :].to(torch.int32) + bias[first::STEPS]
                 index[at] = (raised + half) >> -INDEX_EXPONENT

@@ -23,34 +23,36 @@ _CHROMA = ((0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
 
 
 def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
-    """Weighted sum by ``taps`` ``[N, T]`` along the last axis of ``patch`` ``[N, R, size+T-1]``."""
-    out = patch[..., :size] * taps[:, 0, None, None]
-    for k in range(1, taps.shape[1]):
-        out = out + patch[..., k : k + size] * taps[:, k, None, None]
+    """Weighted sum by ``taps`` ``[T, N]`` along the first axis of ``[size + T - 1, …, N]``."""
+    out = patch[:size] * taps[0]
+    for k in range(1, len(taps)):
+        out = out.addcmul(patch[k : k + size], taps[k])
     return out
 
 
 def _compensate_plane(
     plane: Tensor, vectors: Tensor, size: int, unit: int, table: tuple[tuple[int, ...], ...]
 ) -> Tensor:
+    # Blocks are the last axis, N of them: all that follows runs along it.
     batch, height, width = plane.shape
     rows, columns = height // size, width // size
     taps = len(table[0])
-    before = taps // 2 - 1
-    dx, dy = vectors[..., 0].reshape(-1), vectors[..., 1].reshape(-1)
-    span = torch.arange(size + taps - 1, device=plane.device) - before
-    grid_y = torch.arange(rows, device=plane.device).repeat_interleave(columns).repeat(batch)
-    grid_x = torch.arange(columns, device=plane.device).repeat(rows * batch)
-    image = torch.arange(batch, device=plane.device).repeat_interleave(rows * columns)
-    y = (grid_y * size + dy.div(unit, rounding_mode="floor"))[:, None] + span
-    x = (grid_x * size + dx.div(unit, rounding_mode="floor"))[:, None] + span
-    y = y.clamp(0, height - 1) + (image * height)[:, None]
-    index = y[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]
-    patch = plane.reshape(-1)[index]
-    filters = torch.tensor(table, dtype=plane.dtype, device=plane.device)
-    across = _filtered(patch, filters[dx.remainder(unit)], size)
-    both = _filtered(across.transpose(1, 2), filters[dy.remainder(unit)], size)
-    out = both.view(batch, rows, columns, size, size).permute(0, 1, 4, 2, 3)
+    dx, dy = vectors.reshape(-1, 2).to(torch.int32).unbind(1)
+    span = torch.arange(size + taps - 1, dtype=torch.int32, device=plane.device)[:, None]
+    span = span - (taps // 2 - 1)
+    block = torch.arange(len(dx), dtype=torch.int32, device=plane.device)
+    left = block.remainder(columns) * size + dx.div(unit, rounding_mode="floor")
+    row = block.div(columns, rounding_mode="floor")
+    top = row.remainder(rows) * size + dy.div(unit, rounding_mode="floor")
+    image = row.div(rows, rounding_mode="floor")
+    y = (top + span).clamp(0, height - 1) + image * height
+    x = (left + span).clamp(0, width - 1)
+    index = x[:, None] + y * width
+    patch = plane.reshape(-1).index_select(0, index.view(-1)).view(index.shape)
+    filters = torch.tensor(table, dtype=plane.dtype, device=plane.device).t()
+    across = _filtered(patch, filters[:, dx.remainder(unit)], size).transpose(0, 1)
+    both = _filtered(across, filters[:, dy.remainder(unit)], size)
+    out = both.view(size, size, batch, rows, columns).permute(2, 3, 0, 4, 1)
     return out.reshape(batch, height, width) / 4096
 
 

@@ -17,6 +17,7 @@ from roicodec.errors import InputError
 from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.model.schema import PAD
+from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import RateDistortion, relative_weight
@@ -68,8 +69,17 @@ def train_command() -> None:
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Checkpoints, logs.")
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
-@click.option("--intra", "intra_path", type=click.Path(path_type=Path, exists=True))
-@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Weights to start from.")
+@click.option(
+    "--intra",
+    "intra_path",
+    type=click.Path(path_type=Path, exists=True),
+    help="Network of first frames (inter).",
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path, exists=True),
+    help="Checkpoint or released .safetensors to start from.",
+)
 @click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
@@ -116,7 +126,7 @@ def fit(
         net = load_network(FrameNet(stage == "inter").state_dict(), stage == "inter")
         task: Stage
         if intra_path and stage == "inter":
-            intra = load_network(torch.load(intra_path, weights_only=False)["ema"], False)
+            intra = trained_network(intra_path, False)
             task = InterStage(clips, own, batch, size, intra, length, unroll)
         else:
             task = IntraStage(clips, own, batch, size)
@@ -129,7 +139,7 @@ def fit(
                 )
             task.quantized = quantize
         elif init:
-            net = load_network(torch.load(init, weights_only=False)["ema"], stage == "inter")
+            net = trained_network(init, stage == "inter")
         else:
             _start_intra(net, clips, seed)
             if isinstance(task, InterStage):

@@ -16,9 +16,10 @@ from roicodec.container import INTER, INTRA
 from roicodec.model.export import export_network, skeleton_ranges
 from roicodec.model.model import Model
 from roicodec.model.networks import FrameNet
-from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
+from roicodec.model.quantized import QuantizedBlock, quantize_network
 from roicodec.model.weights import NAMES, model_id
 from roicodec.roi.sources import NoRoi
+from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
@@ -55,7 +56,7 @@ def release(
     torch.manual_seed(1)
     clips = load_folder(data, cache, motion=True)
     nets = {
-        name: load_network(torch.load(path, weights_only=False)["ema"], name == "inter").eval()
+        name: trained_network(path, name == "inter").eval()
         for name, path in zip(NAMES, (intra_path, inter_path), strict=True)
     }
     stages: dict[str, Stage] = {

@@ -1,0 +1,117 @@
+"""From the integers that are shipped back to a float network, to go on training from.
+
+The inverse of :mod:`roicodec.model.export`, as far as there is one: steps of activations, biases at
+each bit-width and whatever rounding took are gone; depthwise weights come back with 8 bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.model.networks import HYPER, QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
+from roicodec.model.quantized import TRAINED_BITS
+from roicodec.model.schema import (
+    BIAS_EXPONENT,
+    HYPER_ALPHABET,
+    INDEX_EXPONENT,
+    LATENT_EXPONENT,
+    STEP_EXPONENT,
+    STREAM_EXPONENT,
+)
+from roicodec.model.weights import Arrays
+
+__all__ = ["restore_network"]
+
+_LOGISTIC_DEVIATION = np.pi / np.sqrt(3)
+
+
+def restore_network(arrays: Arrays) -> FrameNet:
+    """A float network that computes what the integers do, up to their rounding.
+
+    Args:
+        arrays: of one network, as :func:`~roicodec.model.export.export_network` makes them.
+    """
+    net = FrameNet("context_in.weight" in arrays)
+    entropy = int(arrays["exponent.entropy"][0])
+    sources = {
+        "down": STREAM_EXPONENT,
+        "up": LATENT_EXPONENT,
+        "context_out": STREAM_EXPONENT,
+        "hyper_analysis.0": LATENT_EXPONENT,
+        "hyper_synthesis.0": LATENT_EXPONENT,
+        **{f"inject.{k}": LATENT_EXPONENT for k in range(STEPS - 1)},
+        **{f"heads.{k}": entropy for k in range(STEPS)},
+    }
+    for before, after in (
+        ("context_out", "context_in"),
+        ("hyper_analysis.0", "hyper_analysis.1"),
+        ("hyper_analysis.1", "hyper_analysis.2"),
+        ("hyper_synthesis.0", "hyper_synthesis.1"),
+        ("hyper_synthesis.1", "hyper_synthesis.2"),
+    ):
+        if net.inter or not before.startswith("context"):
+            sources[after] = int(arrays[f"exponent.{before}"][0])
+    state = net.state_dict()
+    state["exponent"] = _real(arrays["spread"])
+    for name in state:
+        layer, _, kind = name.rpartition(".")
+        if layer in sources:
+            exponent = _real(arrays[f"{layer}.exponent"])
+            if kind == "bias":
+                exponent = exponent + sources[layer]
+            state[name] = _shaped(_scaled(arrays[name], exponent), state[name])
+        elif f"{layer}.exponent" in arrays:
+            state[name] = _shaped(_of_block(arrays, layer, kind), state[name])
+    anchors = torch.linspace(0, QUALITIES - 1, len(net.index_quality.table)).round().long()
+    for table, fixed in (
+        ("analysis_quality", STREAM_EXPONENT),
+        ("synthesis_quality", STREAM_EXPONENT),
+        ("entropy_quality", entropy),
+        ("index_quality", INDEX_EXPONENT),
+    ):
+        state[f"{table}.table"] = _real(arrays[table])[anchors] * 2.0**fixed
+    step = _real(arrays["step"])[anchors] * 2.0**STEP_EXPONENT
+    state["log_gain.table"] = (quantizer_step(anchors.float())[:, None] / UNIT / step).log()
+    hyper_step = _real(arrays["hyper_step"])[anchors] * 2.0**LATENT_EXPONENT
+    state["hyper_log_gain.table"] = -hyper_step.log()
+    state["hyper_log_scale.table"] = _hyper_log_scale(arrays, len(anchors))
+    net.load_state_dict(state)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _of_block(arrays: Arrays, layer: str, kind: str) -> Tensor:
+    if kind == "bias":
+        bias = _real(arrays[f"{layer}.bias"]) * 2.0**BIAS_EXPONENT
+        return bias[TRAINED_BITS.index(16)] if bias.dim() > 1 else bias
+    weight = _scaled(arrays[f"{layer}.weight"], _real(arrays[f"{layer}.exponent"]))
+    equalize = arrays.get(f"{layer}.equalize")
+    return weight if equalize is None else weight * torch.exp2(-_real(equalize))
+
+
+def _hyper_log_scale(arrays: Arrays, anchors: int) -> Tensor:
+    """Scales of the logistic densities that are as wide as the tables."""
+    weights = np.asarray(arrays["tables.hyper"], np.float64)[:, :-1].reshape(
+        -1, HYPER, 2 * HYPER_ALPHABET + 1
+    )
+    values = np.arange(-HYPER_ALPHABET, HYPER_ALPHABET + 1)
+    deviation = np.sqrt((weights * values**2).sum(2) / weights.sum(2))
+    scale = torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + 0.04)).float()
+    bands = torch.linspace(0, len(scale) - 1, anchors).round().long()
+    return scale[bands]
+
+
+def _real(values: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def _scaled(values: NDArray[np.generic], exponent: Tensor) -> Tensor:
+    codes = _real(values)
+    return codes * torch.exp2(exponent).reshape(-1, *[1] * (codes.dim() - 1))
+
+
+def _shaped(values: Tensor, like: Tensor) -> Tensor:
+    assert isinstance(like, Tensor)
+    return values.reshape(like.shape)
