@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.bitwidths [--sizes 352x288,1280x720] [--runs 3]
 
 One inter frame of a real clip is encoded and decoded at each choice of bit-widths for ROI and rest.
-`networks` is decoding without entropy decoding, `decode` all of it, `encode` all of encoding but
-for finding the ROI; processor time on one thread, the least of several runs. "all" is a ROI of 0 or
-100 %. float32 is the same networks without any rounding (benchmarks/float_backend.py).
+`networks` is the decoder's networks, without motion compensation and entropy decoding; `decode` is
+all of decoding, `encode` all of encoding but for finding the ROI; processor time on one thread, the
+least of several rounds. "all" is a ROI of 0 or 100 %. float32 is the same networks without any rounding (benchmarks/float_backend.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import av
 import numpy as np
@@ -25,14 +26,12 @@ from roicodec.codec.core import Distribution, FrameCore, FrameSetting
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.codec.symbols import LatentReader, decode_hyper
 from roicodec.complexity import complexity
-from roicodec.container import FrameChunk
 from roicodec.entropy import Ints
 from roicodec.model.model import Model
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.weights import load_arrays
 from roicodec.motion.coding import decode_motion
 from roicodec.picture import Picture
-from roicodec.quant.interface import Backend
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, grid_shape
 
@@ -89,14 +88,11 @@ def pictures(width: int, height: int) -> list[Picture]:
     return found
 
 
-def least(runs: int, action: Callable[[], object]) -> float:
-    """Processor time of the quickest of several runs, in milliseconds."""
-    times = []
-    for _ in range(runs):
-        start = time.process_time()
-        action()
-        times.append(time.process_time() - start)
-    return 1000 * min(times)
+def milliseconds(action: Callable[[], object]) -> float:
+    """Processor time of an action."""
+    start = time.process_time()
+    action()
+    return 1000 * (time.process_time() - start)
 
 
 class Trial:
@@ -116,27 +112,29 @@ class Trial:
         self.encoder.encode(first)
         self._replay()
         self.reference = self.core.reference
+        self.chunk = self.encoder.encode(frames[1])[0]
+        self.inter = self.seen[-1]
+        self.turns = cycle((0, 1))
 
-    def encode_ms(self, runs: int) -> float:
-        """Time of the inter frame. Encoding it again and again codes it against itself."""
-        chunks: list[FrameChunk] = []
+    def encode_ms(self) -> float:
+        """Time of the next inter frame: the two pictures take turns."""
+        picture = self.frames[next(self.turns)]
+        return milliseconds(lambda: self.encoder.encode(picture))
+
+    @torch.inference_mode()
+    def networks_ms(self) -> float:
+        """Time of the decoder's networks: the prediction and the symbols are known."""
+        setting, hyper, coded = self.inter
+        self.core.reference = self.reference
+        predicted = self.core.prepare(setting)
 
         def run() -> None:
-            chunks.append(self.encoder.encode(self.frames[1])[0])
+            steps = iter(coded)
+            frame = self.core.prepare(setting, like=predicted)
+            latents = self.core.latents(frame, hyper, lambda _model: next(steps)[1])
+            self.core.synthesise(frame, latents)
 
-        first = least(1, run)
-        self.chunk, self.inter = chunks[0], self.seen[-1]
-        return min(first, least(runs - 1, run)) if runs > 1 else first
-
-    def networks_ms(self, runs: int) -> float:
-        """Time of decoding without entropy decoding: the symbols are known."""
-        self.seen.append(self.inter)
-
-        def run() -> None:
-            self.core.reference = self.reference
-            self._replay()
-
-        return least(runs, run)
+        return milliseconds(run)
 
     @torch.inference_mode()
     def _replay(self) -> None:
@@ -147,7 +145,7 @@ class Trial:
         self.core.reconstruct(frame, latents, 0, 1)
 
     @torch.inference_mode()
-    def decode_ms(self, runs: int) -> float:
+    def decode_ms(self) -> float:
         """Time of decoding the frame chunk."""
         setting, chunk, core = self.inter[0], self.chunk, self.core
 
@@ -161,7 +159,7 @@ class Trial:
             )
             core.reconstruct(frame, core.latents(frame, hyper, reader), 0, 1).crc32()
 
-        return least(runs, run)
+        return milliseconds(run)
 
     def giga_bit_ops(self) -> float:
         """BitOPs of decoding the frame, in 10^9."""
@@ -181,37 +179,42 @@ def choices() -> list[Choice]:
 
 def table(width: int, height: int, runs: int, backend: str | None) -> None:
     frames = pictures(width, height)
-    exact = Model(load_arrays(), backend)
-    print(f"{width}x{height}, {exact.backend.name} backend ({exact.backend.reason})")
+    exact, plain = Model(load_arrays(), backend), Model(load_arrays(), FloatBackend())
+    print(f"{width}x{height}, {exact.backend.name} backend ({exact.backend.reason})", flush=True)
+    trials = [Trial(plain, frames, Choice(8, 8, 0)), *(Trial(exact, frames, c) for c in choices())]
+    # One after another, again and again: what else the machine does meets all of them alike.
+    rounds = [
+        [(t.encode_ms(), t.decode_ms(), t.networks_ms()) for t in trials] for _ in range(runs)
+    ]
+    times = [
+        [min(values) for values in zip(*of_trial, strict=True)]
+        for of_trial in zip(*rounds, strict=True)
+    ]
+    unrounded = times[0]
+    costs = {
+        t.choice: Cost(t.giga_bit_ops(), *ms) for t, ms in zip(trials[1:], times[1:], strict=True)
+    }
+    eight = costs[Choice(8, 8, 0)].networks
     print(" ROI rest share  GBitOPs  encode  decode networks   of 8 bit  of float32")
-
-    def measure(model: Model | Backend, choice: Choice) -> tuple[float, float, float, float]:
-        trial = Trial(model, frames, choice)
-        encode = trial.encode_ms(runs)
-        return encode, trial.decode_ms(runs), trial.networks_ms(runs), trial.giga_bit_ops()
-
-    plain = measure(Model(load_arrays(), FloatBackend()), Choice(8, 8, 0))
-    print(f"  float32              {plain[0]:8.0f}{plain[1]:8.0f}{plain[2]:9.0f}")
-    eight = measure(exact, Choice(8, 8, 0))[2]
-    costs: dict[Choice, Cost] = {}
-    for choice in choices():
-        encode, decode, networks, ops = measure(exact, choice)
-        costs[choice] = Cost(ops, networks)
+    print("  float32              {:8.0f}{:8.0f}{:9.0f}".format(*unrounded))
+    for choice, cost in costs.items():
         share = f"{choice.share}%" if choice.share else "all"
         print(
-            f"{choice.b_roi:4d} {choice.b_bg:4d} {share:>5}{ops:9.0f}{encode:8.0f}{decode:8.0f}"
-            f"{networks:9.0f}{networks / eight:11.2f}{networks / plain[2]:12.2f}",
-            flush=True,
+            f"{choice.b_roi:4d} {choice.b_bg:4d} {share:>5}{cost.giga_bit_ops:9.0f}"
+            f"{cost.encode:8.0f}{cost.decode:8.0f}{cost.networks:9.0f}"
+            f"{cost.networks / eight:11.2f}{cost.networks / unrounded[2]:12.2f}"
         )
-    print(*in_words(costs, plain[2], exact.backend.name), sep="\n")
+    print(*in_words(costs, unrounded[2], exact.backend.name), sep="\n", flush=True)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of decoding an inter frame: 10^9 BitOPs, and milliseconds in the networks."""
+    """Of an inter frame: 10^9 BitOPs of decoding, and milliseconds."""
 
     giga_bit_ops: float
-    ms: float
+    encode: float
+    decode: float
+    networks: float
 
 
 _WHY = {
@@ -228,7 +231,7 @@ def in_words(costs: dict[Choice, Cost], float_ms: float, backend: str) -> list[s
     lines = []
     for bits in (2, 4):
         cost = costs[Choice(bits, bits, 0)]
-        ops, ms = cost.giga_bit_ops / eight.giga_bit_ops, cost.ms / eight.ms
+        ops, ms = cost.giga_bit_ops / eight.giga_bit_ops, cost.networks / eight.networks
         gain = "no faster here" if ms > 0.95 else "faster"
         why = f": {_WHY[backend]}" if ms > 0.95 else ""
         lines.append(
@@ -236,11 +239,16 @@ def in_words(costs: dict[Choice, Cost], float_ms: float, backend: str) -> list[s
         )
     sixteen = costs[Choice(16, 16, 0)]
     lines += [
-        f"16 bits everywhere take {sixteen.ms / costs[Choice(16, rest, 25)].ms:.2f} times as long"
+        f"16 bits everywhere take {sixteen.networks / mixed.networks:.2f} times as long"
         f" as 16 in a ROI of 25 % and the rest {name}."
-        for rest, name in ((8, "at 8"), (0, "skipped"))
+        for mixed, name in (
+            (costs[Choice(16, 8, 25)], "at 8"),
+            (costs[Choice(16, 0, 25)], "skipped"),
+        )
     ]
-    lines.append(f"float32 takes {float_ms / eight.ms:.2f} times as long as 8 bits everywhere.")
+    lines.append(
+        f"float32 takes {float_ms / eight.networks:.2f} times as long as 8 bits everywhere."
+    )
     return lines
 
 
