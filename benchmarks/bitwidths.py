@@ -5,7 +5,8 @@
 One inter frame of a real clip is encoded and decoded at each choice of bit-widths for ROI and rest.
 `networks` is the decoder's networks, without motion compensation and entropy decoding; `decode` is
 all of decoding, `encode` all of encoding but for finding the ROI; processor time on one thread, the
-least of several rounds. "all" is a ROI of 0 or 100 %. float32 is the same networks without any rounding (benchmarks/float_backend.py).
+least of several rounds. "all" is a ROI of 0 or 100 %. float32 is the same networks without any
+rounding (benchmarks/float_backend.py).
 """
 
 from __future__ import annotations
