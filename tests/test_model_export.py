@@ -132,7 +132,7 @@ class _Case:
             whole = layout.frame([network.backend.values(r) for r in context])
             step = 2.0 ** network.arrays.exponent("context_out")
             out["context"] = _difference(whole.numpy() * step, _rows(taken["context_out"]))
-        latents = network.analyse(layout, pack_rows(self.frame) - predicted, _QUALITY, context)
+        latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
         out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
 
         shape = 1, LATENTS, layout.height, layout.width

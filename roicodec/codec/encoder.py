@@ -306,7 +306,6 @@ class Encoder:
         intra frames it is mended by iterative back-projection (Irani and Peleg, CVGIP 1991); inter
         frames lose by it.
         """
-        base = frame.quality[False]
         return frame.model.network.analyse(
-            frame.layout, samples - frame.prediction, base, frame.context
+            frame.layout, samples - frame.prediction, frame.quality, frame.context
         )

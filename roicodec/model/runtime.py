@@ -186,7 +186,7 @@ class IntegerNetwork:
         self,
         layout: Layout,
         residual: Tensor,
-        quality: int,
+        quality: dict[bool, int],
         context: list[Tensor] | None,
     ) -> Tensor:
         """Latents before quantization, int16 ``[(H/8) (W/8), 96]``; encoder only.
@@ -194,12 +194,14 @@ class IntegerNetwork:
         Args:
             layout: regions of the frame.
             residual: packed samples minus their prediction (or 128), ``[(H/8) (W/8), 96]``.
-            quality: index 0..63.
+            quality: index of the ROI (True) and of the rest (False).
             context: of :meth:`context`.
         """
-        start = self._table("analysis_quality", quality)
-        values = torch.nn.functional.pad(residual.int() << SAMPLE_SHIFT, (0, self.features)) + start
-        rows = [self.backend.skeleton(r) for r in layout.rows(values)]
+        values = torch.nn.functional.pad(residual.int() << SAMPLE_SHIFT, (0, self.features))
+        rows = [
+            self.backend.skeleton(r + self._table("analysis_quality", quality[part.roi]))
+            for part, r in zip(layout.parts, layout.rows(values), strict=True)
+        ]
         rows = self._stack("analysis", rows, layout, context)
         down = self._skeleton("down")
         return layout.frame([self.backend.values(down(r)) for r in rows])
