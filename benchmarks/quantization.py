@@ -1,0 +1,78 @@
+"""What few bits cost in rate and distortion: BD-BR of the networks at each bit-width.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.quantization [CLIP…] [--frames 16] [--bits 16,8,4,2]
+
+Every clip is encoded at four qualities, without ROI, by the networks in float32 (nothing rounded
+but the latents; benchmarks/float_backend.py) and at each bit-width. BD-BR on (6Y + U + V) / 8 of
+PSNR, of the bytes of the frame chunks, against float32. Without clips, those of the development
+package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from examples.clips import CLIPS, find_clip
+from roicodec.codec.encoder import Encoder, EncoderOptions
+from roicodec.container import Header
+from roicodec.evaluate.bd import compare
+from roicodec.evaluate.metrics import psnr
+from roicodec.media import Reader
+from roicodec.model.model import Model, load_model
+from roicodec.model.weights import load_arrays
+from roicodec.picture import Picture
+from roicodec.roi.sources import NoRoi
+
+from .float_backend import FloatBackend
+
+QUALITIES = (8, 24, 40, 56)
+
+Curve = tuple[list[float], list[float]]
+
+
+def point(pictures: list[Picture], quality: int, bits: int, model: Model) -> tuple[float, float]:
+    """Bytes and PSNR of a clip."""
+    size = pictures[0].width, pictures[0].height
+    options = EncoderOptions(quality=quality, candidates=(bits,))
+    encoder = Encoder(*size, options, NoRoi(*size), model)
+    header = Header(*size, gop=options.gop, **encoder.header_fields)
+    coded = [encoder.encode(p) for p in pictures]
+    total = sum(len(chunk.pack(header, n)) for n, (chunk, _) in enumerate(coded))
+    return total, mean(psnr(p, made)[3] for p, (_, made) in zip(pictures, coded, strict=True))
+
+
+def curve(pictures: list[Picture], bits: int, model: Model) -> Curve:
+    points = [point(pictures, q, bits, model) for q in QUALITIES]
+    return [rate for rate, _ in points], [quality for _, quality in points]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", nargs="*", type=Path)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--bits", default="16,8,4,2")
+    asked = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    widths = [int(b) for b in asked.bits.split(",")]
+    exact, plain = load_model(), Model(load_arrays(), FloatBackend())
+    found: dict[int, list[float]] = {bits: [] for bits in widths}
+    print(f"{'BD-BR against float32, %':28}", *(f"{b:3d} bits" for b in widths), sep=" ")
+    for clip in asked.clips or [find_clip(name) for name in CLIPS]:
+        with Reader(str(clip), slice(0, asked.frames)) as reader:
+            pictures = list(reader)
+        anchor = curve(pictures, 8, plain)
+        for bits in widths:
+            found[bits].append(compare(*anchor, *curve(pictures, bits, exact)).percent)
+        print(
+            f"{clip.stem[:28]:28}", *(f"{found[b][-1]:8.2f}" for b in widths), sep=" ", flush=True
+        )
+    print(f"{'mean':28}", *(f"{mean(found[b]):8.2f}" for b in widths), sep=" ")
+
+
+if __name__ == "__main__":
+    main()
