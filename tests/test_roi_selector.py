@@ -97,7 +97,7 @@ def test_a_stream_takes_the_rows_of_its_candidates() -> None:
 
 
 def test_quality_offsets_follow_strength() -> None:
-    assert quality_offsets((4, 8, 16), 1) == {4: -16, 8: 0, 16: 16}
+    assert quality_offsets((4, 8, 16), 1) == {4: -16, 8: 0, 16: 24}
     assert quality_offsets((2, 4), 1) == {2: -8, 4: 0}
     assert set(quality_offsets((2, 4, 8, 16), 0).values()) == {0}
     for weak, strong in pairwise(np.linspace(0, 2, 9)):

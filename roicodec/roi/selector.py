@@ -29,7 +29,7 @@ PLAIN = 8
 """The bit-width of a frame without ROI, where it is a candidate."""
 
 
-QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 16}
+QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 24}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 
