@@ -405,3 +405,21 @@ def test_restored(inter: bool) -> None:
     quality = torch.arange(0.0, 64.0, 9.0)
     original = tiny_model.networks()[inter]
     torch.testing.assert_close(restored.gain(quality), original.gain(quality), rtol=2e-3, atol=0)
+
+
+def test_no_mean_moves_by_quantization() -> None:
+    torch.manual_seed(3)
+    layer, x = blocks.Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
+    branch = quantized._Branch(layer, None)
+    branch.calibrate(x)
+    exact = layer(x)
+    for bits in (2, 4, 8):
+        made = branch(x, bits)
+        assert (made - exact).abs().max() > 1e-3
+        torch.testing.assert_close(made.mean((0, 2, 3)), exact.mean((0, 2, 3)), rtol=0, atol=1e-5)
+
+
+def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
+    top = torch.tensor([0.0, 0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0])
+    assert quantized._spread(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
+    assert quantized._spread(torch.zeros(3)).tolist() == [0, 0, 0]

@@ -17,7 +17,7 @@ from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Reg
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["TRAINED_BITS", "QuantizedBlock", "load_network", "quantize_network", "recalibrate"]
+__all__ = ["TRAINED_BITS", "QuantizedBlock", "load_network", "quantize_network"]
 
 TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 _SPREAD = 6
@@ -55,9 +55,23 @@ class _Branch(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        for bits in TRAINED_BITS:
+        """Set every step on data, and the biases so that no output's mean moves.
+
+        Bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+        Correction", ICCV 2019 (arXiv:1906.04721), section 4.2, here with the data's own means.
+        """
+        exact = self._mean(x, self.weight)
+        for k, bits in enumerate(TRAINED_BITS):
             self.input.calibrate(x, bits)
             self.steps.calibrate(self.weight, bits)
+            if bits < 16:
+                made = self._mean(self.input(x, bits), self.steps(self.weight, bits))
+                self.bias[k] = self.bias[-1] + exact - made
+
+    @staticmethod
+    def _mean(x: Tensor, weight: Tensor) -> Tensor:
+        """Mean of every output over the positions, less its bias."""
+        return weight.flatten(1) @ x.mean((0, 2, 3))
 
 
 class QuantizedBlock(nn.Module):
@@ -114,9 +128,14 @@ def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _spread(top: Tensor) -> Tensor:
-    """Exponents that bring channels of these magnitudes to one range: integers ``[C]``."""
-    top = top.clamp_min(1e-6)
-    return torch.log2(top / top.median()).round().clamp(-_SPREAD, _SPREAD)
+    """Exponents that bring channels of these magnitudes to one range: integers ``[C]``.
+
+    Channels that are as good as always zero, in some blocks most of them, have no say and stay.
+    """
+    alive = top > 1e-5 * top.max()
+    usual = top[alive].median() if alive.any() else top.new_ones(())
+    spread = torch.log2(top / usual).round().clamp(-_SPREAD, _SPREAD)
+    return torch.where(alive, spread, 0.0)
 
 
 @torch.no_grad()
@@ -161,7 +180,7 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
         _equalize_hidden(block.expand, spread["project"], block.project)
         first, second = (_spread(seen[f"{name}.{p}"]) for p in ("mix_in", "expand"))
         _replace(net, name, QuantizedBlock(block, first, second))
-    recalibrate(net, run)
+    _calibrate(net, run)
 
 
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:
@@ -184,8 +203,8 @@ def _replace(net: nn.Module, name: str, block: QuantizedBlock) -> None:
     setattr(net.get_submodule(parent), child, block)
 
 
-def recalibrate(net: nn.Module, run: Callable[[], object]) -> None:
-    """Set every step of ``net`` anew, to least squared error on what ``run`` passes through it."""
+def _calibrate(net: nn.Module, run: Callable[[], object]) -> None:
+    """Set every step to least squared error on what ``run`` passes through, and shift biases."""
     blocks: Iterable[QuantizedBlock] = [m for m in net.modules() if isinstance(m, QuantizedBlock)]
     for block in blocks:
         block.calibrating = True
