@@ -21,6 +21,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from matplotlib import image
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from roicodec.codec.decoder import Decoder
@@ -306,13 +307,21 @@ def test_release(
         assert decoded.crc32() == made.crc32() == chunk.crc32
         assert np.square(decoded.y.astype(float) - picture.y).mean() < 60
 
-    # Training goes on from what was released.
+    # Training goes on from what was released, and so does a release.
     released = {name: tmp_path / f"{name}.safetensors" for name in ("intra", "inter")}
     more = ("--intra", released["intra"], "--init", released["inter"], "--steps", 1, "--length", 4)
     state = _fit("inter", data, runs / "inter-on", *more, *_SMALL)["net"]
     close = trained_network(runs / "inter" / "last.pt", True).state_dict()
     assert {n: w.shape for n, w in state.items()} == {n: w.shape for n, w in close.items()}
     torch.testing.assert_close(state["up.weight"], close["up.weight"], rtol=0, atol=0.01)
+    result = _train(
+        *("release", "--intra", released["intra"], "--inter", runs / "inter" / "last.pt"),
+        *("--data", data, "--cache", runs / "cache", "--out", tmp_path / "again", "--clips", 2),
+    )
+    assert result.exit_code == 0, result.output
+    before, after = (load_file(p / "intra.safetensors") for p in (tmp_path, tmp_path / "again"))
+    for array in before.keys() - {"tables.latents", "tables.hyper"}:
+        np.testing.assert_array_equal(before[array], after[array])
 
 
 def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_path: Path) -> None:

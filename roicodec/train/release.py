@@ -9,7 +9,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import INTER, INTRA
@@ -51,21 +51,23 @@ def release(
     count: int,
     threads: int,
 ) -> None:
-    """Write intra.safetensors and inter.safetensors from two checkpoints."""
+    """Write intra.safetensors and inter.safetensors from two checkpoints.
+
+    A network that is named by a released file keeps its integers; its tables are counted anew.
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     clips = load_folder(data, cache, motion=True)
-    nets = {
-        name: trained_network(path, name == "inter").eval()
-        for name, path in zip(NAMES, (intra_path, inter_path), strict=True)
-    }
+    paths = dict(zip(NAMES, (intra_path, inter_path), strict=True))
+    nets = {name: trained_network(path, name == "inter").eval() for name, path in paths.items()}
     stages: dict[str, Stage] = {
         "intra": IntraStage(clips, 7, 16, 128),
         "inter": InterStage(clips, 7, 8, 192, nets["intra"], _LENGTH),
     }
-    networks = {}
+    networks: dict[str, Arrays] = {}
     for name, net in reversed(nets.items()):
-        networks[name] = _integers(net, stages[name])
+        kept = paths[name].suffix == ".safetensors"
+        networks[name] = load_file(paths[name]) if kept else _integers(net, stages[name])
         click.echo(f"{name}: {sum(a.nbytes for a in networks[name].values())} bytes of integers")
     networks = fit_tables(networks, _spread_over(clips, count))
     out.mkdir(parents=True, exist_ok=True)
