@@ -82,5 +82,7 @@ def joined() -> Iterator[Ranks]:
     distributed.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield Ranks(distributed.get_rank(), int(os.environ["LOCAL_RANK"]), world)
+        # None leaves while others may still wait for what it sent.
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
