@@ -28,6 +28,7 @@ from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import Header
 from roicodec.errors import InputError
+from roicodec.model.blocks import Block
 from roicodec.model.model import load_model
 from roicodec.model.networks import (
     FEATURES,
@@ -52,6 +53,7 @@ from roicodec.train.losses import (
     rate_distortion,
     relative_weight,
 )
+from roicodec.train.revive import revive
 from roicodec.train.stages import InterStage, IntraStage, skipped
 
 from . import tiny_model, two_ranks
@@ -429,3 +431,24 @@ def test_a_percent_counts_the_same_in_all_content() -> None:
     assert relative_weight(torch.zeros(2), torch.tensor([0.0, 63.0]), 2).tolist() == pytest.approx(
         [1 / 0.03, 1 / (0.03 * math.exp(2.3))]
     )
+
+
+def test_channels_that_never_fire_start_anew() -> None:
+    """What they were replaced by fires, and changes nothing yet."""
+    torch.manual_seed(5)
+    block = Block(8).requires_grad_(False)
+    for layer in (block.mix_out, block.project):
+        torch.nn.init.normal_(layer.weight)
+    assert block.mix_in.bias is not None
+    assert block.depthwise.bias is not None
+    assert block.expand.bias is not None
+    block.mix_in.bias[:2] = -100  # of which one is a constant behind the depthwise layer
+    block.depthwise.bias[:3] = torch.tensor([-1.0, 0.5, -100.0])
+    block.expand.bias[4:9] = -100
+    x = torch.randn(4, 8, 6, 6)
+    before = block(x)
+    assert revive(block, lambda: block(x), 1) == 3 + 5
+    torch.testing.assert_close(block(x), before, rtol=0, atol=2e-2)
+    assert not torch.any(block.mix_out.weight[:, :3])
+    assert torch.any(block.mix_out.weight[:, 3])
+    assert revive(block, lambda: block(x), 1) == 0

@@ -22,6 +22,7 @@ from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import RateDistortion, relative_weight
 from roicodec.train.ranks import Ranks, joined
+from roicodec.train.revive import revive
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage, packed_centred
 
 __all__ = ["train_command"]
@@ -140,6 +141,9 @@ def fit(
             task.quantized = quantize
         elif init:
             net = trained_network(init, stage == "inter")
+            if not _is_quantized(net):
+                count = revive(net, lambda: task.step(net))
+                click.echo(f"{init}: {count} hidden channels that never fired start anew")
         else:
             _start_intra(net, clips, seed)
             if isinstance(task, InterStage):

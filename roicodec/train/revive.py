@@ -1,0 +1,71 @@
+"""A new start for hidden channels that never fire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from roicodec.model.blocks import Block
+
+__all__ = ["revive"]
+
+
+@torch.no_grad()
+def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
+    """Draw anew what feeds the hidden channels that are zero on all data; the rest learns on.
+
+    Behind a ReLU a channel that is always negative has no gradient and never comes back. A new one
+    has zeros behind it, so that the network computes what it did before.
+
+    Args:
+        net: a float network.
+        run: passes data through it; called ``times`` times.
+
+    Returns:
+        How many channels there were.
+    """
+    tops: dict[nn.Module, Tensor] = {}
+    handles = []
+    blocks = [m for m in net.modules() if isinstance(m, Block)]
+    for block in blocks:
+        for layer in (block.depthwise, block.mix_out, block.project):
+
+            def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+                top = args[0].float().amax((0, 2, 3))
+                tops[module] = torch.maximum(top, tops.get(module, top))
+
+            handles.append(layer.register_forward_pre_hook(keep))
+    for _ in range(times):
+        run()
+    for handle in handles:
+        handle.remove()
+    count = 0
+    for block in blocks:
+        across, hidden, wide = (
+            tops[layer] <= 0 for layer in (block.depthwise, block.mix_out, block.project)
+        )
+        # A channel that is dead before the depthwise layer may be a constant behind it.
+        assert block.depthwise.bias is not None
+        assert block.mix_out.bias is not None
+        constant = F.relu(block.depthwise.bias) * across
+        block.mix_out.bias += block.mix_out.weight[:, :, 0, 0] @ constant
+        _redraw(block.mix_in, across)
+        _redraw(block.depthwise, across | hidden)
+        block.mix_out.weight[:, across | hidden] = 0
+        _redraw(block.expand, wide)
+        block.project.weight[:, wide] = 0
+        count += int((across | hidden).sum() + wide.sum())
+    return count
+
+
+def _redraw(layer: nn.Conv2d, dead: Tensor) -> None:
+    """Random weights, as large as those of the living outputs, and no bias."""
+    assert layer.bias is not None
+    living = layer.weight[~dead] if (~dead).any() else layer.weight
+    drawn = torch.randn_like(layer.weight[dead]) * living.square().mean().sqrt()
+    # What a depthwise layer sees is never negative.
+    layer.weight[dead] = drawn.abs() if layer.groups > 1 else drawn
+    layer.bias[dead] = 0
