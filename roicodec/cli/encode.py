@@ -81,7 +81,7 @@ Examples:
     type=click.FloatRange(0, 2),
     default=1.0,
     show_default=True,
-    help="How far the quality of ROI and rest is apart: 0 not at all, 1 by 16 quality indices from"
+    help="How far the quality of ROI and rest is apart: 0 not at all, 1 by 24 quality indices from"
     " 8 to 16 bits.",
 )
 @click.option(
