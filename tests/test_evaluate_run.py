@@ -537,7 +537,7 @@ out.bitsHidden = document.querySelectorAll("#regions text").length === 0;
 document.querySelector("#legend input").click();
 out.curvesLeft = svg.querySelectorAll("path.curve").length;
 const pictures = ["under", "over"].map(id => at(id));
-Promise.all(pictures.map(p => p.decode())).then(() => {
+window.addEventListener("load", () => {
   out.sizes = pictures.map(p => [p.naturalWidth, p.naturalHeight]);
   const node = document.createElement("pre");
   node.id = "observed";
