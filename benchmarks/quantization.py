@@ -61,17 +61,15 @@ def main() -> None:
     widths = [int(b) for b in asked.bits.split(",")]
     exact, plain = load_model(), Model(load_arrays(), FloatBackend())
     found: dict[int, list[float]] = {bits: [] for bits in widths}
-    print(f"{'BD-BR against float32, %':28}", *(f"{b:3d} bits" for b in widths), sep=" ")
+    print(f"{'BD-BR against float32, %':28}", *(f"{b:3d} bits" for b in widths))
     for clip in asked.clips or [find_clip(name) for name in CLIPS]:
         with Reader(str(clip), slice(0, asked.frames)) as reader:
             pictures = list(reader)
         anchor = curve(pictures, 8, plain)
         for bits in widths:
             found[bits].append(compare(*anchor, *curve(pictures, bits, exact)).percent)
-        print(
-            f"{clip.stem[:28]:28}", *(f"{found[b][-1]:8.2f}" for b in widths), sep=" ", flush=True
-        )
-    print(f"{'mean':28}", *(f"{mean(found[b]):8.2f}" for b in widths), sep=" ")
+        print(f"{clip.stem[:28]:28}", *(f"{found[b][-1]:8.2f}" for b in widths), flush=True)
+    print(f"{'mean':28}", *(f"{mean(found[b]):8.2f}" for b in widths))
 
 
 if __name__ == "__main__":

@@ -316,6 +316,8 @@ def test_release(
     close = trained_network(runs / "inter" / "last.pt", True).state_dict()
     assert {n: w.shape for n, w in state.items()} == {n: w.shape for n, w in close.items()}
     torch.testing.assert_close(state["up.weight"], close["up.weight"], rtol=0, atol=0.01)
+    with pytest.raises(InputError, match="an intra network, inter is needed"):
+        trained_network(released["intra"], True)
     result = _train(
         *("release", "--intra", released["intra"], "--inter", runs / "inter" / "last.pt"),
         *("--data", data, "--cache", runs / "cache", "--out", tmp_path / "again", "--clips", 2),

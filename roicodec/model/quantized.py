@@ -17,7 +17,7 @@ from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Reg
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["TRAINED_BITS", "QuantizedBlock", "load_network", "quantize_network"]
+__all__ = ["TRAINED_BITS", "QuantizedBlock", "largest_inputs", "load_network", "quantize_network"]
 
 TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 _SPREAD = 6
@@ -150,6 +150,30 @@ def _equalize_hidden(before: nn.Conv2d, exponent: Tensor, after: nn.Conv2d) -> N
         after.weight *= exponent.exp2()[:, None, None]
 
 
+@torch.no_grad()
+def largest_inputs(
+    layers: Iterable[nn.Module], run: Callable[[], object], times: int
+) -> dict[nn.Module, Tensor]:
+    """Largest magnitude of every input channel of each layer, float32 ``[C]``, in ``times`` runs.
+
+    Args:
+        layers: convolutions of inputs ``[B, C, H, W]``.
+        run: passes data through them all.
+    """
+    seen: dict[nn.Module, Tensor] = {}
+
+    def keep(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        top = args[0].detach().float().abs().amax((0, 2, 3))
+        seen[layer] = torch.maximum(top, seen.get(layer, top))
+
+    handles = [layer.register_forward_pre_hook(keep) for layer in layers]
+    for _ in range(times):
+        run()
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
 def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
     """Replace every block of ``net`` by a quantized one.
 
@@ -157,29 +181,16 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
         net: a trained float network.
         run: passes calibration data through it; called several times before and once after.
     """
-    seen: dict[str, Tensor] = {}
-    handles = []
     blocks = _blocks(net)
+    parts = ("mix_in", "depthwise", "mix_out", "expand", "project")
+    layers = [getattr(block, part) for _, block in blocks for part in parts]
+    seen = largest_inputs(layers, run, _CALIBRATIONS)
     for name, block in blocks:
-        for part in ("mix_in", "depthwise", "mix_out", "expand", "project"):
-            layer = getattr(block, part)
-
-            def keep(_m: nn.Module, args: tuple[Tensor, ...], key: str = f"{name}.{part}") -> None:
-                top = args[0].detach().float().abs().amax((0, 2, 3))
-                seen[key] = torch.maximum(top, seen.get(key, top))
-
-            handles.append(layer.register_forward_pre_hook(keep))
-    for _ in range(_CALIBRATIONS):
-        run()
-    for handle in handles:
-        handle.remove()
-    for name, block in blocks:
-        spread = {p: _spread(seen[f"{name}.{p}"]) for p in ("depthwise", "mix_out", "project")}
+        spread = {p: _spread(seen[getattr(block, p)]) for p in parts}
         _equalize_hidden(block.mix_in, spread["depthwise"], block.depthwise)
         _equalize_hidden(block.depthwise, spread["mix_out"], block.mix_out)
         _equalize_hidden(block.expand, spread["project"], block.project)
-        first, second = (_spread(seen[f"{name}.{p}"]) for p in ("mix_in", "expand"))
-        _replace(net, name, QuantizedBlock(block, first, second))
+        _replace(net, name, QuantizedBlock(block, spread["mix_in"], spread["expand"]))
     _calibrate(net, run)
 
 

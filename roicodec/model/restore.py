@@ -26,6 +26,8 @@ from roicodec.model.weights import Arrays
 __all__ = ["restore_network"]
 
 _LOGISTIC_DEVIATION = np.pi / np.sqrt(3)
+_NARROWEST = 0.04
+"""Scale of the hyper-latents that are always zero, in steps."""
 
 
 def restore_network(arrays: Arrays) -> FrameNet:
@@ -62,9 +64,9 @@ def restore_network(arrays: Arrays) -> FrameNet:
             exponent = _real(arrays[f"{layer}.exponent"])
             if kind == "bias":
                 exponent = exponent + sources[layer]
-            state[name] = _shaped(_scaled(arrays[name], exponent), state[name])
+            state[name] = _scaled(arrays[name], exponent).view_as(state[name])
         elif f"{layer}.exponent" in arrays:
-            state[name] = _shaped(_of_block(arrays, layer, kind), state[name])
+            state[name] = _of_block(arrays, layer, kind).view_as(state[name])
     anchors = torch.linspace(0, QUALITIES - 1, len(net.index_quality.table)).round().long()
     for table, fixed in (
         ("analysis_quality", STREAM_EXPONENT),
@@ -98,7 +100,7 @@ def _hyper_log_scale(arrays: Arrays, anchors: int) -> Tensor:
     )
     values = np.arange(-HYPER_ALPHABET, HYPER_ALPHABET + 1)
     deviation = np.sqrt((weights * values**2).sum(2) / weights.sum(2))
-    scale = torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + 0.04)).float()
+    scale = torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + _NARROWEST)).float()
     bands = torch.linspace(0, len(scale) - 1, anchors).round().long()
     return scale[bands]
 
@@ -110,8 +112,3 @@ def _real(values: NDArray[np.generic]) -> Tensor:
 def _scaled(values: NDArray[np.generic], exponent: Tensor) -> Tensor:
     codes = _real(values)
     return codes * torch.exp2(exponent).reshape(-1, *[1] * (codes.dim() - 1))
-
-
-def _shaped(values: Tensor, like: Tensor) -> Tensor:
-    assert isinstance(like, Tensor)
-    return values.reshape(like.shape)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.numpy import load_file
 
+from roicodec.errors import InputError
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import load_network
 from roicodec.model.restore import restore_network
@@ -15,7 +16,15 @@ __all__ = ["trained_network"]
 
 
 def trained_network(path: Path, inter: bool) -> FrameNet:
-    """The averaged network of a checkpoint of ``fit``, or a released one (``.safetensors``)."""
+    """The averaged network of a checkpoint of ``fit``, or a released one (``.safetensors``).
+
+    Raises:
+        InputError: if a released network is of the other kind of frame.
+    """
     if path.suffix == ".safetensors":
-        return restore_network(load_file(path))
+        net = restore_network(load_file(path))
+        if net.inter != inter:
+            kinds = "intra", "inter"
+            raise InputError(f"{path}: an {kinds[net.inter]} network, {kinds[inter]} is needed")
+        return net
     return load_network(torch.load(path, weights_only=False)["ema"], inter)

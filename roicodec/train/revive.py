@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from roicodec.model.blocks import Block
+from roicodec.model.quantized import largest_inputs
 
 __all__ = ["revive"]
 
@@ -27,25 +28,13 @@ def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
     Returns:
         How many channels there were.
     """
-    tops: dict[nn.Module, Tensor] = {}
-    handles = []
     blocks = [m for m in net.modules() if isinstance(m, Block)]
-    for block in blocks:
-        for layer in (block.depthwise, block.mix_out, block.project):
-
-            def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-                top = args[0].float().amax((0, 2, 3))
-                tops[module] = torch.maximum(top, tops.get(module, top))
-
-            handles.append(layer.register_forward_pre_hook(keep))
-    for _ in range(times):
-        run()
-    for handle in handles:
-        handle.remove()
+    layers = [layer for b in blocks for layer in (b.depthwise, b.mix_out, b.project)]
+    tops = largest_inputs(layers, run, times)
     count = 0
     for block in blocks:
         across, hidden, wide = (
-            tops[layer] <= 0 for layer in (block.depthwise, block.mix_out, block.project)
+            tops[layer] == 0 for layer in (block.depthwise, block.mix_out, block.project)
         )
         # A channel that is dead before the depthwise layer may be a constant behind it.
         assert block.depthwise.bias is not None
