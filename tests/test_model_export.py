@@ -401,7 +401,8 @@ def test_restored(inter: bool) -> None:
     for name, tolerance in (("down", 4 * _LATENT), ("added", 0.5 / UNIT)):
         assert _difference(_rows(after[name]), _rows(before[name])) < tolerance
     cost = [taken.out.latent_bits.sum() for taken in (before, after)]
-    torch.testing.assert_close(*cost, rtol=0.01, atol=0)
+    # Depthwise weights have 8 bits: about 1 % here, a little more or less by the CPU.
+    torch.testing.assert_close(*cost, rtol=0.015, atol=0)
     quality = torch.arange(0.0, 64.0, 9.0)
     original = tiny_model.networks()[inter]
     torch.testing.assert_close(restored.gain(quality), original.gain(quality), rtol=2e-3, atol=0)
