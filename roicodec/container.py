@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
-VERSION = 3
+VERSION = 4
 MAX_CHUNK = 1 << 26
 """Longest payload of a chunk, in bytes."""
 
@@ -47,6 +47,7 @@ INTRA, INTER = 0, 1
 
 _MIN_SIDE, _MAX_SIDE, _MAX_AREA = 16, 4096, 4096 * 2304
 _MAX_QUALITY, _MAX_BITS = 63, 16
+_INTER_BIT, _TIME_BIT = 0x80, 0x40
 _FRAMING = 12
 _TYPE = re.compile(rb"[A-Za-z][A-Za-z0-9 ]{3}")
 _KNOWN = re.compile(b"|".join(t.encode() for t in (TRACK, PACKET, FRAME, INDEX, TRAILER)))
@@ -186,6 +187,8 @@ class FrameChunk:
         kind: ``INTRA`` or ``INTER``.
         quality: quality index, 0..63.
         pts, duration: in units of the header's time base; duration 0 when unknown.
+        filters: which activities the post-filter is switched on for, in luma and in chroma: two
+            sets of eight bits.
         mask, skip, motion, hyper, latents: entropy-coded sections; empty where there is nothing.
         crc32: of the reconstructed planes, as :meth:`roicodec.picture.Picture.crc32` gives.
     """
@@ -196,6 +199,7 @@ class FrameChunk:
     quality: int
     pts: int
     duration: int
+    filters: tuple[int, int]
     mask: bytes
     skip: bytes
     motion: bytes
@@ -210,13 +214,16 @@ class FrameChunk:
             ValueError: if a field is out of its range.
         """
         self._check(header)
+        late, longer = self.pts - header.nominal(number), self.duration - header.nominal(1)
+        irregular = bool(late or longer)
+        first = self.quality | _INTER_BIT * self.kind | _TIME_BIT * irregular
         return b"".join(
             [
                 sei.pack(self.b_roi, self.b_bg),
-                bytes([self.kind, self.quality]),
+                bytes([first]),
                 varint(number),
-                signed(self.pts - header.nominal(number)),
-                signed(self.duration - header.nominal(1)),
+                *(map(signed, (late, longer)) if irregular else ()),
+                bytes(self.filters),
                 *map(blob, (self.mask, self.skip, self.motion, self.hyper)),
                 self.latents,
                 struct.pack(">I", self.crc32),
@@ -232,17 +239,19 @@ class FrameChunk:
         """
         data = Cursor(payload)
         b_roi, b_bg = sei.unpack(data.take(sei.SIZE))
-        kind, quality = data.take(2)
+        (first,) = data.take(1)
+        kind, quality = (INTER if first & _INTER_BIT else INTRA), first & _MAX_QUALITY
         number = data.varint()
-        pts = data.signed() + header.nominal(number)
-        duration = data.signed() + header.nominal(1)
+        late, longer = (data.signed(), data.signed()) if first & _TIME_BIT else (0, 0)
+        pts, duration = header.nominal(number) + late, header.nominal(1) + longer
+        luma, chroma = data.take(2)
         mask, skip, motion, hyper = (data.blob() for _ in range(4))
         rest = data.rest()
         if len(rest) < 4:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
-            b_roi, b_bg, kind, quality, pts, duration, mask, skip, motion, hyper, rest[:-4],
-            int.from_bytes(rest[-4:], "big"),
+            b_roi, b_bg, kind, quality, pts, duration, (luma, chroma), mask, skip, motion, hyper,
+            rest[:-4], int.from_bytes(rest[-4:], "big"),
         )  # fmt: skip
         try:
             frame._check(header)

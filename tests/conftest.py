@@ -43,6 +43,7 @@ def make_frame(number: int, gop: int = 4, **changes: object) -> FrameChunk:
         "quality": 30 + number % 3,
         "pts": round(number * 1001 / 30),
         "duration": 33,
+        "filters": (number % 256, 3),
         "mask": b"",
         "skip": b"",
         "motion": b"" if intra else bytes([number % 256]) * 8,

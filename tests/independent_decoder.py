@@ -43,18 +43,37 @@ def unpack(rows: Ints) -> list[Ints]:
     return [p.reshape(h, w, n, n).swapaxes(1, 2).reshape(h * n, w * n) for p, n in parts]
 
 
-def predict(ref: Ints, vectors: Ints, F: Ints) -> Ints:
-    """Prediction: a plane. u is the number of filters, a that of the taps before the middle."""
+def displaced(ref: Ints, vectors: Ints, F: Ints) -> Ints:
+    """Prediction: P of a plane, its vectors ``[N, N, 2]`` those of blocks.
+
+    u is the number of filters, a that of the taps before the middle.
+    """
     u, taps, side = len(F), F.shape[1], len(ref) // len(vectors)
     a = taps // 2 - 1
     dx, dy = np.moveaxis(vectors.repeat(side, 0).repeat(side, 1), -1, 0)
     y, x = np.indices(ref.shape)
     X, Y = x + dx // u - a, y + dy // u - a
-    total = np.full(ref.shape, 2048)
+    total = np.zeros(ref.shape, np.int64)
     for j, i in np.ndindex(taps, taps):
         near = ref[clip(Y + j, (0, len(ref) - 1)), clip(X + i, (0, ref.shape[1] - 1))]
         total += F[dy % u, j] * F[dx % u, i] * near
-    return clip(total // 4096, (0, 255))
+    return clip(total, (0, 255 * 4096))
+
+
+def predict(ref: Ints, vectors: Ints, F: Ints) -> Ints:
+    """Prediction: a plane."""
+    side, (y, x) = len(ref) // len(vectors), np.indices(ref.shape)
+    wide = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), "edge")
+    above, below, left, right = (
+        displaced(ref, v, F)
+        for v in (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
+    )
+    v1 = np.where(y % side < side // 2, above, below)
+    v2 = np.where(x % side < side // 2, left, right)
+    window = np.array({8: (5, 3, 2, 1, 1, 2, 3, 5), 4: (4, 2, 2, 4)}[side])
+    g1, g2 = window[y % side], window[x % side]
+    total = (16 - g1 - g2) * displaced(ref, vectors, F) + g1 * v1 + g2 * v2
+    return (total + 2**15) // 2**16
 
 
 def predict_features(features: Ints, vectors: Ints) -> Ints:
@@ -63,6 +82,48 @@ def predict_features(features: Ints, vectors: Ints) -> Ints:
     (r, m), (dx, dy) = np.indices((rows, columns)), np.moveaxis(vectors, -1, 0)
     r, m = r + (dy + 16) // 32, m + (dx + 16) // 32
     return np.asarray(features[clip(r, (0, rows - 1)), clip(m, (0, columns - 1))])
+
+
+# --- Post-filter ----------------------------------------------------------------------------
+
+
+TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
+TURNS = ((0, 1, 2, 3, 4, 5), (3, 5, 2, 0, 4, 1), (0, 1, 4, 3, 2, 5), (3, 5, 4, 0, 2, 1))
+
+
+def shifted(s: Ints, i: int, j: int) -> Ints:
+    """s(y + i, x + j) for all y and x."""
+    y, x = np.indices(s.shape)
+    return np.asarray(s[clip(y + i, (0, len(s) - 1)), clip(x + j, (0, s.shape[1] - 1))])
+
+
+def post_filter(s: Ints, weights: Ints, levels: Ints, switches: int) -> Ints:
+    """Post-filter: a plane. ``weights`` are those of its part and of the range of Q."""
+    h, w = s.shape[0] // 4, s.shape[1] // 4
+
+    def total(i: int, j: int) -> Ints:
+        difference = abs(2 * s - shifted(s, i, j) - shifted(s, -i, -j))
+        block = difference.reshape(h, 4, w, 4).sum((1, 3))
+        beside = sum(shifted(block, *n) for n in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+        return np.asarray(2 * block + beside)
+
+    V, H, D, E = total(1, 0), total(0, 1), total(1, 1), total(1, -1)
+    activity = (levels <= (V + H)[..., None]).sum(-1)
+    straight = np.maximum(H, V) * np.minimum(D, E) > np.maximum(D, E) * np.minimum(H, V)
+    strong = np.where(straight, np.maximum(H, V), np.maximum(D, E))
+    weak = np.where(straight, np.minimum(H, V), np.minimum(D, E))
+    contrast = sum((4 * strong > k * weak).astype(int) for k in (5, 8, 12, 24))
+    direction = np.where(contrast == 0, 0, 2 * contrast - straight)
+    turn = 2 * (E >= D) + (V >= H)
+    pairs = [shifted(s, i, j) + shifted(s, -i, -j) - 2 * s for i, j in TAPS]
+    out = s.copy()
+    for r, m in np.ndindex(h, w):
+        if switches >> activity[r, m] & 1:
+            block = slice(4 * r, 4 * r + 4), slice(4 * m, 4 * m + 4)
+            filter_, taps = weights[activity[r, m], direction[r, m]], TURNS[turn[r, m]]
+            change = sum(filter_[k] * pairs[taps[k]][block] for k in range(6))
+            out[block] = clip(s[block] + (128 + change) // 256, (0, 255))
+    return out
 
 
 # --- Regions to Picture and reference -------------------------------------------------------
@@ -111,7 +172,17 @@ class Decoder:
             self.skip = self.vectors = None
         halves = [-(-n // 2) for n in self.size]
         sizes = (self.size, halves, halves)
-        return [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(self.planes, sizes, strict=True)]
+        shown = [
+            self.shown(plane, part) for plane, part in zip(self.planes, (0, 1, 1), strict=True)
+        ]
+        return [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(shown, sizes, strict=True)]
+
+    def shown(self, plane: Ints, part: int) -> Ints:
+        """Post-filter: the switches and the filters of a plane."""
+        Q = self.chunk.quality
+        weights, levels = self.net["post_filter.weight"], self.net["post_filter.levels"]
+        switches = self.chunk.filters[part]
+        return post_filter(plane, weights[part, Q // 16], levels[Q], switches)
 
     def read_regions(self) -> None:
         """Mask, Skip map, Regions: bit-widths and quality indices of positions."""

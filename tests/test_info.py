@@ -57,7 +57,7 @@ def test_parts_and_totals(stream: Make) -> None:
         assert frame.motion == len(written.motion)
         assert frame.hyper == len(written.hyper)
         assert frame.latents == 12
-        assert frame.overhead == 12 + 2 + 1 + 1 + 1 + 4 + 4
+        assert frame.overhead == 12 + 1 + 1 + 2 + 4 + 4
     totals = info.totals
     assert (totals.frames, totals.intra) == (9, 3)
     assert totals.bytes == len(data)

@@ -26,6 +26,7 @@ from roicodec.model.quantized import quantize_network
 from roicodec.picture import Picture
 from roicodec.quant import lsq
 from roicodec.train.klt import klt_basis
+from roicodec.train.postfilter import no_post_filter
 from roicodec.train.tables import logistic_tables
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -126,7 +127,7 @@ def _exported(net: FrameNet, run: Callable[[], object]) -> Arrays:
     quantize_network(net, run)
     with skeleton_ranges(net) as ranges:
         run()
-    return {**export_network(net, ranges), **logistic_tables(net)}
+    return {**export_network(net, ranges), **logistic_tables(net), **no_post_filter()}
 
 
 @cache

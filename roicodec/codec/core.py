@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.codec.planes import crop, pack, padded_size, unpack
+from roicodec.codec.planes import bytes_of, crop, pack, padded_size, unpack
 from roicodec.container import INTER, INTRA
 from roicodec.entropy import Ints
 from roicodec.errors import StreamError
 from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import PHASES, QUALITIES
+from roicodec.model.postfilter import FilteredPlane, merge
 from roicodec.model.regions import Layout
 from roicodec.model.schema import PAD, SAMPLE_SHIFT
 from roicodec.model.shapes import padded_grid
@@ -212,12 +213,22 @@ class FrameCore:
             return samples, torch.zeros_like(made.features)
         return samples, frame.layout.merged(made.features, frame.features)
 
-    def reconstruct(self, frame: Prepared, latents: Tensor, pts: int, duration: int) -> Picture:
-        """Finish a frame: its picture, and the reference of the next."""
+    def reconstruct(self, frame: Prepared, latents: Tensor) -> list[FilteredPlane]:
+        """Finish a frame: its planes with and without post-filter, and the next one's reference."""
         samples, features = self.synthesise(frame, latents)
         planes = unpack(samples, self.padded_width, self.padded_height)
         self.reference = _Reference(planes, features, frame.setting.vectors)
-        return crop(planes, self.width, self.height, pts, duration)
+        post, quality = frame.model.post_filter, frame.setting.quality
+        parts = zip(planes, (0, 1, 1), strict=True)
+        return [post.filtered(bytes_of(plane), part, quality) for plane, part in parts]
+
+    def picture(
+        self, planes: list[FilteredPlane], filters: tuple[int, int], pts: int, duration: int
+    ) -> Picture:
+        """What is shown of a frame, by the switches of its luma and of its chroma."""
+        switches = (filters[0], filters[1], filters[1])
+        shown = [merge(plane, on) for plane, on in zip(planes, switches, strict=True)]
+        return crop(shown, self.width, self.height, pts, duration)
 
 
 def _coding_steps(height: int, width: int, channels: int) -> list[NDArray[np.int64]]:

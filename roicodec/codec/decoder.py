@@ -77,7 +77,8 @@ class Decoder:
         if frame.layout.parts:
             hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
         latents = core.latents(frame, hyper, LatentReader(chunk.latents, frame.model.latents))
-        picture = core.reconstruct(frame, latents, chunk.pts, chunk.duration)
+        planes = core.reconstruct(frame, latents)
+        picture = core.picture(planes, chunk.filters, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:
             raise StreamError("the decoded picture is not the encoder's (CRC32 differs)")
         return picture

@@ -30,6 +30,7 @@ from roicodec.errors import InputError
 from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
 from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
+from roicodec.model.postfilter import useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.coding import encode_motion
@@ -58,7 +59,7 @@ _QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()
 """Of the latents, in sample values, for every quality index."""
 
 _OVERHEAD = 28
-"""Bytes of a frame chunk beside its sections, about."""
+"""Bytes of a frame chunk beside its sections."""
 
 Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
 """Takes a frame's setting, its hyper-latents, and (table numbers, symbols) of each step."""
@@ -199,7 +200,9 @@ class Encoder:
         if self.observer:
             self.observer(setting, hyper, writer.coded)
         previous_vectors = core.previous_vectors
-        made = core.reconstruct(frame, decoded, picture.pts, picture.duration)
+        planes = core.reconstruct(frame, decoded)
+        filters = useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
+        made = core.picture(planes, filters, picture.pts, picture.duration)
         chunk = FrameChunk(
             b_roi=setting.b_roi,
             b_bg=setting.b_bg,
@@ -207,6 +210,7 @@ class Encoder:
             quality=setting.quality,
             pts=picture.pts,
             duration=picture.duration,
+            filters=filters,
             mask=encode_mask(setting.mask, None if intra else self._mask),
             skip=b"" if setting.skip is None else encode_mask(setting.skip, self._skip, "skip"),
             motion=b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from roicodec.model.schema import PAD
 from roicodec.picture import Picture, Plane
 
-__all__ = ["crop", "pack", "padded", "padded_size", "unpack"]
+__all__ = ["bytes_of", "crop", "pack", "padded", "padded_size", "unpack"]
 
 _SIDES = (8, 4, 4)
 
@@ -52,14 +54,17 @@ def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tenso
     return out[0], out[1], out[2]
 
 
-def crop(
-    planes: tuple[Tensor, Tensor, Tensor], width: int, height: int, pts: int, duration: int
-) -> Picture:
+def bytes_of(plane: Tensor) -> Plane:
+    """The samples of a plane ``[1, H, W]``, uint8 ``[H, W]``."""
+    return plane[0].numpy(force=True).astype(np.uint8)
+
+
+def crop(planes: Sequence[Plane], width: int, height: int, pts: int, duration: int) -> Picture:
     """The picture inside padded planes."""
-
-    def cut(plane: Tensor, rows: int, columns: int) -> Plane:
-        return np.ascontiguousarray(plane[0, :rows, :columns].numpy(force=True).astype(np.uint8))
-
     half = (height + 1) // 2, (width + 1) // 2
-    y, u, v = (cut(p, *s) for p, s in zip(planes, ((height, width), half, half), strict=True))
+    sizes = (height, width), half, half
+    y, u, v = (
+        np.ascontiguousarray(plane[:rows, :columns])
+        for plane, (rows, columns) in zip(planes, sizes, strict=True)
+    )
     return Picture(y, u, v, pts, duration)

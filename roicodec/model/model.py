@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from roicodec.entropy import Tables
 from roicodec.errors import ModelError
 from roicodec.model.layers import NetworkArrays
+from roicodec.model.postfilter import PostFilter
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
 from roicodec.model.weights import NAMES, Arrays, load_arrays, model_id
@@ -28,6 +29,7 @@ class NetworkModel:
     Attributes:
         network: the integer network.
         latents, hyper: frequency tables of latents and hyper-latents.
+        post_filter: of the pictures that are shown.
     """
 
     def __init__(self, arrays: Arrays, backend: Backend) -> None:
@@ -36,6 +38,7 @@ class NetworkModel:
         if self.latents.certain[0] != 0:
             raise ValueError("table 0 of the latents is not certain of 0")
         self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
+        self.post_filter = PostFilter(arrays["post_filter.weight"], arrays["post_filter.levels"])
 
 
 def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:

@@ -1,9 +1,16 @@
-"""Motion compensation with block-constant quarter-sample vectors, exact in integers.
+"""Overlapped block motion compensation with quarter-sample vectors, exact in integers.
+
+A sample is predicted by its block's vector and by those of the two nearest blocks beside it, one
+above or below, one left or right (Orchard and Sullivan, IEEE Trans. Image Processing 3(5), 1994):
+
+    above      weights of a neighbour's prediction, in sixteenths, from its border inwards: 5 3 2 1
+    own  right (luma), 4 2 (chroma); the own vector's has the rest
 
 The interpolation filters are those of HEVC (ITU-T H.265, 8.5.3.3.3, tables 8-11 and 8-12): 8 taps
 in quarter samples for luma, 4 taps in eighth samples for chroma. Unlike HEVC both passes keep full
-precision and round once. Every intermediate is an integer below 2**24, so float32 tensors hold it
-exactly and the same code serves training (with gradients) and decoding (bit-exact).
+precision; the sum of all three predictions is rounded once. Every intermediate is a multiple of
+2**-16 below 2**8, so float32 tensors hold it exactly and the same code serves training (with
+gradients) and decoding (bit-exact).
 """
 
 from __future__ import annotations
@@ -20,6 +27,8 @@ _LUMA = ((0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -10, 58, 17, -5, 1, 0),
          (-1, 4, -11, 40, 40, -11, 4, -1), (0, 1, -5, 17, 58, -10, 4, -1))  # fmt: skip
 _CHROMA = ((0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
            (-4, 36, 36, -4), (-4, 28, 46, -6), (-2, 16, 54, -4), (-2, 10, 58, -2))  # fmt: skip
+_WINDOW = {8: (5, 3, 2, 1), 4: (4, 2)}
+"""By the side of a block. Of least squares on 16 training clips (``docs/training.md``)."""
 
 
 def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
@@ -30,30 +39,75 @@ def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
     return out
 
 
-def _compensate_plane(
-    plane: Tensor, vectors: Tensor, size: int, unit: int, table: tuple[tuple[int, ...], ...]
-) -> Tensor:
-    # Blocks are the last axis, N of them: all that follows runs along it.
-    batch, height, width = plane.shape
-    rows, columns = height // size, width // size
-    taps = len(table[0])
-    dx, dy = vectors.reshape(-1, 2).to(torch.int32).unbind(1)
-    span = torch.arange(size + taps - 1, dtype=torch.int32, device=plane.device)[:, None]
-    span = span - (taps // 2 - 1)
-    block = torch.arange(len(dx), dtype=torch.int32, device=plane.device)
-    left = block.remainder(columns) * size + dx.div(unit, rounding_mode="floor")
-    row = block.div(columns, rounding_mode="floor")
-    top = row.remainder(rows) * size + dy.div(unit, rounding_mode="floor")
-    image = row.div(rows, rounding_mode="floor")
-    y = (top + span).clamp(0, height - 1) + image * height
-    x = (left + span).clamp(0, width - 1)
-    index = x[:, None] + y * width
+def _predicted(
+    plane: Tensor, size: int, filters: Tensor, blocks: Tensor, vectors: Tensor,
+    rows: slice, columns: slice,
+) -> Tensor:  # fmt: skip
+    """Some rows and columns of some blocks by one vector each, ``[rows, columns, N]`` in 0..255.
+
+    Args:
+        plane: ``[B, H, W]``.
+        size: side of a block.
+        filters: one for each fraction, ``[T, F]``.
+        blocks: their numbers in raster order, image by image, int32 ``[N]``.
+        vectors: int32 ``[N, 2]`` in samples divided by F.
+    """
+    # Blocks are the last axis: all that follows runs along it.
+    _, height, width = plane.shape
+    taps, unit = filters.shape
+    dx, dy = vectors.unbind(1)
+    line, column = blocks // (width // size), blocks.remainder(width // size)
+    image, line = line // (height // size), line.remainder(height // size)
+
+    def span(part: slice) -> Tensor:
+        return torch.arange(
+            part.start - (taps // 2 - 1), part.stop + taps // 2,
+            dtype=torch.int32, device=plane.device,
+        )[:, None]  # fmt: skip
+
+    y = line * size + dy.div(unit, rounding_mode="floor") + span(rows)
+    x = column * size + dx.div(unit, rounding_mode="floor") + span(columns)
+    index = x.clamp(0, width - 1)[:, None] + (y.clamp(0, height - 1) + image * height) * width
     patch = plane.reshape(-1).index_select(0, index.view(-1)).view(index.shape)
+    across = _filtered(patch, filters[:, dx.remainder(unit)], columns.stop - columns.start)
+    both = _filtered(across.transpose(0, 1), filters[:, dy.remainder(unit)], rows.stop - rows.start)
+    return (both / 4096).clamp(0, 255)
+
+
+def _beside(vectors: Tensor, axis: int, *, after: bool) -> Tensor:
+    """The vectors of the blocks before or after each along an axis; at the edge its own."""
+    length = vectors.shape[axis]
+    edge = vectors.narrow(axis, length - 1 if after else 0, 1)
+    inner = vectors.narrow(axis, 1 if after else 0, length - 1)
+    return torch.cat([inner, edge] if after else [edge, inner], axis)
+
+
+def _compensate_plane(
+    plane: Tensor, vectors: Tensor, size: int, table: tuple[tuple[int, ...], ...]
+) -> Tensor:
+    vectors = vectors.to(torch.int32)
+    flat = vectors.reshape(-1, 2)
+    blocks = torch.arange(len(flat), dtype=torch.int32, device=plane.device)
     filters = torch.tensor(table, dtype=plane.dtype, device=plane.device).t()
-    across = _filtered(patch, filters[:, dx.remainder(unit)], size).transpose(0, 1)
-    both = _filtered(across, filters[:, dy.remainder(unit)], size)
-    out = both.view(size, size, batch, rows, columns).permute(2, 3, 0, 4, 1)
-    return out.reshape(batch, height, width) / 4096
+    whole, half = slice(0, size), size // 2
+    own = _predicted(plane, size, filters, blocks, flat, whole, whole)
+    total = own.clone()
+    weights = torch.tensor(_WINDOW[size], dtype=plane.dtype, device=plane.device) / 16
+    for axis, after in (1, False), (1, True), (2, False), (2, True):
+        beside = _beside(vectors, axis, after=after).reshape(-1, 2)
+        at = (beside != flat).any(1).nonzero()[:, 0]
+        if not len(at):
+            continue
+        part = slice(half, size) if after else slice(0, half)
+        rows, columns = (part, whole) if axis == 1 else (whole, part)
+        other = _predicted(plane, size, filters, blocks[at], beside[at], rows, columns)
+        change = other - own[rows, columns].index_select(2, at)
+        weight = weights.flip(0) if after else weights
+        change = change * (weight[:, None, None] if axis == 1 else weight[:, None])
+        total[rows, columns].index_add_(2, at, change)
+    batch, lines, per_line, _ = vectors.shape
+    out = total.view(size, size, batch, lines, per_line).permute(2, 3, 0, 4, 1)
+    return out.reshape(plane.shape)
 
 
 def compensate(
@@ -66,17 +120,17 @@ def compensate(
             ``[B, H / 2, W / 2]``; H and W multiples of 8.
         vectors: int64 ``[B, H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples: the prediction
             of sample (x, y) is the reference at (x + dx / 4, y + dy / 4), edges repeated.
-        exact: round half up and clip to 0..255, as the decoder does; False leaves the real value
-            through which gradients flow.
+        exact: round half up, as the decoder does; False leaves the real value through which
+            gradients flow.
 
     Returns:
         The predicted planes, of the same shapes and dtype.
     """
-    luma = _compensate_plane(y, vectors, BLOCK, 4, _LUMA)
-    chroma = [_compensate_plane(p, vectors, BLOCK // 2, 8, _CHROMA) for p in (u, v)]
+    luma = _compensate_plane(y, vectors, BLOCK, _LUMA)
+    chroma = [_compensate_plane(p, vectors, BLOCK // 2, _CHROMA) for p in (u, v)]
     planes = (luma, *chroma)
     if exact:
-        return tuple((p + 0.5).floor().clamp(0, 255) for p in planes)  # type: ignore[return-value]
+        return tuple((p + 0.5).floor() for p in planes)  # type: ignore[return-value]
     return planes  # type: ignore[return-value]
 
 

@@ -43,7 +43,7 @@ _NEW_BITS = 5.0
 """Rounded mean prices, in bits, of the symbols of split units."""
 
 
-VECTOR_WEIGHT = 0.45
+VECTOR_WEIGHT = 0.35
 """Of a bit of motion against a bit of residual: what predicts well also serves the frames to come.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,9 +19,11 @@ from roicodec.model.model import Model
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, quantize_network
 from roicodec.model.weights import NAMES, model_id
+from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, picture_of
+from roicodec.train.postfilter import PostFilterFit, no_post_filter
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
@@ -41,6 +44,13 @@ Arrays = dict[str, NDArray[np.generic]]
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
 @click.option("--clips", "count", default=60, show_default=True, help="Clips to fit tables on.")
+@click.option(
+    "--filter-clips",
+    "filtered",
+    default=160,
+    show_default=True,
+    help="Clips to fit the post-filters on.",
+)
 @click.option("--threads", default=1, show_default=True)
 def release(
     intra_path: Path,
@@ -49,6 +59,7 @@ def release(
     out: Path,
     cache: Path,
     count: int,
+    filtered: int,
     threads: int,
 ) -> None:
     """Write intra.safetensors and inter.safetensors from two checkpoints.
@@ -70,6 +81,7 @@ def release(
         networks[name] = load_file(paths[name]) if kept else _integers(net, stages[name])
         click.echo(f"{name}: {sum(a.nbytes for a in networks[name].values())} bytes of integers")
     networks = fit_tables(networks, _spread_over(clips, count))
+    networks = fit_post_filters(networks, _spread_over(clips, filtered))
     out.mkdir(parents=True, exist_ok=True)
     for name, arrays in networks.items():
         whole = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
@@ -100,26 +112,48 @@ def _spread_over(clips: list[Clip], count: int) -> list[Clip]:
 
 def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
     """Replace the tables by those counted while encoding the first frames of clips."""
-    model = Model(networks)
     counters = {"intra": Counter(INTRA), "inter": Counter(INTER)}
-    for number, clip in enumerate(clips):
-        start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0
-        frames = clip.frames[start : start + _FRAMES]
-        quality = _QUALITIES[number % len(_QUALITIES)]
-        options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
-        encoder = Encoder(clip.width, clip.height, options, NoRoi(clip.width, clip.height), model)
 
-        def observe(*arguments: object) -> None:
-            for counter in counters.values():
-                counter(*arguments)  # type: ignore[arg-type]
+    def observe(*arguments: object) -> None:
+        for counter in counters.values():
+            counter(*arguments)  # type: ignore[arg-type]
 
+    for encoder, pictures in _encoders(networks, clips):
         encoder.observer = observe
-        for t, frame in enumerate(frames):
-            encoder.encode(picture_of(frame, t))
+        for picture in pictures:
+            encoder.encode(picture)
     return {
         name: {**arrays, **counters[name].tables(_prior(arrays))}
         for name, arrays in networks.items()
     }
+
+
+def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
+    """Replace the post-filters by those that bring the first frames of clips nearest."""
+    bare = {name: {**arrays, **no_post_filter()} for name, arrays in networks.items()}
+    fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
+    for encoder, pictures in _encoders(bare, clips):
+        for picture in pictures:
+            chunk, made = encoder.encode(picture)
+            fits[chunk.kind].add(made, picture, chunk.quality)
+    kinds = {"intra": INTRA, "inter": INTER}
+    return {name: {**arrays, **fits[kinds[name]].arrays()} for name, arrays in bare.items()}
+
+
+def _encoders(
+    networks: dict[str, Arrays], clips: list[Clip]
+) -> Iterator[tuple[Encoder, list[Picture]]]:
+    """An encoder and the pictures for it, for each clip; at qualities in turn."""
+    whole = {name: {**no_post_filter(), **arrays} for name, arrays in networks.items()}
+    model = Model(whole)
+    for number, clip in enumerate(clips):
+        start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0
+        quality = _QUALITIES[number % len(_QUALITIES)]
+        options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
+        roi = NoRoi(clip.width, clip.height)
+        frames = clip.frames[start : start + _FRAMES]
+        pictures = [picture_of(frame, t) for t, frame in enumerate(frames)]
+        yield Encoder(clip.width, clip.height, options, roi, model), pictures
 
 
 def _prior(arrays: Arrays) -> dict[str, NDArray[np.int32]]:

@@ -1,0 +1,181 @@
+"""What the networks leave of ringing and of ragged edges, taken off the picture that is shown.
+
+Each 4x4 block of a plane has a class, by its activity against the quantizer step and by the
+direction of its edges, as in the adaptive loop filter of VVC (Karczewicz et al., IEEE Trans.
+Circuits and Systems for Video Technology 31(10), 2021, section V); each class has a filter that was
+fitted to training clips, as in RAISR (Romano, Isidoro and Milanfar, IEEE Trans. Computational
+Imaging 3(1), 2017)::
+
+    planes -> classes -> filtered -> kept or not, by activity -> picture
+       |
+       +-> reference of the next frame, not filtered
+
+Taps of the filter by number; opposite samples share one, and those of the middle are what is left
+of 256::
+
+            5
+         4  3  2
+      1  0  .  0  1
+         2  3  4
+            5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from roicodec.model.networks import QUALITIES
+
+__all__ = [
+    "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "TAPS", "TURNED", "FilteredPlane", "PostFilter",
+    "classes", "differences", "merge", "useful",
+]  # fmt: skip
+
+ACTIVITIES, DIRECTIONS, TAPS = 8, 9, 6
+PARTS = 2
+"""Luma and chroma."""
+RANGES = 4
+"""Of quality indices, equally long."""
+
+_OFFSETS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
+TURNED = np.array([[0, 1, 2, 3, 4, 5], [3, 5, 2, 0, 4, 1], [0, 1, 4, 3, 2, 5], [3, 5, 4, 0, 2, 1]])
+"""Which tap takes the place of each when edges are turned to the standard direction."""
+_CONTRASTS = (5, 8, 12, 24)
+"""Quarters of the weaker direction that the stronger must exceed."""
+_SHIFT = 8
+_SUM_LIMIT = 1 << 15
+
+Ints = NDArray[np.int32]
+Samples = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class FilteredPlane:
+    """A plane before and after, uint8 ``[H, W]``, and the activity of its blocks, 0..7
+    ``[H / 4, W / 4]``."""
+
+    before: Samples
+    after: Samples
+    activity: Ints
+
+
+class PostFilter:
+    """The filters of one kind of frame.
+
+    Args:
+        weights: int16 ``[2, 4, 8, 9, 6]``: luma and chroma, range of qualities, activity,
+            direction, tap; in ``2**-8``.
+        levels: int32 ``[64, 7]``, ascending: where the next activity begins, for every quality.
+
+    Raises:
+        ValueError: if shapes are others, or the taps of a filter sum to ``2**15`` or more.
+    """
+
+    def __init__(self, weights: ArrayLike, levels: ArrayLike) -> None:
+        w, self._levels = np.asarray(weights, np.int32), np.asarray(levels, np.int32)
+        if w.shape != (PARTS, RANGES, ACTIVITIES, DIRECTIONS, TAPS):
+            raise ValueError(f"post-filter weights of shape {w.shape}")
+        if self._levels.shape != (QUALITIES, ACTIVITIES - 1):
+            raise ValueError(f"post-filter levels of shape {self._levels.shape}")
+        if np.abs(w).sum(-1).max() >= _SUM_LIMIT:
+            raise ValueError("post-filter weights are too large")
+        turned = np.empty((len(TURNED), *w.shape), np.int32)
+        for turn, order in enumerate(TURNED):
+            turned[turn][..., order] = w
+        self._weights = np.moveaxis(turned, 0, -2)
+
+    def filtered(self, plane: Samples, part: int, quality: int) -> FilteredPlane:
+        """Filter a plane, as if everything were switched on.
+
+        Args:
+            plane: ``[H, W]``, sides multiples of 4.
+            part: 0 for luma, 1 for chroma.
+            quality: index of the frame.
+        """
+        activity, direction, turn = classes(plane, self._levels[quality])
+        filters = self._weights[part, quality * RANGES // QUALITIES]
+        w = filters[activity, direction, turn]
+        height, width = plane.shape
+        blocks = (height // 4, 4, width // 4, 4)
+        total = np.full(blocks, 1 << (_SHIFT - 1), np.int32)
+        for k, difference in enumerate(differences(plane)):
+            total += difference.reshape(blocks) * w[:, None, :, None, k]
+        total >>= _SHIFT
+        total += plane.reshape(blocks)
+        after = np.clip(total, 0, 255).astype(np.uint8).reshape(height, width)
+        return FilteredPlane(plane, after, activity)
+
+
+def _blocks(samples: NDArray[np.int16]) -> Ints:
+    """Sums over a 4x4 block, twice, and over the four blocks beside it."""
+    rows = samples[0::4] + samples[1::4] + samples[2::4] + samples[3::4]
+    sums = rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
+    wide = np.pad(sums.astype(np.int32), 1, "edge")
+    beside: Ints = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
+    beside += 2 * wide[1:-1, 1:-1]
+    return beside
+
+
+def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
+    """Activity 0..7, direction 0..8 and turn 0..3 of every 4x4 block, ``[H / 4, W / 4]``.
+
+    Args:
+        plane: ``[H, W]``, sides multiples of 4.
+        levels: where the next activity begins, ``[7]``.
+    """
+    height, width = plane.shape
+    p = np.pad(plane, 1, "edge").astype(np.int16)
+    twice = 2 * p[1:-1, 1:-1]
+
+    def along(dy: int, dx: int) -> Ints:
+        one = p[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        other = p[1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width]
+        return _blocks(np.abs(twice - one - other))
+
+    v, h, d, e = along(1, 0), along(0, 1), along(1, 1), along(1, -1)
+    activity = np.searchsorted(levels, v + h, side="right").astype(np.int32)
+    straight = np.maximum(h, v).astype(np.int64), np.minimum(h, v).astype(np.int64)
+    oblique = np.maximum(d, e).astype(np.int64), np.minimum(d, e).astype(np.int64)
+    is_straight = straight[0] * oblique[1] > oblique[0] * straight[1]
+    strong, weak = (np.where(is_straight, s, o) for s, o in zip(straight, oblique, strict=True))
+    contrast = sum((4 * strong > k * weak).astype(np.int32) for k in _CONTRASTS)
+    direction = np.where(contrast > 0, 2 * contrast - is_straight, 0).astype(np.int32)
+    turn = (2 * (e >= d) + (v >= h)).astype(np.int32)
+    return activity, direction, turn
+
+
+def differences(plane: Samples) -> list[Ints]:
+    """What each tap weighs: two opposite samples less twice the middle one, ``[H, W]``."""
+    height, width = plane.shape
+    p = np.pad(plane, 2, "edge").astype(np.int32)
+    twice = 2 * p[2:-2, 2:-2]
+    return [
+        p[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width]
+        + p[2 - dy : 2 - dy + height, 2 - dx : 2 - dx + width]
+        - twice
+        for dy, dx in _OFFSETS
+    ]
+
+
+def merge(plane: FilteredPlane, switches: int) -> Samples:
+    """The filtered samples where bit ``a`` of ``switches`` is set for the block's activity a."""
+    if not switches:
+        return plane.before
+    on = (switches >> plane.activity & 1).astype(bool)
+    return np.where(on.repeat(4, 0).repeat(4, 1), plane.after, plane.before)
+
+
+def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:
+    """The switches that bring planes nearest to their targets ``[H', W']``, H' <= H, W' <= W."""
+    won = np.zeros(ACTIVITIES)
+    for plane, target in zip(planes, targets, strict=True):
+        height, width = target.shape
+        before, after = (
+            (p[:height, :width].astype(np.int32) - target) ** 2 for p in (plane.before, plane.after)
+        )
+        of = plane.activity.repeat(4, 0).repeat(4, 1)[:height, :width]
+        won += np.bincount(of.ravel(), (before - after).ravel(), ACTIVITIES)
+    return sum(1 << a for a in range(ACTIVITIES) if won[a] > 0)
