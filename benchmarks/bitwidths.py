@@ -143,7 +143,7 @@ class Trial:
         steps = iter(coded)
         frame = self.core.prepare(setting)
         latents = self.core.latents(frame, hyper, lambda _model: next(steps)[1])
-        self.core.reconstruct(frame, latents, 0, 1)
+        self.core.reconstruct(frame, latents)
 
     @torch.inference_mode()
     def decode_ms(self) -> float:
@@ -158,7 +158,8 @@ class Trial:
             reader: Callable[[Distribution], Ints] = LatentReader(
                 chunk.latents, frame.model.latents
             )
-            core.reconstruct(frame, core.latents(frame, hyper, reader), 0, 1).crc32()
+            planes = core.reconstruct(frame, core.latents(frame, hyper, reader))
+            core.picture(planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)
 

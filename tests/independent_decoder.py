@@ -87,8 +87,9 @@ def predict_features(features: Ints, vectors: Ints) -> Ints:
 # --- Post-filter ----------------------------------------------------------------------------
 
 
-TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
-TURNS = ((0, 1, 2, 3, 4, 5), (3, 5, 2, 0, 4, 1), (0, 1, 4, 3, 2, 5), (3, 5, 4, 0, 2, 1))
+TAPS = ((0, 1), (0, 2), (0, 3), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2),
+        (2, -1), (2, 0), (2, 1), (3, 0))  # fmt: skip
+TURNS = (lambda i, j: (i, j), lambda i, j: (j, i), lambda i, j: (-i, j), lambda i, j: (-j, i))
 
 
 def shifted(s: Ints, i: int, j: int) -> Ints:
@@ -115,14 +116,16 @@ def post_filter(s: Ints, weights: Ints, levels: Ints, switches: int) -> Ints:
     contrast = sum((4 * strong > k * weak).astype(int) for k in (5, 8, 12, 24))
     direction = np.where(contrast == 0, 0, 2 * contrast - straight)
     turn = 2 * (E >= D) + (V >= H)
-    pairs = [shifted(s, i, j) + shifted(s, -i, -j) - 2 * s for i, j in TAPS]
     out = s.copy()
-    for r, m in np.ndindex(h, w):
-        if switches >> activity[r, m] & 1:
-            block = slice(4 * r, 4 * r + 4), slice(4 * m, 4 * m + 4)
-            filter_, taps = weights[activity[r, m], direction[r, m]], TURNS[turn[r, m]]
-            change = sum(filter_[k] * pairs[taps[k]][block] for k in range(6))
-            out[block] = clip(s[block] + (128 + change) // 256, (0, 255))
+    for t, turned in enumerate(TURNS):
+        at = [turned(i, j) for i, j in TAPS]
+        pairs = [shifted(s, i, j) + shifted(s, -i, -j) - 2 * s for i, j in at]
+        for r, m in np.argwhere(turn == t):
+            if switches >> activity[r, m] // 2 & 1:
+                block = slice(4 * r, 4 * r + 4), slice(4 * m, 4 * m + 4)
+                w_k = weights[activity[r, m], direction[r, m]]
+                change = sum(w * pair[block] for w, pair in zip(w_k, pairs, strict=True))
+                out[block] = clip(s[block] + (128 + change) // 256, (0, 255))
     return out
 
 

@@ -54,7 +54,7 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
             frame = core.prepare(setting)
             hyper = np.zeros(core.hyper_shape, np.int32)
             latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
-            core.reconstruct(frame, latents, 0, 1)
+            core.reconstruct(frame, latents)
         return macs[0]
 
     intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))

@@ -83,15 +83,15 @@ def test_switches_are_on_where_the_filter_helps() -> None:
     source = plane(4)
     filters = PostFilter(np.full(SHAPE, 12), LEVELS)
     got = filters.filtered(source, 0, 20)
-    quiet = got.activity.repeat(4, 0).repeat(4, 1) < 6
+    quiet = got.activity.repeat(4, 0).repeat(4, 1) < 12
     target = np.where(quiet, got.after, source)[:61, :90]
     on = useful([got], [target])
     helped = {
-        a
-        for a in range(6)
+        a // 2
+        for a in range(12)
         if (got.after != source)[got.activity.repeat(4, 0).repeat(4, 1) == a].any()
     }
-    assert {a for a in range(8) if on >> a & 1} == helped
+    assert {k for k in range(8) if on >> k & 1} == helped
     assert len(helped) > 2
     assert useful([got], [source]) == 0
 
@@ -121,7 +121,7 @@ def test_malformed_filters_are_refused() -> None:
     with pytest.raises(ValueError, match="weights of shape"):
         PostFilter(weights[:, :3], LEVELS)
     with pytest.raises(ValueError, match="levels of shape"):
-        PostFilter(weights, LEVELS[:, :6])
+        PostFilter(weights, LEVELS[:, :14])
     weights[0, 0, 0, 0] = 6000
     with pytest.raises(ValueError, match="too large"):
         PostFilter(weights, LEVELS)

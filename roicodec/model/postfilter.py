@@ -10,14 +10,15 @@ Imaging 3(1), 2017)::
        |
        +-> reference of the next frame, not filtered
 
-Taps of the filter by number; opposite samples share one, and those of the middle are what is left
-of 256::
+Taps of the filter by number; opposite samples share one, and the middle has what is left of 256::
 
-            5
-         4  3  2
-      1  0  .  0  1
-         2  3  4
-            5
+              11
+          10   9   8
+       7   6   5   4   3
+    2  1   0   .   0   1  2
+       3   4   5   6   7
+           8   9  10
+              11
 """
 
 from __future__ import annotations
@@ -30,19 +31,36 @@ from numpy.typing import ArrayLike, NDArray
 from roicodec.model.networks import QUALITIES
 
 __all__ = [
-    "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "TAPS", "TURNED", "FilteredPlane", "PostFilter",
-    "classes", "differences", "merge", "useful",
+    "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "FilteredPlane",
+    "PostFilter", "classes", "differences", "merge", "useful",
 ]  # fmt: skip
 
-ACTIVITIES, DIRECTIONS, TAPS = 8, 9, 6
+ACTIVITIES, DIRECTIONS, TAPS = 16, 9, 12
+SWITCHES = ACTIVITIES // 2
+"""Of a plane: one for two activities."""
 PARTS = 2
 """Luma and chroma."""
 RANGES = 4
 """Of quality indices, equally long."""
 
-_OFFSETS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
-TURNED = np.array([[0, 1, 2, 3, 4, 5], [3, 5, 2, 0, 4, 1], [0, 1, 4, 3, 2, 5], [3, 5, 4, 0, 2, 1]])
-"""Which tap takes the place of each when edges are turned to the standard direction."""
+_REACH = 3
+_OFFSETS = [
+    (i, j)
+    for i in range(_REACH + 1)
+    for j in range(-_REACH, _REACH + 1)
+    if abs(i) + abs(j) <= _REACH and (i, j) > (0, 0)
+]
+
+
+def _tap(i: int, j: int) -> int:
+    return _OFFSETS.index(max((i, j), (-i, -j)))
+
+
+TURNED = np.array(
+    [[_tap(i, j), _tap(j, i), _tap(-i, j), _tap(-j, i)] for i, j in _OFFSETS]
+).T  # fmt: skip
+"""Which tap each weight stands at, ``[turn, weight]``."""
+
 _CONTRASTS = (5, 8, 12, 24)
 """Quarters of the weaker direction that the stronger must exceed."""
 _SHIFT = 8
@@ -54,7 +72,7 @@ Samples = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class FilteredPlane:
-    """A plane before and after, uint8 ``[H, W]``, and the activity of its blocks, 0..7
+    """A plane before and after, uint8 ``[H, W]``, and the activity of its blocks, 0..15
     ``[H / 4, W / 4]``."""
 
     before: Samples
@@ -66,9 +84,9 @@ class PostFilter:
     """The filters of one kind of frame.
 
     Args:
-        weights: int16 ``[2, 4, 8, 9, 6]``: luma and chroma, range of qualities, activity,
+        weights: int16 ``[2, 4, 16, 9, 12]``: luma and chroma, range of qualities, activity,
             direction, tap; in ``2**-8``.
-        levels: int32 ``[64, 7]``, ascending: where the next activity begins, for every quality.
+        levels: int32 ``[64, 15]``, ascending: where the next activity begins, for every quality.
 
     Raises:
         ValueError: if shapes are others, or the taps of a filter sum to ``2**15`` or more.
@@ -120,11 +138,11 @@ def _blocks(samples: NDArray[np.int16]) -> Ints:
 
 
 def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
-    """Activity 0..7, direction 0..8 and turn 0..3 of every 4x4 block, ``[H / 4, W / 4]``.
+    """Activity 0..15, direction 0..8 and turn 0..3 of every 4x4 block, ``[H / 4, W / 4]``.
 
     Args:
         plane: ``[H, W]``, sides multiples of 4.
-        levels: where the next activity begins, ``[7]``.
+        levels: where the next activity begins, ``[15]``.
     """
     height, width = plane.shape
     p = np.pad(plane, 1, "edge").astype(np.int16)
@@ -150,32 +168,32 @@ def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
 def differences(plane: Samples) -> list[Ints]:
     """What each tap weighs: two opposite samples less twice the middle one, ``[H, W]``."""
     height, width = plane.shape
-    p = np.pad(plane, 2, "edge").astype(np.int32)
-    twice = 2 * p[2:-2, 2:-2]
-    return [
-        p[2 + dy : 2 + dy + height, 2 + dx : 2 + dx + width]
-        + p[2 - dy : 2 - dy + height, 2 - dx : 2 - dx + width]
-        - twice
-        for dy, dx in _OFFSETS
-    ]
+    p = np.pad(plane, _REACH, "edge").astype(np.int32)
+
+    def shifted(dy: int, dx: int) -> Ints:
+        y, x = _REACH + dy, _REACH + dx
+        return p[y : y + height, x : x + width]
+
+    twice = 2 * shifted(0, 0)
+    return [shifted(dy, dx) + shifted(-dy, -dx) - twice for dy, dx in _OFFSETS]
 
 
 def merge(plane: FilteredPlane, switches: int) -> Samples:
-    """The filtered samples where bit ``a`` of ``switches`` is set for the block's activity a."""
+    """Filtered where bit ``a // 2`` of ``switches`` is set for the block's activity a."""
     if not switches:
         return plane.before
-    on = (switches >> plane.activity & 1).astype(bool)
+    on = (switches >> plane.activity // 2 & 1).astype(bool)
     return np.where(on.repeat(4, 0).repeat(4, 1), plane.after, plane.before)
 
 
 def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:
     """The switches that bring planes nearest to their targets ``[H', W']``, H' <= H, W' <= W."""
-    won = np.zeros(ACTIVITIES)
+    won = np.zeros(SWITCHES)
     for plane, target in zip(planes, targets, strict=True):
         height, width = target.shape
         before, after = (
             (p[:height, :width].astype(np.int32) - target) ** 2 for p in (plane.before, plane.after)
         )
-        of = plane.activity.repeat(4, 0).repeat(4, 1)[:height, :width]
-        won += np.bincount(of.ravel(), (before - after).ravel(), ACTIVITIES)
-    return sum(1 << a for a in range(ACTIVITIES) if won[a] > 0)
+        of = (plane.activity // 2).repeat(4, 0).repeat(4, 1)[:height, :width]
+        won += np.bincount(of.ravel(), (before - after).ravel(), SWITCHES)
+    return sum(1 << a for a in range(SWITCHES) if won[a] > 0)

@@ -21,7 +21,7 @@ from roicodec.picture import Picture
 
 __all__ = ["PostFilterFit", "no_post_filter"]
 
-_ACTIVITY = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
+_ACTIVITY = 0.02 * 2 ** (0.5 * np.arange(15))
 """Where the next begins: mean magnitude of second differences, in quantizer steps."""
 _SAMPLES = 192
 """Second differences that an activity sums, each counted as often as it is."""
@@ -37,7 +37,7 @@ Arrays = dict[str, NDArray[np.generic]]
 def no_post_filter() -> Arrays:
     """Arrays of a post-filter that changes nothing."""
     steps = quantizer_step(torch.arange(QUALITIES)).double().numpy()
-    levels = np.rint(_SAMPLES * steps[:, None] * np.array(_ACTIVITY)).astype(np.int32)
+    levels = np.rint(_SAMPLES * steps[:, None] * _ACTIVITY).astype(np.int32)
     weights = np.zeros((PARTS, RANGES, ACTIVITIES, DIRECTIONS, TAPS), np.int16)
     return {"post_filter.weight": weights, "post_filter.levels": levels}
 
