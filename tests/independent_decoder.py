@@ -149,7 +149,8 @@ class Decoder:
         self.cells = -(-header.height // 32) * 2, -(-header.width // 32) * 2
         self.shape = 2 * self.cells[0], 2 * self.cells[1]
         self.offsets = {c.bits: c.offset for c in header.candidates}
-        self.networks = {name: nets.Network(arrays) for name, arrays in networks.items()}
+        self.networks = {name: nets.Network(networks[name]) for name in ("intra", "inter")}
+        self.filters = {n: a.astype(np.int64) for n, a in networks["post_filter"].items()}
 
     def decode(self, chunk: FrameChunk) -> list[NDArray[np.uint8]]:
         """Regions to Picture and reference: Y, U, V of the next frame."""
@@ -183,9 +184,8 @@ class Decoder:
     def shown(self, plane: Ints, part: int) -> Ints:
         """Post-filter: the switches and the filters of a plane."""
         Q = self.chunk.quality
-        weights, levels = self.net["post_filter.weight"], self.net["post_filter.levels"]
-        switches = self.chunk.filters[part]
-        return post_filter(plane, weights[part, Q // 16], levels[Q], switches)
+        weights = self.filters["intra.weight" if self.intra else "inter.weight"][part, Q // 16]
+        return post_filter(plane, weights, self.filters["levels"][Q], self.chunk.filters[part])
 
     def read_regions(self) -> None:
         """Mask, Skip map, Regions: bit-widths and quality indices of positions."""

@@ -101,13 +101,13 @@ def depthwise(frame: Ints, layer: Layer, grid: Grid) -> Ints:
 # --- docs/format.md: Model, Layers ----------------------------------------------------------
 
 
-def model_id(networks: Mapping[str, Arrays]) -> bytes:
-    """Model: the id of the two files."""
+def model_id(files: Mapping[str, Arrays]) -> bytes:
+    """Model: the id of the three files."""
     digest = hashlib.sha256()
-    for network in ("inter", "intra"):
-        for name, a in sorted(networks[network].items()):
+    for file in ("inter", "intra", "post_filter"):
+        for name, a in sorted(files[file].items()):
             shape = ", ".join(map(str, a.shape)) + "," * (a.ndim == 1)
-            digest.update(f"{network}/{name}:{a.dtype.name}:({shape});".encode("ascii"))
+            digest.update(f"{file}/{name}:{a.dtype.name}:({shape});".encode("ascii"))
             digest.update(a.astype(a.dtype.newbyteorder("<")).tobytes())
     return digest.digest()[:16]
 

@@ -36,7 +36,7 @@ from roicodec.model.regions import Layout
 from roicodec.model.restore import restore_network
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import LATENT_EXPONENT, STREAM_EXPONENT
-from roicodec.model.weights import NAMES, model_id
+from roicodec.model.weights import FILES, NAMES, model_id
 from roicodec.quant import integer
 from roicodec.quant.reference import ReferenceBackend
 
@@ -273,7 +273,7 @@ def test_the_id_depends_on_every_array() -> None:
         for network, arrays in tiny_model.networks()[2].items()
     }
     seen = {model_id(networks)}
-    for network in NAMES:
+    for network in FILES:
         # Alone with its kind, or hashing would take long.
         arrays = networks[network]
         seen.add(model_id({network: arrays}))
@@ -281,7 +281,7 @@ def test_the_id_depends_on_every_array() -> None:
             array[-1] ^= 1
             seen.add(model_id({network: arrays}))
             array[-1] ^= 1
-    assert len(seen) == 3 + sum(map(len, networks.values())) > 600
+    assert len(seen) == 1 + len(FILES) + sum(map(len, networks.values())) > 600
     one = np.arange(6, dtype=np.int16)
     ids = [{"intra": {"a": a}} for a in (one, one.astype(np.int32), one.reshape(2, 3))]
     ids += [{"intra": {"b": one}}, {"inter": {"a": one}}]
@@ -305,7 +305,8 @@ def damaged(
 ) -> Callable[[bytes], Model]:
     """Loads a model whose intra file holds the bytes given."""
     monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
-    (tmp_path / "inter.safetensors").symlink_to(weights / "inter.safetensors")
+    for name in ("inter", "post_filter"):
+        (tmp_path / f"{name}.safetensors").symlink_to(weights / f"{name}.safetensors")
 
     def load(data: bytes) -> Model:
         (tmp_path / "intra.safetensors").write_bytes(data)

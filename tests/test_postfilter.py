@@ -17,12 +17,12 @@ from roicodec.model.postfilter import (
     useful,
 )
 from roicodec.picture import Picture
-from roicodec.train.postfilter import PostFilterFit, no_post_filter
+from roicodec.train.postfilter import PostFilterFit, activity_levels
 
 from .independent_decoder import post_filter
 from .tiny_model import texture
 
-LEVELS = np.asarray(no_post_filter()["post_filter.levels"], np.int32)
+LEVELS = activity_levels()
 SHAPE = (2, RANGES, ACTIVITIES, DIRECTIONS, TAPS)
 
 
@@ -108,8 +108,7 @@ def test_fit_finds_the_filters_that_made_the_target() -> None:
         ]
         pictures.append((Picture(*planes), Picture(*wanted)))
         fit.add(*pictures[-1], 60)
-    found = fit.arrays()
-    made = PostFilter(found["post_filter.weight"], found["post_filter.levels"])
+    made = PostFilter(fit.weights(), LEVELS)
     for source, target in pictures:
         for p, t, part in zip(source.planes, target.planes, (0, 1, 1), strict=True):
             error = (made.filtered(p, part, 60).after.astype(int) - t) ** 2

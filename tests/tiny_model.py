@@ -104,7 +104,7 @@ def _packed(pictures: list[Picture]) -> Tensor:
 
 @cache
 def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
-    """Quantized intra and inter network, and the integers of both."""
+    """Quantized intra and inter network, and the files of a model with the integers of both."""
     # Calibration tries three steps of a quantizer instead of eight, which takes most of the time.
     with torch.random.fork_rng(), torch.no_grad(), patch.object(lsq, "_SEARCHED", 3):
         torch.manual_seed(0)
@@ -120,6 +120,7 @@ def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
             inter(now, quality, moved[0], out.features)
 
         arrays["inter"] = _exported(inter, run)
+        arrays["post_filter"] = no_post_filter()
     return intra, inter, arrays
 
 
@@ -127,7 +128,7 @@ def _exported(net: FrameNet, run: Callable[[], object]) -> Arrays:
     quantize_network(net, run)
     with skeleton_ranges(net) as ranges:
         run()
-    return {**export_network(net, ranges), **logistic_tables(net), **no_post_filter()}
+    return {**export_network(net, ranges), **logistic_tables(net)}
 
 
 @cache

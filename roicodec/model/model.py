@@ -15,7 +15,7 @@ from roicodec.model.layers import NetworkArrays
 from roicodec.model.postfilter import PostFilter
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
-from roicodec.model.weights import NAMES, Arrays, load_arrays, model_id
+from roicodec.model.weights import NAMES, POST_FILTER, Arrays, load_arrays, model_id
 from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
 from roicodec.quant.integer import Layer
 from roicodec.quant.interface import Backend
@@ -24,7 +24,7 @@ __all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
 
 
 class NetworkModel:
-    """One network with its tables.
+    """One network with its tables and the post-filter of its frames.
 
     Attributes:
         network: the integer network.
@@ -32,13 +32,13 @@ class NetworkModel:
         post_filter: of the pictures that are shown.
     """
 
-    def __init__(self, arrays: Arrays, backend: Backend) -> None:
+    def __init__(self, arrays: Arrays, backend: Backend, post_filter: PostFilter) -> None:
         self.network = IntegerNetwork(arrays, backend)
         self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
         if self.latents.certain[0] != 0:
             raise ValueError("table 0 of the latents is not certain of 0")
         self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
-        self.post_filter = PostFilter(arrays["post_filter.weight"], arrays["post_filter.levels"])
+        self.post_filter = post_filter
 
 
 def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
@@ -63,7 +63,7 @@ class Model:
     """Both networks on one backend.
 
     Args:
-        networks: arrays of ``intra`` and ``inter``.
+        files: arrays of ``intra``, ``inter`` and ``post_filter``.
         backend: one, or its name, see :func:`roicodec.quant.backends.choose_backend`; it is tried
             on :func:`tried_layers`.
 
@@ -76,13 +76,17 @@ class Model:
         backend: the backend in use.
     """
 
-    def __init__(
-        self, networks: Mapping[str, Arrays], backend: str | Backend | None = None
-    ) -> None:
-        self.id = model_id(networks)
-        tried = tried_layers(networks)
+    def __init__(self, files: Mapping[str, Arrays], backend: str | Backend | None = None) -> None:
+        self.id = model_id(files)
+        tried = tried_layers(files)
         self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
-        self.intra, self.inter = (NetworkModel(networks[n], self.backend) for n in NAMES)
+        filters = files[POST_FILTER]
+        self.intra, self.inter = (
+            NetworkModel(
+                files[name], self.backend, PostFilter(filters[f"{name}.weight"], filters["levels"])
+            )
+            for name in NAMES
+        )
 
 
 def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
@@ -91,9 +95,9 @@ def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
     Raises:
         ModelError: if its files are missing or are not what they should be.
     """
-    networks = load_arrays(folder)
+    files = load_arrays(folder)
     try:
         with torch.inference_mode():
-            return Model(networks, backend)
+            return Model(files, backend)
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(f"the weights do not fit this version ({error!r})") from error

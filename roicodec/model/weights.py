@@ -14,28 +14,31 @@ from safetensors.numpy import load_file
 
 from roicodec.errors import ModelError
 
-__all__ = ["NAMES", "Arrays", "load_arrays", "model_id"]
+__all__ = ["FILES", "NAMES", "POST_FILTER", "Arrays", "load_arrays", "model_id"]
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 NAMES = ("intra", "inter")
 """The networks of a model, each a file."""
+POST_FILTER = "post_filter"
+FILES = (*NAMES, POST_FILTER)
+"""All files of a model."""
 
 
-def model_id(networks: Mapping[str, Arrays]) -> bytes:
+def model_id(files: Mapping[str, Arrays]) -> bytes:
     """First 16 bytes of the SHA-256 over every array: name, type, shape, little-endian values."""
     digest = hashlib.sha256()
-    for network in sorted(networks):
-        for name in sorted(networks[network]):
-            array = np.asarray(networks[network][name])
-            head = f"{network}/{name}:{array.dtype.name}:{array.shape};"
+    for file in sorted(files):
+        for name in sorted(files[file]):
+            array = np.asarray(files[file][name])
+            head = f"{file}/{name}:{array.dtype.name}:{array.shape};"
             digest.update(head.encode())
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.digest()[:16]
 
 
 def load_arrays(folder: Path | None = None) -> dict[str, Arrays]:
-    """The arrays of ``intra.safetensors`` and ``inter.safetensors``, by network.
+    """The arrays of a model, by file: ``intra``, ``inter`` and ``post_filter``.
 
     Args:
         folder: where they are; None means the one that the environment variable ROICODEC_WEIGHTS
@@ -46,13 +49,13 @@ def load_arrays(folder: Path | None = None) -> dict[str, Arrays]:
     """
     named = os.environ.get("ROICODEC_WEIGHTS")
     where = folder or (Path(named) if named else Path(str(files("roicodec") / "weights")))
-    networks: dict[str, Arrays] = {}
-    for name in NAMES:
+    arrays: dict[str, Arrays] = {}
+    for name in FILES:
         path = where / f"{name}.safetensors"
         if not path.exists():
             raise ModelError(f"{path}: the weights are missing; install roicodec again")
         try:
-            networks[name] = load_file(path)
+            arrays[name] = load_file(path)
         except Exception as error:
             raise ModelError(f"{path}: not a weights file ({error})") from error
-    return networks
+    return arrays

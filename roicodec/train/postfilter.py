@@ -19,7 +19,7 @@ from roicodec.model.postfilter import (
 )
 from roicodec.picture import Picture
 
-__all__ = ["PostFilterFit", "no_post_filter"]
+__all__ = ["PostFilterFit", "activity_levels", "no_post_filter"]
 
 _ACTIVITY = 0.02 * 2 ** (0.5 * np.arange(15))
 """Where the next begins: mean magnitude of second differences, in quantizer steps."""
@@ -34,12 +34,16 @@ _LARGEST = 4 * _UNIT
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def no_post_filter() -> Arrays:
-    """Arrays of a post-filter that changes nothing."""
+def activity_levels() -> NDArray[np.int32]:
+    """Where activities begin at every quality, ``[64, 15]``."""
     steps = quantizer_step(torch.arange(QUALITIES)).double().numpy()
-    levels = np.rint(_SAMPLES * steps[:, None] * _ACTIVITY).astype(np.int32)
+    return np.asarray(np.rint(_SAMPLES * steps[:, None] * _ACTIVITY), np.int32)
+
+
+def no_post_filter() -> Arrays:
+    """The file of a post-filter that changes nothing."""
     weights = np.zeros((PARTS, RANGES, ACTIVITIES, DIRECTIONS, TAPS), np.int16)
-    return {"post_filter.weight": weights, "post_filter.levels": levels}
+    return {"intra.weight": weights, "inter.weight": weights.copy(), "levels": activity_levels()}
 
 
 class PostFilterFit:
@@ -52,7 +56,7 @@ class PostFilterFit:
         shape = (PARTS, RANGES, ACTIVITIES, DIRECTIONS)
         self._gram = np.zeros((*shape, TAPS, TAPS))
         self._goal = np.zeros((*shape, TAPS))
-        self._levels = np.asarray(no_post_filter()["post_filter.levels"], np.int32)
+        self._levels = activity_levels()
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
         """Learn from a picture that was decoded without a post-filter."""
@@ -80,11 +84,11 @@ class PostFilterFit:
             self._gram[where] += near[:, None, None] * (x.T @ x)
             self._goal[where] += near[:, None] * (x.T @ error[at])
 
-    def arrays(self) -> Arrays:
-        """The filters, for the network's file."""
+    def weights(self) -> NDArray[np.int16]:
+        """The filters, as :class:`~roicodec.model.postfilter.PostFilter` takes them."""
         ridge = np.trace(self._gram, axis1=-2, axis2=-1)[..., None, None] / TAPS * np.eye(TAPS)
         solved = np.linalg.solve(
             self._gram + _RIDGE * ridge + 1e-9 * np.eye(TAPS), self._goal[..., None]
         )
         weights = np.clip(np.rint(_UNIT * solved[..., 0]), -_LARGEST, _LARGEST)
-        return {**no_post_filter(), "post_filter.weight": weights.astype(np.int16)}
+        return np.asarray(weights, np.int16)

@@ -18,12 +18,12 @@ from roicodec.model.export import export_network, skeleton_ranges
 from roicodec.model.model import Model
 from roicodec.model.networks import FrameNet
 from roicodec.model.quantized import QuantizedBlock, quantize_network
-from roicodec.model.weights import NAMES, model_id
+from roicodec.model.weights import NAMES, POST_FILTER, model_id
 from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, picture_of
-from roicodec.train.postfilter import PostFilterFit, no_post_filter
+from roicodec.train.postfilter import PostFilterFit, activity_levels, no_post_filter
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
@@ -62,7 +62,7 @@ def release(
     filtered: int,
     threads: int,
 ) -> None:
-    """Write intra.safetensors and inter.safetensors from two checkpoints.
+    """Write intra, inter and post_filter.safetensors from two checkpoints.
 
     A network that is named by a released file keeps its integers; its tables are counted anew.
     """
@@ -81,12 +81,12 @@ def release(
         networks[name] = load_file(paths[name]) if kept else _integers(net, stages[name])
         click.echo(f"{name}: {sum(a.nbytes for a in networks[name].values())} bytes of integers")
     networks = fit_tables(networks, _spread_over(clips, count))
-    networks = fit_post_filters(networks, _spread_over(clips, filtered))
+    files = {**networks, POST_FILTER: fit_post_filters(networks, _spread_over(clips, filtered))}
     out.mkdir(parents=True, exist_ok=True)
-    for name, arrays in networks.items():
+    for name, arrays in files.items():
         whole = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
         save_file(whole, out / f"{name}.safetensors")
-    click.echo(json.dumps({"model": model_id(networks).hex()}))
+    click.echo(json.dumps({"model": model_id(files).hex()}))
 
 
 def _integers(net: FrameNet, stage: Stage) -> Arrays:
@@ -128,24 +128,25 @@ def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arra
     }
 
 
-def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
-    """Replace the post-filters by those that bring the first frames of clips nearest."""
-    bare = {name: {**arrays, **no_post_filter()} for name, arrays in networks.items()}
+def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> Arrays:
+    """The post-filters that bring the first frames of clips nearest to their originals."""
     fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
-    for encoder, pictures in _encoders(bare, clips):
+    for encoder, pictures in _encoders(networks, clips):
         for picture in pictures:
             chunk, made = encoder.encode(picture)
             fits[chunk.kind].add(made, picture, chunk.quality)
-    kinds = {"intra": INTRA, "inter": INTER}
-    return {name: {**arrays, **fits[kinds[name]].arrays()} for name, arrays in bare.items()}
+    return {
+        "intra.weight": fits[INTRA].weights(),
+        "inter.weight": fits[INTER].weights(),
+        "levels": activity_levels(),
+    }
 
 
 def _encoders(
     networks: dict[str, Arrays], clips: list[Clip]
 ) -> Iterator[tuple[Encoder, list[Picture]]]:
-    """An encoder and the pictures for it, for each clip; at qualities in turn."""
-    whole = {name: {**no_post_filter(), **arrays} for name, arrays in networks.items()}
-    model = Model(whole)
+    """Encoders without post-filter and what to encode, for each clip; qualities in turn."""
+    model = Model({**networks, POST_FILTER: no_post_filter()})
     for number, clip in enumerate(clips):
         start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0
         quality = _QUALITIES[number % len(_QUALITIES)]
