@@ -25,6 +25,7 @@ from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
 from roicodec.errors import InputError, ModelError, StreamError
+from roicodec.model.model import Model
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.warp import compensate
 from roicodec.motion.coding import decode_motion
@@ -32,6 +33,7 @@ from roicodec.picture import Picture
 from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
+from roicodec.train.postfilter import PostFilterFit
 
 from . import decode_everywhere, tiny_model
 
@@ -81,12 +83,13 @@ def encode(
     *,
     roi: RoiSource | None = None,
     pairs: Sequence[tuple[int, int]] = (),
+    model: Model | None = None,
     **options: object,
 ) -> Coded:
     size = pictures[0].width, pictures[0].height
     chosen = EncoderOptions(**{"quality": 30, "gop": 3, **options})  # type: ignore[arg-type]
     selector = Fixed(cycle(pairs)) if pairs else None
-    encoder = Encoder(*size, chosen, roi or NoRoi(*size), tiny_model.model(), selector)
+    encoder = Encoder(*size, chosen, roi or NoRoi(*size), model or tiny_model.model(), selector)
     coded = [encoder.encode(p) for p in pictures]
     header = Header(*size, gop=chosen.gop, **encoder.header_fields)
     # As a reader returns them.
@@ -244,6 +247,32 @@ def test_cells_of_the_skip_map_keep_their_prediction() -> None:
         where = samples_of(skip, width, height, cell)
         assert not different[where].any()
         assert different[~where].any()
+
+
+def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:
+    clip = tiny_model.pictures(128, 96, 3, seed=8)
+    bare = encode(clip, quality=16)
+    fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
+    for chunk, made, picture in zip(bare.chunks, bare.made, clip, strict=True):
+        assert chunk.filters == (0, 0)
+        fits[chunk.kind].add(made, picture, chunk.quality)
+    files = tiny_model.networks()[2]
+    weights = {
+        f"{name}.weight": fits[kind].weights()
+        for name, kind in (("intra", INTRA), ("inter", INTER))
+    }
+    fitted = {**files, "post_filter": {**files["post_filter"], **weights}}
+    with torch.inference_mode():
+        model = Model(fitted, tiny_model.model().backend)
+    coded = encode(clip, quality=16, model=model)
+    decoder = Decoder(coded.header, model)
+    for chunk, made, before, without, picture in zip(
+        coded.chunks, coded.made, bare.chunks, bare.made, clip, strict=True
+    ):
+        assert all(chunk.filters)
+        assert psnr(made, picture) > psnr(without, picture) + 0.05
+        assert_same(decoder.decode(chunk), made)
+        assert replace(chunk, filters=(0, 0), crc32=before.crc32) == before
 
 
 def test_a_frame_of_nothing_but_skip() -> None:
