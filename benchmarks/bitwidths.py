@@ -165,10 +165,7 @@ class Trial:
 
     def giga_bit_ops(self) -> float:
         """BitOPs of decoding the frame, in 10^9."""
-        mask = self.inter[0].mask
-        cells = self.core.padded_height * self.core.padded_width // 256
-        roi = int(mask.sum())
-        shape = FrameShape(roi, cells - roi, self.choice.b_roi, self.choice.b_bg)
+        shape = FrameShape.of(self.inter[0].mask, None, self.choice.b_roi, self.choice.b_bg)
         arrays = load_arrays()["inter"]
         return complexity(decoder_layers(arrays, shape)).bit_ops / 1e9
 

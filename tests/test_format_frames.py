@@ -22,7 +22,8 @@ _WIDE, _HIGH = 70, 50
 
 def test_golden_stream_decodes_by_the_written_definition() -> None:
     weights = _ROOT / "roicodec" / "weights"
-    networks = {n: load_file(weights / f"{n}.safetensors") for n in ("intra", "inter")}
+    files = ("intra", "inter", "post_filter")
+    networks = {n: load_file(weights / f"{n}.safetensors") for n in files}
     with (_ROOT / "tests" / "golden" / "carphone.rq").open("rb") as file:
         reader = StreamReader(file)
         decoder = Decoder(reader.header, networks)

@@ -8,13 +8,14 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from torch import Tensor
 
 from roicodec.codec.core import FrameCore, FrameSetting
 from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA
 from roicodec.model.model import Model
-from roicodec.model.shapes import FrameShape, decoder_layers
+from roicodec.model.shapes import FrameShape, box_around, decoder_layers
 from roicodec.model.weights import load_arrays
 from roicodec.quant import reference
 
@@ -40,6 +41,25 @@ def counted() -> Iterator[list[int]]:
         yield macs
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_box_holds_the_cells_and_their_neighbours_and_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.random((5, 7)) < rng.choice([0.03, 0.1, 0.5])
+    positions = np.pad(cells.repeat(2, 0).repeat(2, 1), 1)
+    near = np.zeros((10, 14), bool)
+    for dy, dx in np.ndindex(3, 3):
+        near |= positions[dy : dy + 10, dx : dx + 14]
+    box = np.zeros_like(near)
+    box[box_around(cells)] = True
+    assert (box >= near).all()
+    assert box.sum() == _extent(near)
+
+
+def _extent(found: NDArray[np.bool_]) -> int:
+    spans = [np.flatnonzero(found.any(axis)) for axis in (0, 1)]
+    return int(np.prod([s[-1] - s[0] + 1 if len(s) else 0 for s in spans]))
+
+
 @pytest.mark.parametrize(("b_roi", "b_bg"), [(8, 8), (16, 4), (8, 0)])
 def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
     arrays = load_arrays()
@@ -63,10 +83,14 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
     skip[2:] = True
     less = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip))
     roi, rest = int(mask.sum()), int((~mask).sum())
-    listed = complexity(decoder_layers(arrays["intra"], FrameShape(roi, rest, 8, 8)))
-    # Both regions at 8 bits: two parts, and each runs the depthwise layers on the whole frame.
+    # Both regions at 8 bits: two parts. The ROI and its neighbours are 6 x 8 positions.
+    boxes = {"box_roi": 6 * 8, "box_bg": 8 * 16}
+    listed = complexity(decoder_layers(arrays["intra"], FrameShape(roi, rest, 8, 8, **boxes)))
     assert intra == listed.macs
-    listed = complexity(decoder_layers(arrays["inter"], FrameShape(roi, rest, b_roi, b_bg)))
-    assert inter == listed.macs
+    shape = FrameShape(roi, rest, b_roi, b_bg, **boxes)
+    assert inter == complexity(decoder_layers(arrays["inter"], shape)).macs
+    assert (
+        inter < complexity(decoder_layers(arrays["inter"], FrameShape(roi, rest, b_roi, b_bg))).macs
+    )
     listed = complexity(decoder_layers(arrays["inter"], FrameShape.of(mask, skip, b_roi, b_bg)))
     assert less == listed.macs < inter

@@ -126,11 +126,10 @@ class IntegerNetwork:
         for i, block in enumerate(blocks):
             x = rows[i] if context is None else torch.cat((rows[i], context[i]), 1)
             hidden.append(block.mix_in(block.quantize_first(x)))
-        area = layout.height * layout.width
-        frame = layout.frame(hidden).view(layout.height, layout.width, -1)
+        field = layout.field(hidden)
         for i, (part, block) in enumerate(zip(layout.parts, blocks, strict=True)):
-            spatial = block.depthwise(frame).reshape(area, -1)
-            x = block.mix_out.accumulate(rows[i], layout.take(spatial, part))
+            spatial = block.depthwise(layout.around(field, part))
+            x = block.mix_out.accumulate(rows[i], layout.inside(spatial, part))
             rows[i] = block.project.accumulate(x, block.expand(block.quantize_second(x)))
         return rows
 

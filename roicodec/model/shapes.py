@@ -13,13 +13,16 @@ from roicodec.model.schema import PAD
 from roicodec.model.weights import Arrays
 from roicodec.roi.masks import CELL, Mask
 
-__all__ = ["FrameShape", "decoder_layers", "encoder_layers", "padded_grid"]
+__all__ = ["Box", "FrameShape", "box_around", "decoder_layers", "encoder_layers", "padded_grid"]
 
 _SKELETON = 16
 _DEPTHWISE = 8
 
 _POSITIONS = 4
 """Of a cell, at 1/8 resolution."""
+
+Box = tuple[slice, slice]
+"""Rows and columns of positions."""
 
 _DECODED = ("hyper_synthesis.2", "heads", "inject", "up", "context_out", "context_in")
 """Skeleton layers of a decoder that run on computed positions."""
@@ -33,6 +36,8 @@ class FrameShape:
         roi, bg: 16x16 cells in either region.
         b_roi, b_bg: bit-widths; 0 is skip.
         skip_roi, skip_bg: cells of either region where the prediction stands.
+        box_roi, box_bg: positions in the box around what is computed of either region
+            (:func:`box_around`); None for those of the whole frame.
     """
 
     roi: int
@@ -41,6 +46,8 @@ class FrameShape:
     b_bg: int
     skip_roi: int = 0
     skip_bg: int = 0
+    box_roi: int | None = None
+    box_bg: int | None = None
 
     @classmethod
     def of(cls, mask: Mask, skip: Mask | None, b_roi: int, b_bg: int) -> Self:
@@ -54,13 +61,35 @@ class FrameShape:
         roi, skipped = padded_grid(mask, skip)
         count = (roi, ~roi, skipped & roi, skipped & ~roi)
         in_roi, in_bg, skip_roi, skip_bg = (int(m.sum()) for m in count)
-        return cls(in_roi, in_bg, b_roi, b_bg, skip_roi, skip_bg)
+        boxes = (_area(box_around(region & ~skipped)) for region in (roi, ~roi))
+        return cls(in_roi, in_bg, b_roi, b_bg, skip_roi, skip_bg, *boxes)
 
     @property
     def parts(self) -> tuple[int, int]:
         """Cells that are computed in either region."""
         roi = self.roi - self.skip_roi if self.b_roi else 0
         return roi, self.bg - self.skip_bg if self.b_bg else 0
+
+
+def box_around(cells: Mask) -> Box:
+    """The smallest box that holds the positions of cells, and their neighbours in the frame.
+
+    Args:
+        cells: bool ``[h, w]``, of a frame of 2 h rows and 2 w columns of positions.
+    """
+    spans = []
+    for axis, count in zip((1, 0), cells.shape, strict=True):
+        found = np.flatnonzero(cells.any(axis))
+        if not len(found):
+            return slice(0, 0), slice(0, 0)
+        first, last = int(found[0]), int(found[-1])
+        spans.append(slice(max(2 * first - 1, 0), min(2 * last + 3, 2 * count)))
+    return spans[0], spans[1]
+
+
+def _area(box: Box) -> int:
+    rows, columns = box
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
 def padded_grid(mask: Mask, skip: Mask | None) -> tuple[Mask, Mask]:
@@ -123,13 +152,14 @@ def _block(arrays: Arrays, block: str, frame: FrameShape) -> Iterator[LayerShape
     for part in ("mix_in", "mix_out", "expand", "project"):
         c_out, c_in = np.shape(arrays[f"{block}.{part}.weight"])
         yield LayerShape(f"{block}.{part}", c_in, c_out, roi, bg, *bits)
-    # Each region's bit-width needs the layer's output once, and the layer runs on whole frames.
+    # Each region's bit-width needs the layer's output once, and the layer runs on whole boxes.
     width = len(arrays[f"{block}.depthwise.bias"])
     everywhere = _POSITIONS * (frame.roi + frame.bg)
+    in_roi, in_bg = (everywhere if n is None else n for n in (frame.box_roi, frame.box_bg))
     eight = _DEPTHWISE, _DEPTHWISE
     yield LayerShape(
         f"{block}.depthwise",
-        *(width, width, everywhere * bool(roi), everywhere * bool(bg), eight, eight),
+        *(width, width, in_roi * bool(roi), in_bg * bool(bg), eight, eight),
         kernel=3,
         groups=width,
     )
