@@ -283,9 +283,11 @@ def test_costs_are_those_of_the_stream(tmp_path: Path) -> None:
     found = network_costs(path, networks)
     assert found is not None
     listed = []
+    # The ROI and its neighbours are 4 x 6 positions.
+    boxes = {"box_roi": 4 * 6, "box_bg": 8 * 16}
     for kind, shape in (
-        ("intra", FrameShape(2, 30, 16, 8)),
-        ("inter", FrameShape(2, 30, 8, 4)),
+        ("intra", FrameShape(2, 30, 16, 8, **boxes)),
+        ("inter", FrameShape(2, 30, 8, 4, **boxes)),
     ):
         layers = [f(networks[kind], shape) for f in (encoder_layers, decoder_layers)]
         listed.append([complexity(one) for one in layers])
