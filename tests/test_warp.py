@@ -144,14 +144,16 @@ def test_frames_of_a_batch_do_not_see_each_other() -> None:
 
 def test_training_sees_the_same_before_rounding() -> None:
     rng = np.random.default_rng(8)
+    noise = [torch.tensor(p)[None].float() for p in _random_planes(rng)]
     # Too little contrast for an interpolation to leave 0..255: a clipped one hands out nothing.
-    planes = [torch.tensor(100 + p // 5)[None].float() for p in _random_planes(rng)]
-    planes[0].requires_grad_()
+    faint = [100 + (p / 5).floor() for p in noise]
     vectors = torch.tensor(rng.integers(-50, 50, (1, _HEIGHT // 8, _WIDTH // 8, 2)))
-    real = compensate(*planes, vectors, exact=False)
-    whole = compensate(*planes, vectors)
-    for r, w in zip(real, whole, strict=True):
-        assert ((r + 0.5).floor().clamp(0, 255) == w).all()
+    for planes in (noise, faint):
+        planes[0].requires_grad_()
+        real = compensate(*planes, vectors, exact=False)
+        whole = compensate(*planes, vectors)
+        for r, w in zip(real, whole, strict=True):
+            assert ((r + 0.5).floor().clamp(0, 255) == w).all()
     real[0].sum().backward()
     # Every predicted sample hands out a weight of 1.
     assert planes[0].grad is not None
