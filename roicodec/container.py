@@ -190,7 +190,7 @@ class FrameChunk:
         filters: which activities the post-filter is switched on for, in luma and in chroma: two
             sets of eight bits.
         mask, skip, motion, hyper, latents: entropy-coded sections; empty where there is nothing.
-        crc32: of the reconstructed planes, as :meth:`roicodec.picture.Picture.crc32` gives.
+        crc32: of the picture, post-filtered, as :meth:`roicodec.picture.Picture.crc32` gives.
     """
 
     b_roi: int

@@ -23,6 +23,7 @@ Taps of the filter by number; opposite samples share one, and the middle has wha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,8 +166,8 @@ def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
     return activity, direction, turn
 
 
-def differences(plane: Samples) -> list[Ints]:
-    """What each tap weighs: two opposite samples less twice the middle one, ``[H, W]``."""
+def differences(plane: Samples) -> Iterator[Ints]:
+    """What each tap weighs, in turn: two opposite samples less twice the middle one, ``[H, W]``."""
     height, width = plane.shape
     p = np.pad(plane, _REACH, "edge").astype(np.int32)
 
@@ -175,7 +176,8 @@ def differences(plane: Samples) -> list[Ints]:
         return p[y : y + height, x : x + width]
 
     twice = 2 * shifted(0, 0)
-    return [shifted(dy, dx) + shifted(-dy, -dx) - twice for dy, dx in _OFFSETS]
+    for dy, dx in _OFFSETS:
+        yield shifted(dy, dx) + shifted(-dy, -dx) - twice
 
 
 def merge(plane: FilteredPlane, switches: int) -> Samples:
@@ -187,7 +189,12 @@ def merge(plane: FilteredPlane, switches: int) -> Samples:
 
 
 def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:
-    """The switches that bring planes nearest to their targets ``[H', W']``, H' <= H, W' <= W."""
+    """The switches, eight bits, that bring planes nearest to their targets.
+
+    Args:
+        planes: those that share their switches.
+        targets: of each, uint8 ``[H', W']`` with H' <= H and W' <= W.
+    """
     won = np.zeros(SWITCHES)
     for plane, target in zip(planes, targets, strict=True):
         height, width = target.shape

@@ -118,8 +118,9 @@ def compensate(
     Args:
         y, u, v: reference planes, float32 holding integers 0..255, ``[B, H, W]`` and twice
             ``[B, H / 2, W / 2]``; H and W multiples of 8.
-        vectors: int64 ``[B, H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples: the prediction
-            of sample (x, y) is the reference at (x + dx / 4, y + dy / 4), edges repeated.
+        vectors: int64 ``[B, H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples: each of a
+            sample's three vectors predicts (x, y) by the reference at (x + dx / 4, y + dy / 4),
+            edges repeated.
         exact: round half up, as the decoder does; False leaves the real value through which
             gradients flow.
 

@@ -35,9 +35,9 @@ doubling when it is large."""
 class Matcher:
     """What is left to code of luma after prediction, at quarter-sample displacements.
 
-    The reference is interpolated once at all 16 positions, with the filters of the compensation
-    (:mod:`roicodec.model.warp`); the rounding of exact halves may differ from it, which only a
-    search may afford.
+    Blocks are priced as if their neighbours did not overlap them. The reference is interpolated
+    once at all 16 positions, with the filters of the compensation (:mod:`roicodec.model.warp`);
+    the rounding of exact halves may differ from it, which only a search may afford.
 
     Args:
         current, reference: luma, uint8 ``[H, W]``, sides multiples of 16.

@@ -59,7 +59,13 @@ class PostFilterFit:
         self._levels = activity_levels()
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
-        """Learn from a picture that was decoded without a post-filter."""
+        """Learn from a picture that was decoded without a post-filter.
+
+        Args:
+            made: the decoded picture.
+            original: of the same size.
+            quality: index of the frame, 0..63.
+        """
         for plane, target, part in zip(made.planes, original.planes, (0, 1, 1), strict=True):
             height, width = (n // 4 * 4 for n in plane.shape)
             self._add(plane[:height, :width], target[:height, :width], part, quality)
@@ -72,7 +78,7 @@ class PostFilterFit:
         if not energy:
             return
         activity, direction, turn = classes(plane, self._levels[quality])
-        taps = np.stack(differences(plane), -1).astype(np.float32)
+        taps = np.stack(list(differences(plane)), -1).astype(np.float32)
         turns, of = (a.repeat(4, 0).repeat(4, 1) for a in (turn, activity * DIRECTIONS + direction))
         turned = np.take_along_axis(taps, TURNED[turns], -1)
         place = quality * RANGES / QUALITIES - 0.5
@@ -85,7 +91,8 @@ class PostFilterFit:
             self._goal[where] += near[:, None] * (x.T @ error[at])
 
     def weights(self) -> NDArray[np.int16]:
-        """The filters, as :class:`~roicodec.model.postfilter.PostFilter` takes them."""
+        """The filters, int16 ``[2, 4, 16, 9, 12]``, as
+        :class:`~roicodec.model.postfilter.PostFilter` takes them."""
         ridge = np.trace(self._gram, axis1=-2, axis2=-1)[..., None, None] / TAPS * np.eye(TAPS)
         solved = np.linalg.solve(
             self._gram + _RIDGE * ridge + 1e-9 * np.eye(TAPS), self._goal[..., None]
