@@ -25,13 +25,13 @@ import torch
 from examples.clips import find_clip
 from roicodec.codec.core import Distribution, FrameCore, FrameSetting
 from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.codec.symbols import LatentReader, decode_hyper
+from roicodec.codec.motion_section import MotionReader
+from roicodec.codec.symbols import LatentReader, get_hyper
 from roicodec.complexity import complexity
-from roicodec.entropy import Ints
+from roicodec.entropy import Ints, SymbolDecoder
 from roicodec.model.model import Model
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.weights import load_arrays
-from roicodec.motion.coding import decode_motion
 from roicodec.picture import Picture
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, grid_shape
@@ -108,7 +108,7 @@ class Trial:
         self.encoder = Encoder(first.width, first.height, options, roi, model, choice)
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
         self.core = FrameCore(first.width, first.height, model, offsets)
-        self.seen: list[tuple[FrameSetting, Ints, list[tuple[Ints, Ints]]]] = []
+        self.seen: list[tuple[FrameSetting, Ints, list[tuple[Distribution, Ints]]]] = []
         self.encoder.observer = lambda *seen: self.seen.append(seen)
         self.encoder.encode(first)
         self._replay()
@@ -152,12 +152,12 @@ class Trial:
 
         def run() -> None:
             core.reference = self.reference
-            vectors = decode_motion(chunk.motion, core.motion_shape, None)
+            motion = MotionReader(chunk.motion, setting.mask.shape, None)
+            vectors = motion.vectors(core.motion_shape, None)
             frame = core.prepare(replace(setting, vectors=vectors))
-            hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
-            reader: Callable[[Distribution], Ints] = LatentReader(
-                chunk.latents, frame.model.latents
-            )
+            run = SymbolDecoder(chunk.latents)
+            hyper = get_hyper(run, core.hyper_shape, frame.model.hyper)
+            reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latents)
             planes = core.reconstruct(frame, core.latents(frame, hyper, reader))
             core.picture(planes, chunk.filters, 0, 1).crc32()
 

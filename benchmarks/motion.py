@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roicodec.codec.motion_section import MotionReader, encode_motion
 from roicodec.model.warp import compensate
-from roicodec.motion.coding import decode_motion, encode_motion
 from roicodec.motion.match import Matcher
 from roicodec.motion.search import refine
 from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
@@ -78,9 +78,11 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
         refined, refining = timed(search)
         row = []
         for name, vectors in (("x264", motion.vectors), ("refined", refined)):
-            data, coding = timed(lambda v=vectors, n=name: encode_motion(v, last[n]))
+            data, coding = timed(lambda v=vectors, n=name: encode_motion(None, None, v, last[n]))
             back, reading = timed(
-                lambda d=data, v=vectors, n=name: decode_motion(d, v.shape[:2], last[n])
+                lambda d=data, v=vectors, n=name: MotionReader(d, (0, 0), None).vectors(
+                    v.shape[:2], last[n]
+                )
             )
             if (back != vectors).any():
                 raise SystemExit(f"{path.name}: coding is not lossless")

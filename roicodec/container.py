@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
-VERSION = 4
+VERSION = 5
 MAX_CHUNK = 1 << 26
 """Longest payload of a chunk, in bytes."""
 
@@ -189,7 +189,9 @@ class FrameChunk:
         pts, duration: in units of the header's time base; duration 0 when unknown.
         filters: which activities the post-filter is switched on for, in luma and in chroma: two
             sets of eight bits.
-        mask, skip, motion, hyper, latents: entropy-coded sections; empty where there is nothing.
+        mask: ROI, entropy-coded; empty when it stays as it was.
+        motion: skip map and vectors, entropy-coded; empty where there is nothing.
+        latents: hyper-latents and latents, entropy-coded; empty where there is nothing.
         crc32: of the picture, post-filtered, as :meth:`roicodec.picture.Picture.crc32` gives.
     """
 
@@ -201,9 +203,7 @@ class FrameChunk:
     duration: int
     filters: tuple[int, int]
     mask: bytes
-    skip: bytes
     motion: bytes
-    hyper: bytes
     latents: bytes
     crc32: int
 
@@ -224,7 +224,7 @@ class FrameChunk:
                 varint(number),
                 *(map(signed, (late, longer)) if irregular else ()),
                 bytes(self.filters),
-                *map(blob, (self.mask, self.skip, self.motion, self.hyper)),
+                *map(blob, (self.mask, self.motion)),
                 self.latents,
                 struct.pack(">I", self.crc32),
             ]
@@ -245,13 +245,13 @@ class FrameChunk:
         late, longer = (data.signed(), data.signed()) if first & _TIME_BIT else (0, 0)
         pts, duration = header.nominal(number) + late, header.nominal(1) + longer
         luma, chroma = data.take(2)
-        mask, skip, motion, hyper = (data.blob() for _ in range(4))
+        mask, motion = data.blob(), data.blob()
         rest = data.rest()
         if len(rest) < 4:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
-            b_roi, b_bg, kind, quality, pts, duration, (luma, chroma), mask, skip, motion, hyper,
-            rest[:-4], int.from_bytes(rest[-4:], "big"),
+            b_roi, b_bg, kind, quality, pts, duration, (luma, chroma), mask, motion, rest[:-4],
+            int.from_bytes(rest[-4:], "big"),
         )  # fmt: skip
         try:
             frame._check(header)

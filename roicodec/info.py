@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from roicodec import sei
+from roicodec.codec.motion_section import MotionReader
 from roicodec.complexity import complexity
 from roicodec.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
 from roicodec.errors import StreamError
@@ -25,7 +26,7 @@ from roicodec.roi.masks import Mask, grid_shape
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_lines", "text_lines"]
 
-PARTS = ("sei", "mask", "skip", "motion", "hyper", "latents", "overhead")
+PARTS = ("sei", "mask", "motion", "latents", "overhead")
 """What the bytes of a frame chunk are counted under; overhead is all that is not the others."""
 
 _KINDS: dict[Kind, str] = {"roi": "mask", "skip": "skip map"}
@@ -47,7 +48,8 @@ class FrameInfo:
             the stream's model is not installed.
         skip_share: share of the grid where the prediction stands, 0..1, by the skip map alone; None
             when a loss hides the map.
-        sei, mask, skip, motion, hyper, latents, overhead: bytes, together those of the chunk.
+        sei, mask, motion, latents, overhead: bytes, together those of the chunk; the skip map is
+            in motion, the hyper-latents are in latents.
     """
 
     number: int
@@ -59,9 +61,7 @@ class FrameInfo:
     roi_share: float | None
     sei: int
     mask: int
-    skip: int
     motion: int
-    hyper: int
     latents: int
     overhead: int
     skip_share: float | None = None
@@ -69,15 +69,7 @@ class FrameInfo:
 
     @property
     def bytes(self) -> int:
-        return (
-            self.sei
-            + self.mask
-            + self.skip
-            + self.motion
-            + self.hyper
-            + self.latents
-            + self.overhead
-        )
+        return self.sei + self.mask + self.motion + self.latents + self.overhead
 
 
 @dataclass(slots=True)
@@ -191,9 +183,7 @@ class StreamInfo:
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),
-            "skip": len(frame.skip),
             "motion": len(frame.motion),
-            "hyper": len(frame.hyper),
             "latents": len(frame.latents),
         }
         sizes["overhead"] = chunk.size - sum(sizes.values())
@@ -262,8 +252,10 @@ class _Maps:
         if self._lost:
             return None
         try:
-            data = frame.mask if self.kind == "roi" else frame.skip
-            self._before = decode_mask(data, self._shape, self._before, self.kind)
+            if self.kind == "roi":
+                self._before = decode_mask(frame.mask, self._shape, self._before)
+            else:
+                self._before = MotionReader(frame.motion, self._shape, self._before).skip
         except StreamError:
             self.lose()
             raise
@@ -342,15 +334,14 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
         yield ""
         yield (
             " frame type        time quality b_roi  b_bg    ROI"
-            "   skip   SEI   mask  skip motion  hyper latents overhead   bytes  GBitOPs"
+            "   skip   SEI   mask motion latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
             yield (
                 f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
                 f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} {f.sei:5d} {f.mask:6d} "
-                f"{f.skip:5d} {f.motion:6d} {f.hyper:6d} "
-                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
+                f"{f.motion:6d} {f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
             )
     yield ""
     yield from _totals_text(info)

@@ -45,9 +45,7 @@ def make_frame(number: int, gop: int = 4, **changes: object) -> FrameChunk:
         "duration": 33,
         "filters": (number % 256, 3),
         "mask": b"",
-        "skip": b"",
         "motion": b"" if intra else bytes([number % 256]) * 8,
-        "hyper": b"hyp" * (1 + intra),
         "latents": bytes((number + k) % 256 for k in range(12)),
         "crc32": 0xDEADBEEF ^ number,
     }

@@ -75,7 +75,7 @@ class Encoder:
         self._count += 1
         chunk = FrameChunk(
             self._options.candidates[-1], self._options.candidates[0], INTRA if intra else INTER,
-            self._options.quality, picture.pts, picture.duration, (0, 0), coded, b"", b"", b"",
+            self._options.quality, picture.pts, picture.duration, (0, 0), coded, b"",
             zlib.compress(residual.tobytes()), picture.crc32(),
         )  # fmt: skip
         return chunk, picture

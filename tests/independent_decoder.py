@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.codec.motion_section import MotionReader
 from roicodec.container import INTRA, FrameChunk, Header
 from roicodec.entropy import SymbolDecoder, Tables
-from roicodec.motion.coding import decode_motion
 from roicodec.roi.mask_coding import decode_mask
 
 from . import independent_networks as nets
@@ -25,6 +25,8 @@ LUMA = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0],
 CHROMA = np.array([[0, 64, 0, 0], [-2, 58, 10, -2], [-4, 54, 16, -2], [-6, 46, 28, -4],
                    [-4, 36, 36, -4], [-4, 28, 46, -6], [-2, 16, 54, -4], [-2, 10, 58, -2],
                    ])  # fmt: skip
+
+BOUNDS = np.array([7, 9, 11, 14, 18, 23, 29, 37])
 
 
 # --- Packing, Prediction --------------------------------------------------------------------
@@ -98,8 +100,9 @@ def shifted(s: Ints, i: int, j: int) -> Ints:
     return np.asarray(s[clip(y + i, (0, len(s) - 1)), clip(x + j, (0, s.shape[1] - 1))])
 
 
-def post_filter(s: Ints, weights: Ints, levels: Ints, switches: int) -> Ints:
-    """Post-filter: a plane. ``weights`` are those of its part and of the range of Q."""
+def post_filter(s: Ints, weights: Ints, levels: Ints, bounds: Ints, switches: int) -> Ints:
+    """Post-filter: a plane. ``weights`` are those of its part and of the range of Q, ``levels`` and
+    ``bounds`` those of Q."""
     h, w = s.shape[0] // 4, s.shape[1] // 4
 
     def total(i: int, j: int) -> Ints:
@@ -119,12 +122,16 @@ def post_filter(s: Ints, weights: Ints, levels: Ints, switches: int) -> Ints:
     out = s.copy()
     for t, turned in enumerate(TURNS):
         at = [turned(i, j) for i, j in TAPS]
-        pairs = [shifted(s, i, j) + shifted(s, -i, -j) - 2 * s for i, j in at]
+        pairs = [(shifted(s, i, j) - s, shifted(s, -i, -j) - s) for i, j in at]
         for r, m in np.argwhere(turn == t):
             if switches >> activity[r, m] // 2 & 1:
                 block = slice(4 * r, 4 * r + 4), slice(4 * m, 4 * m + 4)
                 w_k = weights[activity[r, m], direction[r, m]]
-                change = sum(w * pair[block] for w, pair in zip(w_k, pairs, strict=True))
+                b = bounds[activity[r, m]]
+                change = sum(
+                    w * sum(d[block] for d in pair) + v * sum(clip(d[block], (-b, b)) for d in pair)
+                    for w, v, pair in zip(w_k[:12], w_k[12:], pairs, strict=True)
+                )
                 out[block] = clip(s[block] + (128 + change) // 256, (0, 255))
     return out
 
@@ -160,8 +167,9 @@ class Decoder:
         prediction, context = np.full((*self.shape, 96), 128), None
         if self.intra:
             self.features = np.zeros((*self.shape, 32), np.int64)
+            self.C, self.E = np.zeros((2, 96), np.int64)
         else:
-            self.vectors = decode_motion(chunk.motion, self.shape, self.vectors)
+            self.vectors = self.motion.vectors(self.shape, self.vectors)
             v = self.vectors.astype(np.int64)
             filters = zip(self.planes, (LUMA, CHROMA, CHROMA), strict=True)
             prediction = pack([predict(ref, v, F) for ref, F in filters])
@@ -171,9 +179,11 @@ class Decoder:
         if self.parts:
             samples = self.synthesis(self.latents(context), context, prediction)
         self.planes = unpack(samples)
+        self.C, self.E = self.C * 14 // 16, self.E * 14 // 16
         if self.intra:
             self.features = 0 * self.features
             self.skip = self.vectors = None
+            self.C, self.E = np.zeros((2, 96), np.int64)
         halves = [-(-n // 2) for n in self.size]
         sizes = (self.size, halves, halves)
         shown = [
@@ -185,13 +195,15 @@ class Decoder:
         """Post-filter: the switches and the filters of a plane."""
         Q = self.chunk.quality
         weights = self.filters["intra.weight" if self.intra else "inter.weight"][part, Q // 16]
-        return post_filter(plane, weights, self.filters["levels"][Q], self.chunk.filters[part])
+        levels, bounds = self.filters["levels"][Q], self.filters["bounds"][Q]
+        return post_filter(plane, weights, levels, bounds, self.chunk.filters[part])
 
     def read_regions(self) -> None:
         """Mask, Skip map, Regions: bit-widths and quality indices of positions."""
         chunk = self.chunk
         self.mask = decode_mask(chunk.mask, self.grid, None if self.intra else self.mask)
-        self.skip = decode_mask(chunk.skip, self.grid, None if self.intra else self.skip, "skip")
+        self.motion = MotionReader(chunk.motion, self.grid, None if self.intra else self.skip)
+        self.skip = self.motion.skip
         beyond = [(0, whole - part) for whole, part in zip(self.cells, self.grid, strict=True)]
         roi, skip = np.pad(self.mask, beyond), np.pad(self.skip, beyond, "edge")
         roi, skip = (m.repeat(2, 0).repeat(2, 1) for m in (roi, skip))
@@ -207,24 +219,46 @@ class Decoder:
         stream = self.net.block("context_block", stream, -9, self.parts, None)
         return pointwise(stream, self.net.skeleton("context_out"))
 
-    def hyper(self) -> Ints:
-        """Hyper-latents, Hyper-synthesis: rows of positions."""
-        net, Q, shape = self.net, self.chunk.quality, (self.shape[0] // 4, self.shape[1] // 4, 32)
-        tables = Tables(net["tables.hyper"], offset=-24, escape=True)
-        numbers = np.broadcast_to(32 * (Q // 8) + np.arange(32), shape)
-        z = SymbolDecoder(self.chunk.hyper).get(tables, numbers).reshape(shape).astype(np.int64)
-        rows = clip(z * net["hyper_step"][Q], SKELETON)
+    def hyper_latents(self, coder: SymbolDecoder) -> Ints:
+        """Hyper-latents."""
+        shape = self.shape[0] // 4, self.shape[1] // 4, 32
+        tables = Tables(self.net["tables.hyper"], offset=-24, escape=True)
+        z = np.zeros(shape, np.int64)
+        r, m, _ = np.indices(shape)
+        near = {0: (), 2: ((-1, -1), (-1, 1), (1, -1), (1, 1)),
+                1: ((-1, 0), (0, -1), (0, 1), (1, 0))}  # fmt: skip
+        for odd, offsets in near.items():
+            now = r % 2 + m % 2 == odd
+            total, n = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+            for i, j in offsets:
+                there = (clip(r + i, (0, shape[0] - 1)) == r + i) & (
+                    clip(m + j, (0, shape[1] - 1)) == m + j
+                )
+                total += np.where(there, np.roll(z, (-i, -j), (0, 1)), 0)
+                n += there
+            level = sum((8 * abs(total) > k * n).astype(int) for k in (1, 5, 11))
+            context = (4 + np.sign(total) * level) if offsets else 0 * total
+            z[now] = coder.get(tables, (8 * np.arange(32) + context)[now])
+        return z
+
+    def hyper(self, coder: SymbolDecoder) -> Ints:
+        """Hyper-synthesis: rows of positions."""
+        net, Q = self.net, self.chunk.quality
+        rows = clip(self.hyper_latents(coder) * net["hyper_step"][Q], SKELETON)
         rows = nets.split(pointwise(rows, net.skeleton("hyper_synthesis.0"), nets.unsigned(16)))
         return nets.split(pointwise(rows, net.skeleton("hyper_synthesis.1"), nets.unsigned(16)))
 
     def latents(self, context: Ints | None) -> Ints:
         """Entropy network, Latents: those of computed cells, others 0."""
         net, q, S = self.net, self.q, self.net.exponent("entropy")
-        x = accumulate(net["entropy_quality"][q], self.hyper(), net.skeleton("hyper_synthesis.2"))
+        coder = SymbolDecoder(self.chunk.latents)
+        hyper = self.hyper(coder)
+        x = accumulate(net["entropy_quality"][q], hyper, net.skeleton("hyper_synthesis.2"))
         if context is not None:
             x = accumulate(x, context, net.skeleton("context_in"))
         tables = Tables(net["tables.latents"], offset=-64, escape=True)
-        coder, latents = SymbolDecoder(self.chunk.latents), np.zeros((*self.shape, 96), np.int64)
+        expected = net["tables.latents"].astype(np.int64) @ np.minimum(abs(np.arange(-64, 66)), 2)
+        latents = np.zeros((*self.shape, 96), np.int64)
         r, m, c = np.indices(latents.shape)
         F = np.where(r % 2 == 0, np.where(m % 2 == 0, 0, 2), np.where(m % 2 == 0, 3, 1))
         for k in range(4):
@@ -234,7 +268,13 @@ class Decoder:
             mu, i = np.split(pointwise(x, net.skeleton(f"heads.{k}")), 2, -1)
             t = clip((i + net["index_quality"][q] + 8) // 16, (0, 47))
             coded = ((c + F) % 4 == k) & self.computed[..., None]
-            s = coder.get(tables, t[coded]).astype(np.int64)
+            ratio = 16 * (self.C + 1024)[:, None] >= BOUNDS * (self.E + 1024)[:, None]
+            channel, t = c[coded], t[coded]
+            s = coder.get(tables, net["tables.stand_ins"][ratio.sum(1)[channel], t]).astype(
+                np.int64
+            )
+            np.add.at(self.C, channel, 256 * np.minimum(abs(s), 2))
+            np.add.at(self.E, channel, expected[t] // 256)
             differences = (s * net["step"][q][coded] + 8) // 16
             latents[coded] = clip(mu[coded] + differences, SKELETON)
         return latents

@@ -80,8 +80,6 @@ def frames_of(draw: st.DrawFn, header: Header, kind: int) -> FrameChunk:
         draw(small),
         draw(small),
         draw(small),
-        draw(small),
-        draw(small),
         draw(st.integers(0, (1 << 32) - 1)),
     )
 
@@ -150,8 +148,8 @@ def test_regular_time_stamps_cost_two_bytes_a_frame() -> None:
         for n in (0, 7, 127)
     }
     frame = make_frame(1)
-    fixed = 4 + 1 + 1 + 2 + 4 + 4  # SEI, first byte, number, filters, four lengths, CRC
-    sections = len(frame.motion + frame.hyper + frame.latents)
+    fixed = 4 + 1 + 1 + 2 + 2 + 4  # SEI, first byte, number, filters, two lengths, CRC
+    sections = len(frame.motion + frame.latents)
     assert sizes == {fixed + sections}
 
 
@@ -161,16 +159,14 @@ def test_bytes_as_specified(stream: Make) -> None:
     out = io.BytesIO()
     with StreamWriter(out, header) as writer:
         writer.write_frame(
-            FrameChunk(
-                8, 8, INTRA, 63, 41, 40, (0xA5, 7), b"m", b"s", b"", b"hh", b"l" * 3, 0x01020304
-            )
+            FrameChunk(8, 8, INTRA, 63, 41, 40, (0xA5, 7), b"m", b"oo", b"l" * 3, 0x01020304)
         )
     head = b"\x00\x21\x00\x12\x00\x04\x00\x01\x00\x00" + bytes(range(16))
     head += b"\x00\x02\x02\x02\x00" + b"\x01\x08\xff"
     head += b"\x01\x87\x68" + b"\x19\x01" + b"\x00\x01" + b"\x07yuv420p" + b"\x01e"
-    start = b"\x89RQV\r\n\x1a\n\x00\x04" + chunk(b"HEAD", head)
+    start = b"\x89RQV\r\n\x1a\n\x00\x05" + chunk(b"HEAD", head)
     frame = b"\x00\x08\x00\x08" + b"\x7f" + b"\x00" + b"\x52" + b"\x00" + b"\xa5\x07"
-    frame += b"\x01m" + b"\x01s" + b"\x00" + b"\x02hh" + b"lll" + b"\x01\x02\x03\x04"
+    frame += b"\x01m" + b"\x02oo" + b"lll" + b"\x01\x02\x03\x04"
     body = start + chunk(b"FRAM", frame)
     index = b"\x01\x00\x01" + bytes([0, len(start), 0x52])
     expected = body + chunk(b"INDX", index) + chunk(b"TAIL", struct.pack(">Q", len(body)))
@@ -324,7 +320,7 @@ def test_unknown_chunks(stream: Make) -> None:
 def test_unknown_version(stream: Make) -> None:
     data = bytearray(stream())
     data[9] = 9
-    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 4"):
+    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 5"):
         StreamReader(io.BytesIO(bytes(data)))
 
 
@@ -512,7 +508,7 @@ def test_a_sound_header_with_senseless_fields_is_an_error(stream: Make) -> None:
     good = make_header().pack()
     for at, value in ((0, b"\x00\x00"), (4, b"\x00\x00")):  # width 0, GOP length 0
         bad = good[:at] + value + good[at + 2 :]
-        data = b"\x89RQV\r\n\x1a\n\x00\x04" + chunk(b"HEAD", bad)
+        data = b"\x89RQV\r\n\x1a\n\x00\x05" + chunk(b"HEAD", bad)
         with pytest.raises(StreamError, match="header at byte 10"):
             StreamReader(io.BytesIO(data))
 

@@ -61,7 +61,7 @@ def test_skipped_cells_decode_by_the_written_definition() -> None:
     for frame in (1, 2, 3, 5):
         clip[frame].y[:20, :20] ^= 64
     coded = encode(clip, pairs=[(8, 8)], candidates=(8,), quality=4, gop=4)
-    kinds = [(c.kind, bool(c.skip), bool(c.hyper)) for c in coded.chunks]
+    kinds = [(c.kind, bool(c.motion), bool(c.latents)) for c in coded.chunks]
     assert kinds[:2] == kinds[4:] == [(INTRA, False, True), (INTER, True, True)]
     assert (INTER, True, False) in kinds
     decoder = _decode(coded)

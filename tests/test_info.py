@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roicodec.codec.motion_section import encode_motion
 from roicodec.container import Chunk, StreamReader, StreamWriter
 from roicodec.info import PARTS, StreamInfo, csv_lines, json_lines, text_lines
 from roicodec.roi.mask_coding import encode_mask
@@ -55,9 +56,8 @@ def test_parts_and_totals(stream: Make) -> None:
         assert frame.time == pytest.approx(written.pts / 1000)
         assert frame.sei == 4
         assert frame.motion == len(written.motion)
-        assert frame.hyper == len(written.hyper)
         assert frame.latents == 12
-        assert frame.overhead == 12 + 1 + 1 + 2 + 4 + 4
+        assert frame.overhead == 12 + 1 + 1 + 2 + 2 + 4
     totals = info.totals
     assert (totals.frames, totals.intra) == (9, 3)
     assert totals.bytes == len(data)
@@ -86,14 +86,15 @@ def test_roi_share_is_unknown_after_a_loss(masked: bytes) -> None:
 def test_skip_share_is_the_encoder_s() -> None:
     """After an intra frame there is no map before, which is not an empty map."""
     shares = [0, 20, 9, 9, 0, 25]
+    still = np.zeros((8, 14, 2), np.int16)
     out = io.BytesIO()
     with StreamWriter(out, make_header(width=100, height=50)) as writer:
         previous = None
         for number, cells in enumerate(shares):
             skip = (np.arange(28) < cells).reshape(4, 7)
             intra = number % 4 == 0
-            coded = b"" if intra else encode_mask(skip, previous, "skip")
-            writer.write_frame(make_frame(number, mask=b"", skip=coded))
+            coded = b"" if intra else encode_motion(skip, previous, still, None)
+            writer.write_frame(make_frame(number, mask=b"", motion=coded))
             previous = None if intra else skip
     info, warnings = listing(out.getvalue())
     assert [f.skip_share for f in info.frames()] == [cells / 28 for cells in shares]

@@ -5,10 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roicodec.codec.motion_section import MotionReader
+from roicodec.codec.motion_section import encode_motion as encode_section
 from roicodec.errors import StreamError
-from roicodec.motion.coding import decode_motion, encode_motion, motion_bits
-from roicodec.motion.grid import stages
-from roicodec.motion.x264 import VECTOR_LIMIT
+from roicodec.motion.coding import motion_bits
+from roicodec.motion.grid import VECTOR_LIMIT, stages
+
+
+def encode_motion(field: np.ndarray, previous: np.ndarray | None) -> bytes:
+    """A section with this field and no skip map."""
+    return encode_section(None, None, field, previous)
+
+
+def decode_motion(data: bytes, shape: tuple[int, int], previous: np.ndarray | None) -> np.ndarray:
+    grid = shape[0] // 2, shape[1] // 2
+    return MotionReader(data, grid, None).vectors(shape, previous)
 
 
 def blobs(rows: int, columns: int, seed: int) -> np.ndarray:

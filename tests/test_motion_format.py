@@ -9,8 +9,9 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from roicodec.codec.motion_section import MotionReader, encode_motion
 from roicodec.entropy import SymbolDecoder, Tables
-from roicodec.motion.coding import encode_motion
+from roicodec.roi.mask_coding import get_mask
 
 Vector = tuple[int, int]
 STORED = json.loads(files("roicodec.motion").joinpath("tables.json").read_text())
@@ -64,6 +65,10 @@ class Reader:
     def __init__(self, data: bytes, shape: tuple[int, int], before: np.ndarray | None) -> None:
         self.rows, self.columns = shape[0] // 2, shape[1] // 2
         self.coder = SymbolDecoder(data)
+        changes, self.moves = self.coder.get_uniform(2, 2)
+        # The map has a cell for each unit here; a frame may lack those of its last row and column.
+        grid = self.rows, self.columns
+        self.skip = get_mask(self.coder, grid, None, "skip") if changes else np.zeros(grid, bool)
         self.has_before = before is not None
         field = np.zeros((*shape, 2), int) if before is None else before
         self.block_before = {
@@ -268,8 +273,35 @@ def field(rows: int, columns: int, seed: int) -> np.ndarray:
 def test_the_text_suffices_to_decode(rows: int, columns: int, with_before: bool) -> None:
     vectors = field(rows, columns, seed=rows + columns)
     before = field(rows, columns, seed=rows + columns + with_before) if with_before else None
-    data = encode_motion(vectors, before)
+    data = encode_motion(None, None, vectors, before)
     np.testing.assert_array_equal(Reader(data, (rows, columns), before).decode(), vectors)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("skips", [False, True])
+def test_the_skip_map_comes_before_the_vectors(skips: bool, moves: bool) -> None:
+    vectors = field(14, 26, seed=4) * moves
+    skip = np.zeros((7, 13), bool)
+    skip[2:5, 4:] = skips
+    data = encode_motion(skip, None, vectors, None)
+    assert bool(data) == (skips or moves)
+    both = MotionReader(data, skip.shape, None)
+    np.testing.assert_array_equal(both.skip, skip)
+    np.testing.assert_array_equal(both.vectors((14, 26), None), vectors)
+    if data:
+        reader = Reader(data, (14, 26), None)
+        np.testing.assert_array_equal(reader.skip, skip)
+        assert reader.moves == moves
+        if moves:
+            np.testing.assert_array_equal(reader.decode(), vectors)
+
+
+def test_a_skip_map_that_stays_costs_nothing() -> None:
+    still = np.zeros((14, 26, 2), np.int16)
+    skip = np.arange(91).reshape(7, 13) % 5 < 2
+    assert encode_motion(skip, skip.copy(), still, None) == b""
+    np.testing.assert_array_equal(MotionReader(b"", (7, 13), skip).skip, skip)
+    assert encode_motion(np.zeros((7, 13), bool), skip, still, None)
 
 
 def test_golden_section() -> None:
@@ -277,6 +309,6 @@ def test_golden_section() -> None:
     vectors = np.tile(np.array((-6, 1), np.int16), (8, 8, 1))
     vectors[2:5, 3:6] = (11, -70)
     vectors[7, 0] = (-5, 1)
-    golden = bytes.fromhex("f6a39334ca267846656c3560e5")
-    assert encode_motion(vectors, None) == golden
+    golden = bytes.fromhex("7da8e4cd2eef93aded776e2336a1")
+    assert encode_motion(None, None, vectors, None) == golden
     np.testing.assert_array_equal(Reader(golden, (8, 8), None).decode(), vectors)

@@ -10,20 +10,20 @@ from roicodec.model.postfilter import (
     ACTIVITIES,
     DIRECTIONS,
     RANGES,
-    TAPS,
+    WEIGHTS,
     PostFilter,
     classes,
     merge,
     useful,
 )
 from roicodec.picture import Picture
-from roicodec.train.postfilter import PostFilterFit, activity_levels
+from roicodec.train.postfilter import PostFilterFit, activity_levels, difference_bounds
 
 from .independent_decoder import post_filter
 from .tiny_model import texture
 
-LEVELS = activity_levels()
-SHAPE = (2, RANGES, ACTIVITIES, DIRECTIONS, TAPS)
+LEVELS, BOUNDS = activity_levels(), difference_bounds()
+SHAPE = (2, RANGES, ACTIVITIES, DIRECTIONS, WEIGHTS)
 
 
 def plane(seed: int, height: int = 64, width: int = 96) -> NDArray[np.uint8]:
@@ -41,11 +41,12 @@ def test_filters_as_the_format_says(quality: int) -> None:
     rng = np.random.default_rng(quality)
     weights = rng.integers(-60, 61, SHAPE)
     switches = int(rng.integers(1, 255))
-    filters, source = PostFilter(weights, LEVELS), plane(quality)
+    filters, source = PostFilter(weights, LEVELS, BOUNDS), plane(quality)
     for part in (0, 1):
         got = filters.filtered(source, part, quality)
         by_the_book = post_filter(
-            source.astype(np.int64), weights[part, quality // 16], LEVELS[quality], switches
+            *(source.astype(np.int64), weights[part, quality // 16], LEVELS[quality]),
+            *(BOUNDS[quality], switches),
         )
         assert (merge(got, switches) == by_the_book).all()
         assert (merge(got, 255) == got.after).all()
@@ -81,7 +82,7 @@ def test_classes_of_plain_pictures() -> None:
 
 def test_switches_are_on_where_the_filter_helps() -> None:
     source = plane(4)
-    filters = PostFilter(np.full(SHAPE, 12), LEVELS)
+    filters = PostFilter(np.full(SHAPE, 12), LEVELS, BOUNDS)
     got = filters.filtered(source, 0, 20)
     quiet = got.activity.repeat(4, 0).repeat(4, 1) < 12
     target = np.where(quiet, got.after, source)[:61, :90]
@@ -99,7 +100,7 @@ def test_switches_are_on_where_the_filter_helps() -> None:
 def test_fit_finds_the_filters_that_made_the_target() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(-30, 31, SHAPE)
-    filters, fit = PostFilter(truth, LEVELS), PostFilterFit()
+    filters, fit = PostFilter(truth, LEVELS, BOUNDS), PostFilterFit()
     pictures = []
     for seed in range(6):
         planes = plane(seed, 192, 256), plane(seed + 10, 96, 128), plane(seed + 20, 96, 128)
@@ -108,7 +109,7 @@ def test_fit_finds_the_filters_that_made_the_target() -> None:
         ]
         pictures.append((Picture(*planes), Picture(*wanted)))
         fit.add(*pictures[-1], 60)
-    made = PostFilter(fit.weights(), LEVELS)
+    made = PostFilter(fit.weights(), LEVELS, BOUNDS)
     for source, target in pictures:
         for p, t, part in zip(source.planes, target.planes, (0, 1, 1), strict=True):
             error = (made.filtered(p, part, 60).after.astype(int) - t) ** 2
@@ -118,9 +119,11 @@ def test_fit_finds_the_filters_that_made_the_target() -> None:
 def test_malformed_filters_are_refused() -> None:
     weights = np.zeros(SHAPE, np.int16)
     with pytest.raises(ValueError, match="weights of shape"):
-        PostFilter(weights[:, :3], LEVELS)
+        PostFilter(weights[:, :3], LEVELS, BOUNDS)
     with pytest.raises(ValueError, match="levels of shape"):
-        PostFilter(weights, LEVELS[:, :14])
+        PostFilter(weights, LEVELS[:, :14], BOUNDS)
+    with pytest.raises(ValueError, match="or negative"):
+        PostFilter(weights, LEVELS, -BOUNDS)
     weights[0, 0, 0, 0] = 6000
     with pytest.raises(ValueError, match="too large"):
-        PostFilter(weights, LEVELS)
+        PostFilter(weights, LEVELS, BOUNDS)

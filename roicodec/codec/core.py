@@ -14,6 +14,7 @@ from roicodec.codec.planes import bytes_of, crop, pack, padded_size, unpack
 from roicodec.container import INTER, INTRA
 from roicodec.entropy import Ints
 from roicodec.errors import StreamError
+from roicodec.model.adaptation import ChannelSums
 from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import PHASES, QUALITIES
 from roicodec.model.postfilter import FilteredPlane, merge
@@ -59,14 +60,18 @@ class Distribution:
     Attributes:
         pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
         mean: int16 ``[N]``.
-        index: table numbers, int32 ``[N]``.
+        index: table numbers, int32 ``[N]``: the stand-ins of ``named`` by ``ratio``.
         steps: quantizer steps, int32 ``[N]``.
+        named: table numbers as the network names them, int32 ``[N]``.
+        ratio: classes of the channels' ratio (:mod:`roicodec.model.adaptation`), int32 ``[N]``.
     """
 
     pairs: NDArray[np.int64]
     mean: NDArray[np.int16]
     index: Ints
     steps: Ints
+    named: Ints
+    ratio: Ints
 
 
 LatentCoder = Callable[[Distribution], Ints]
@@ -78,6 +83,7 @@ class _Reference:
     planes: Planes
     features: Tensor
     vectors: NDArray[np.int16] | None
+    sums: ChannelSums
 
 
 @dataclass
@@ -92,6 +98,8 @@ class Prepared:
     """Packed, int32 ``[(H/8) (W/8), 96]``; 128 in intra frames."""
     features: Tensor | None
     context: list[Tensor] | None
+    sums: ChannelSums
+    """Of all that was coded of the frame and before it, as :meth:`FrameCore.latents` left them."""
 
 
 class FrameCore:
@@ -122,10 +130,10 @@ class FrameCore:
         return self.reference.vectors if self.reference else None
 
     @property
-    def hyper_shape(self) -> tuple[int, int]:
-        """Positions and channels of the hyper-latents."""
-        positions = self.padded_height // PAD * (self.padded_width // PAD)
-        return positions, self.model.intra.network.hyper_step.shape[1]
+    def hyper_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the hyper-latents."""
+        channels = self.model.intra.network.hyper_step.shape[1]
+        return self.padded_height // PAD, self.padded_width // PAD, channels
 
     def prepare(self, setting: FrameSetting, like: Prepared | None = None) -> Prepared:
         """Predict a frame and run what needs no latents.
@@ -156,7 +164,7 @@ class FrameCore:
         area = self.padded_height * self.padded_width // 64
         if setting.kind != INTER:
             flat = torch.full((area, 96), 128, dtype=torch.int32)
-            return Prepared(setting, layout, model, quality, flat, None, None)
+            return Prepared(setting, layout, model, quality, flat, None, None, self._sums())
         if self.reference is None or setting.vectors is None:
             raise StreamError("an inter frame without the frame before it")
         if like is not None and like.features is not None:
@@ -169,7 +177,12 @@ class FrameCore:
         context = None
         if layout.parts:
             context = model.network.context(layout, prediction - 128, features)
-        return Prepared(setting, layout, model, quality, prediction, features, context)
+        sums = self._sums(self.reference)
+        return Prepared(setting, layout, model, quality, prediction, features, context, sums)
+
+    def _sums(self, reference: _Reference | None = None) -> ChannelSums:
+        """What the frames up to the reference leave: nothing without one."""
+        return reference.sums if reference else ChannelSums(self.model.intra.network.latents)
 
     def latents(self, frame: Prepared, hyper: Ints, coder: LatentCoder) -> Tensor:
         """Code the latents step by step; int16 ``[(H/8) (W/8), 96]``, 0 where skipped.
@@ -184,8 +197,11 @@ class FrameCore:
         if not layout.parts:
             return torch.zeros(shape, dtype=torch.int16)
         state = network.entropy_start(
-            layout, hyper, frame.quality, frame.setting.quality, frame.context
-        )
+            layout, hyper.reshape(-1, hyper.shape[2]), frame.quality, frame.setting.quality,
+            frame.context,
+        )  # fmt: skip
+        adaptation = frame.model.adaptation
+        sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
         steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
         decoded = np.zeros(shape, np.int16)
         for step, pairs in enumerate(self._steps):
@@ -193,10 +209,15 @@ class FrameCore:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
             means = mean.numpy(force=True).ravel()
-            indices = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
-            model = Distribution(pairs, means, indices, steps[pairs])
+            named = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
+            channels = pairs % network.latents
+            ratio = sums.ratios()[channels]
+            indices = adaptation(named, ratio)
+            model = Distribution(pairs, means, indices, steps[pairs], named, ratio)
             symbols = coder(model)
+            sums.add(channels, symbols, named, adaptation)
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
+        frame.sums = sums
         return torch.from_numpy(decoded)
 
     def synthesise(self, frame: Prepared, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,7 +238,9 @@ class FrameCore:
         """Finish a frame: its planes with and without post-filter, and the next one's reference."""
         samples, features = self.synthesise(frame, latents)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        self.reference = _Reference(planes, features, frame.setting.vectors)
+        sums = self._sums() if frame.setting.kind == INTRA else frame.sums.copy()
+        sums.fade()
+        self.reference = _Reference(planes, features, frame.setting.vectors, sums)
         post, quality = frame.model.post_filter, frame.setting.quality
         parts = zip(planes, (0, 1, 1), strict=True)
         return [post.filtered(bytes_of(plane), part, quality) for plane, part in parts]

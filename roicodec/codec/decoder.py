@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from roicodec.codec.core import FrameCore, FrameSetting
-from roicodec.codec.symbols import LatentReader, decode_hyper
+from roicodec.codec.motion_section import MotionReader
+from roicodec.codec.symbols import LatentReader, get_hyper
 from roicodec.container import INTRA, FrameChunk, Header
+from roicodec.entropy import SymbolDecoder
 from roicodec.errors import ModelError, StreamError
 from roicodec.model.model import Model
 from roicodec.model.schema import ARITHMETIC_ID
-from roicodec.motion.coding import decode_motion
 from roicodec.picture import Picture
 from roicodec.roi.mask_coding import decode_mask
 from roicodec.roi.masks import Mask, grid_shape
@@ -66,17 +67,19 @@ class Decoder:
         self._mask = decode_mask(chunk.mask, self._shape, None if intra else self._mask)
         vectors = skip = None
         if not intra:
-            skip = decode_mask(chunk.skip, self._shape, self._skip, "skip")
-            vectors = decode_motion(chunk.motion, core.motion_shape, core.previous_vectors)
+            motion = MotionReader(chunk.motion, self._shape, self._skip)
+            skip = motion.skip
+            vectors = motion.vectors(core.motion_shape, core.previous_vectors)
         self._skip = skip
         setting = FrameSetting(
             chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors, skip
         )
         frame = core.prepare(setting)
+        run, model = SymbolDecoder(chunk.latents), frame.model
         hyper = np.zeros(core.hyper_shape, np.int32)
         if frame.layout.parts:
-            hyper = decode_hyper(chunk.hyper, core.hyper_shape, chunk.quality, frame.model.hyper)
-        latents = core.latents(frame, hyper, LatentReader(chunk.latents, frame.model.latents))
+            hyper = get_hyper(run, core.hyper_shape, model.hyper)
+        latents = core.latents(frame, hyper, LatentReader(run, model.latents))
         planes = core.reconstruct(frame, latents)
         picture = core.picture(planes, chunk.filters, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:

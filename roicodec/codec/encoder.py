@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.codec.core import FrameCore, FrameSetting, Prepared
+from roicodec.codec.core import Distribution, FrameCore, FrameSetting, Prepared
 from roicodec.codec.effort import DEFAULT_EFFORT, EFFORTS
+from roicodec.codec.motion_section import encode_motion
 from roicodec.codec.planes import pack, padded
 from roicodec.codec.rate_control import (
     BitrateControl,
@@ -22,7 +23,7 @@ from roicodec.codec.rate_control import (
     RateControl,
 )
 from roicodec.codec.skip import cell_errors, skip_map
-from roicodec.codec.symbols import LatentChooser, LatentWriter, encode_hyper
+from roicodec.codec.symbols import LatentChooser, LatentWriter, put_hyper
 from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
@@ -33,7 +34,6 @@ from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
 from roicodec.model.postfilter import useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
-from roicodec.motion.coding import encode_motion
 from roicodec.motion.search import MotionSearcher
 from roicodec.picture import Picture
 from roicodec.roi.features import region_features
@@ -61,8 +61,8 @@ _QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()
 _OVERHEAD = 28
 """Bytes of a frame chunk beside its sections."""
 
-Observer = Callable[[FrameSetting, Ints, list[tuple[Ints, Ints]]], None]
-"""Takes a frame's setting, its hyper-latents, and (table numbers, symbols) of each step."""
+Observer = Callable[[FrameSetting, Ints, list[tuple[Distribution, Ints]]], None]
+"""Takes a frame's setting, its hyper-latents, and (model, symbols) of each step."""
 
 
 @dataclass(frozen=True)
@@ -212,19 +212,15 @@ class Encoder:
             duration=picture.duration,
             filters=filters,
             mask=encode_mask(setting.mask, None if intra else self._mask),
-            skip=b"" if setting.skip is None else encode_mask(setting.skip, self._skip, "skip"),
             motion=b""
             if setting.vectors is None
-            else encode_motion(setting.vectors, previous_vectors),
-            hyper=encode_hyper(hyper, setting.quality, frame.model.hyper)
-            if frame.layout.parts
-            else b"",
+            else encode_motion(setting.skip, self._skip, setting.vectors, previous_vectors),
             latents=writer.encoder.finish(),
             crc32=made.crc32(),
         )
         self._mask, self._skip, self._before = setting.mask, setting.skip, picture
         self._count += 1
-        sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
+        sections = (chunk.mask, chunk.motion, chunk.latents)
         bits = 8 * (sum(map(len, sections)) + _OVERHEAD)
         self._control.coded(setting.kind, setting.quality, bits, psnr(picture, made)[3])
         return chunk, made
@@ -282,10 +278,12 @@ class Encoder:
         self, frame: Prepared, samples: Tensor, chooser: LatentChooser
     ) -> tuple[Ints, Tensor]:
         """Hyper-latents and decoded latents of a frame, its symbols chosen on the way."""
-        if not frame.layout.parts:
-            hyper = np.zeros(self._core.hyper_shape, np.int32)
-        else:
+        hyper = np.zeros(self._core.hyper_shape, np.int32)
+        if frame.layout.parts:
             chooser.target, hyper = self._analysed(frame, samples)
+            hyper = hyper.reshape(self._core.hyper_shape)
+            if isinstance(chooser, LatentWriter):
+                put_hyper(chooser.encoder, hyper, frame.model.hyper)
         return hyper, self._core.latents(frame, hyper, chooser)
 
     def _analysed(self, frame: Prepared, samples: Tensor) -> tuple[NDArray[np.float32], Ints]:

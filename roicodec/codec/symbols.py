@@ -1,35 +1,95 @@
-"""Latents and hyper-latents to bytes and back."""
+"""Latents and hyper-latents to bytes and back, in one run of the range coder."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.codec.core import Distribution
 from roicodec.entropy import Ints, SymbolDecoder, SymbolEncoder, Tables
+from roicodec.model.schema import HYPER_CONTEXTS
 
-__all__ = ["LatentChooser", "LatentReader", "LatentWriter", "decode_hyper", "encode_hyper"]
+__all__ = [
+    "LatentChooser",
+    "LatentReader",
+    "LatentWriter",
+    "get_hyper",
+    "hyper_tables",
+    "put_hyper",
+]
 
-_QUALITIES_PER_TABLE = 8
+_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
+_LEVELS = np.array((1, 5, 11))
+"""Eighths of the neighbours' mean magnitude where the next context begins, above each."""
 
-
-def _hyper_tables(shape: tuple[int, int], quality: int) -> Ints:
-    """Table of every hyper-latent: one for each channel and band of 8 qualities."""
-    band = quality // _QUALITIES_PER_TABLE
-    channel = np.arange(shape[1], dtype=np.int32) + band * shape[1]
-    return np.broadcast_to(channel, shape).ravel()
-
-
-def encode_hyper(values: Ints, quality: int, tables: Tables) -> bytes:
-    """Code hyper-latents, int32 ``[positions, channels]``."""
-    encoder = SymbolEncoder()
-    encoder.put(tables, values, _hyper_tables((values.shape[0], values.shape[1]), quality))
-    return encoder.finish()
+Places = NDArray[np.int64]
 
 
-def decode_hyper(data: bytes, shape: tuple[int, int], quality: int, tables: Tables) -> Ints:
-    """Read hyper-latents of a shape (positions, channels)."""
-    return SymbolDecoder(data).get(tables, _hyper_tables(shape, quality)).reshape(shape)
+def hyper_tables(values: Ints) -> Iterator[tuple[Places, Ints]]:
+    """Step by step, the positions coded and the table of every hyper-latent there.
+
+    One for each channel and context: first even rows and columns, without context; then the
+    middles of their squares, in the context of four diagonal neighbours; then the rest, in that of
+    the four beside them. ``values`` need only hold what the steps before have coded.
+
+    Args:
+        values: int32 ``[rows, columns, C]``.
+
+    Yields:
+        flat positions ``[N]``, and table numbers ``[N, C]``.
+    """
+    rows, columns, channels = values.shape
+    own = np.arange(channels, dtype=np.int32) * HYPER_CONTEXTS
+    flat = values.reshape(-1, channels)
+    for places, near, inside in _hyper_steps(rows, columns):
+        if not near.shape[1]:
+            yield places, np.broadcast_to(own, (len(places), channels))
+            continue
+        total = (flat[near] * inside[..., None]).sum(1)
+        mean = 8 * np.abs(total)[..., None] > inside.sum(1)[:, None, None] * _LEVELS
+        context = 1 + len(_LEVELS) + np.sign(total) * mean.sum(-1)
+        yield places, (own + context).astype(np.int32)
+
+
+def put_hyper(encoder: SymbolEncoder, values: Ints, tables: Tables) -> None:
+    """Code hyper-latents, int32 ``[rows, columns, C]``."""
+    flat = values.reshape(-1, values.shape[2])
+    for places, index in hyper_tables(values):
+        encoder.put(tables, flat[places].ravel(), index.ravel())
+
+
+def get_hyper(decoder: SymbolDecoder, shape: tuple[int, int, int], tables: Tables) -> Ints:
+    """Read hyper-latents of a shape (rows, columns, channels)."""
+    values = np.zeros(shape, np.int32)
+    flat = values.reshape(-1, shape[2])
+    for places, index in hyper_tables(values):
+        flat[places] = decoder.get(tables, index.ravel()).reshape(index.shape)
+    return values
+
+
+@lru_cache(maxsize=8)
+def _hyper_steps(rows: int, columns: int) -> tuple[tuple[Places, Places, NDArray[np.bool_]], ...]:
+    """Positions ``[N]``, their neighbours' ``[N, K]``, and whether there is one ``[N, K]``."""
+    y, x = np.indices((rows, columns))
+    odd = y % 2 + x % 2
+    out = []
+    for chosen, offsets in (
+        (odd == 0, np.zeros((0, 2), np.int64)),
+        (odd == 2, np.array(_DIAGONAL)),
+        (odd == 1, np.array(_CROSS)),
+    ):
+        r, c = np.nonzero(chosen)
+        if not len(r):
+            continue
+        near_r, near_c = r[:, None] + offsets[:, 0], c[:, None] + offsets[:, 1]
+        inside = (near_r >= 0) & (near_r < rows) & (near_c >= 0) & (near_c < columns)
+        near = np.where(inside, near_r * columns + near_c, 0)
+        out.append((r * columns + c, near, inside))
+    return tuple(out)
 
 
 class LatentChooser:
@@ -47,28 +107,28 @@ class LatentChooser:
         self._tables = tables
         self._bits = tables.cost()
         self._price = price
-        self.coded: list[tuple[Ints, Ints]] = []
-        """Table numbers and symbols of each step so far."""
+        self.coded: list[tuple[Distribution, Ints]] = []
+        """Models and symbols of each step so far."""
         self.target: NDArray[np.float32] = np.empty(0, np.float32)
         """Latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers."""
-        self._pairs: list[NDArray[np.int64]] = []
 
     def __call__(self, model: Distribution) -> Ints:
         step = model.steps * np.float32(1 / 16)
         residual = (self.target[model.pairs] - model.mean) / step
         symbols = self._quantized(residual, model.index)
-        self.coded.append((model.index, symbols))
-        self._pairs.append(model.pairs)
+        self.coded.append((model, symbols))
         return symbols
 
     def bits(self, channels: int) -> NDArray[np.float64]:
         """Bits of the symbols at each position, ``[(H/8) (W/8)]``; of escapes, the table's."""
-        index, symbols = (np.concatenate(c) for c in zip(*self.coded, strict=True))
+        index = np.concatenate([model.index for model, _ in self.coded])
+        pairs = np.concatenate([model.pairs for model, _ in self.coded])
+        symbols = np.concatenate([s for _, s in self.coded])
         column = np.minimum(abs(symbols), self._tables.high + 1) * np.sign(symbols)
         column = np.where(column < self._tables.low, self._tables.high + 1, column)
         bits = self._bits[index, column - self._tables.low]
         bits[index == 0] = 0
-        return np.bincount(np.concatenate(self._pairs) // channels, bits).astype(np.float64)
+        return np.bincount(pairs // channels, bits).astype(np.float64)
 
     def _quantized(self, residual: NDArray[np.float32], index: Ints) -> Ints:
         nearest = np.rint(residual).astype(np.int32)
@@ -101,10 +161,15 @@ class LatentWriter(LatentChooser):
 
 
 class LatentReader:
-    """Reads the symbols that :class:`LatentWriter` wrote."""
+    """Reads the symbols that :class:`LatentWriter` wrote.
 
-    def __init__(self, data: bytes, tables: Tables) -> None:
-        self._decoder = SymbolDecoder(data)
+    Args:
+        decoder: the run, behind the hyper-latents.
+        tables: of the latents.
+    """
+
+    def __init__(self, decoder: SymbolDecoder, tables: Tables) -> None:
+        self._decoder = decoder
         self._tables = tables
 
     def __call__(self, model: Distribution) -> Ints:

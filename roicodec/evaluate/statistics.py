@@ -15,7 +15,6 @@ from roicodec.media import Reader
 from roicodec.model.schema import PAD
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.weights import Arrays
-from roicodec.motion.coding import decode_motion
 from roicodec.picture import Picture
 from roicodec.roi.features import FEATURES, Features, region_features
 
@@ -56,10 +55,11 @@ def frame_statistics(
         StreamError: if the file is damaged.
     """
     vectors = None
-    for number, (header, frame, mask, skip) in enumerate(stream_frames(stream)):
+    for number, (header, frame, mask, motion) in enumerate(stream_frames(stream)):
         rows, columns = (-(-side // PAD) * PAD // 8 for side in (header.height, header.width))
         intra = frame.kind == INTRA
-        vectors = None if intra else decode_motion(frame.motion, (rows, columns), vectors)
+        vectors = motion.vectors((rows, columns), vectors) if motion else None
+        skip = motion.skip if motion else None
         arrays = networks["intra" if intra else "inter"]
         shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         plain = FrameShape(0, rows * columns // 4, 8, 8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from roicodec.codec.motion_section import MotionReader
 from roicodec.complexity import complexity
 from roicodec.container import INTRA, FrameChunk, Header, StreamReader
 from roicodec.errors import ModelError
@@ -53,7 +54,7 @@ def frame_regions(path: Path, number: int) -> FrameRegions | None:
     Raises:
         StreamError: if the file is damaged.
     """
-    for _, frame, mask, _skip in islice(stream_frames(path), number, number + 1):
+    for _, frame, mask, _motion in islice(stream_frames(path), number, number + 1):
         return FrameRegions(mask, frame.b_roi, frame.b_bg)
     return None
 
@@ -76,10 +77,11 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     """
     sums = {encoder_layers: [0, 0], decoder_layers: [0, 0]}
     samples = 0
-    for header, frame, mask, skip in stream_frames(path):
+    for header, frame, mask, motion in stream_frames(path):
         if networks is None or (not samples and model_id(networks) != header.model_id):
             return None
         samples += header.width * header.height
+        skip = motion.skip if motion else None
         shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         network = networks["intra" if frame.kind == INTRA else "inter"]
         for layers, total in sums.items():
@@ -92,8 +94,10 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     return encode, decode
 
 
-def stream_frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask, Mask | None]]:
-    """Header, frame, ROI mask and skip map (None in intra frames) of every frame of a file.
+def stream_frames(
+    path: Path,
+) -> Iterator[tuple[Header, FrameChunk, Mask, MotionReader | None]]:
+    """Header, frame, ROI mask and motion section (None in intra frames) of every frame of a file.
 
     Raises:
         StreamError: if the file is damaged.
@@ -108,5 +112,6 @@ def stream_frames(path: Path) -> Iterator[tuple[Header, FrameChunk, Mask, Mask |
             if frame is not None:
                 intra = frame.kind == INTRA
                 mask = decode_mask(frame.mask, shape, None if intra else mask)
-                skip = None if intra else decode_mask(frame.skip, shape, skip, "skip")
-                yield reader.header, frame, mask, skip
+                motion = None if intra else MotionReader(frame.motion, shape, skip)
+                skip = motion.skip if motion else None
+                yield reader.header, frame, mask, motion

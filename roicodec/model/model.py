@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from roicodec.entropy import Tables
 from roicodec.errors import ModelError
+from roicodec.model.adaptation import Adaptation
 from roicodec.model.layers import NetworkArrays
 from roicodec.model.postfilter import PostFilter
 from roicodec.model.runtime import IntegerNetwork
-from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
+from roicodec.model.schema import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
 from roicodec.model.weights import NAMES, POST_FILTER, Arrays, load_arrays, model_id
 from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
 from roicodec.quant.integer import Layer
@@ -29,6 +30,7 @@ class NetworkModel:
     Attributes:
         network: the integer network.
         latents, hyper: frequency tables of latents and hyper-latents.
+        adaptation: which of the latents' tables stands in for which.
         post_filter: of the pictures that are shown.
     """
 
@@ -37,8 +39,15 @@ class NetworkModel:
         self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
         if self.latents.certain[0] != 0:
             raise ValueError("table 0 of the latents is not certain of 0")
+        self.adaptation = Adaptation(self.latents, arrays["tables.stand_ins"])
         self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
+        if len(self.hyper) != self.network.hyper_step.shape[1] * HYPER_CONTEXTS:
+            raise ValueError(f"{len(self.hyper)} tables of hyper-latents")
         self.post_filter = post_filter
+
+
+def _post_filter(filters: Arrays, name: str) -> PostFilter:
+    return PostFilter(filters[f"{name}.weight"], filters["levels"], filters["bounds"])
 
 
 def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
@@ -82,10 +91,7 @@ class Model:
         self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
         filters = files[POST_FILTER]
         self.intra, self.inter = (
-            NetworkModel(
-                files[name], self.backend, PostFilter(filters[f"{name}.weight"], filters["levels"])
-            )
-            for name in NAMES
+            NetworkModel(files[name], self.backend, _post_filter(filters, name)) for name in NAMES
         )
 
 

@@ -4,13 +4,15 @@ Each 4x4 block of a plane has a class, by its activity against the quantizer ste
 direction of its edges, as in the adaptive loop filter of VVC (Karczewicz et al., IEEE Trans.
 Circuits and Systems for Video Technology 31(10), 2021, section V); each class has a filter that was
 fitted to training clips, as in RAISR (Romano, Isidoro and Milanfar, IEEE Trans. Computational
-Imaging 3(1), 2017)::
+Imaging 3(1), 2017). It weighs what its neighbours differ from a sample twice: as it is, and clipped
+(nonlinear adaptive loop filter; Taquet et al., JVET-N0242, 2019), so that it can tell noise from
+edges::
 
     planes -> classes -> filtered -> kept or not, by activity -> picture
        |
        +-> reference of the next frame, not filtered
 
-Taps of the filter by number; opposite samples share one, and the middle has what is left of 256::
+Taps of the filter by number; opposite samples share one::
 
               11
           10   9   8
@@ -27,16 +29,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from roicodec.model.networks import QUALITIES
 
 __all__ = [
-    "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "FilteredPlane",
-    "PostFilter", "classes", "differences", "merge", "useful",
+    "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "WEIGHTS",
+    "FilteredPlane", "Neighbourhood", "PostFilter", "classes", "merge", "useful",
 ]  # fmt: skip
 
 ACTIVITIES, DIRECTIONS, TAPS = 16, 9, 12
+WEIGHTS = 2 * TAPS
+"""Of a filter: of the differences, then of the clipped ones."""
 SWITCHES = ACTIVITIES // 2
 """Of a plane: one for two activities."""
 PARTS = 2
@@ -57,15 +63,21 @@ def _tap(i: int, j: int) -> int:
     return _OFFSETS.index(max((i, j), (-i, -j)))
 
 
-TURNED = np.array(
+_TURNED_TAPS = np.array(
     [[_tap(i, j), _tap(j, i), _tap(-i, j), _tap(-j, i)] for i, j in _OFFSETS]
 ).T  # fmt: skip
-"""Which tap each weight stands at, ``[turn, weight]``."""
+
+TURNED = np.concatenate((_TURNED_TAPS, TAPS + _TURNED_TAPS), 1)
+"""Which weight at turn 0 each weight stands for, ``[turn, weight]``."""
 
 _CONTRASTS = (5, 8, 12, 24)
 """Quarters of the weaker direction that the stronger must exceed."""
 _SHIFT = 8
 _SUM_LIMIT = 1 << 15
+"""Below which sums of 510 times the weights are exact in float32."""
+_BLOCK = 4
+_ROWS = 128
+"""At a time, whose arrays stay in the cache."""
 
 Ints = NDArray[np.int32]
 Samples = NDArray[np.uint8]
@@ -85,26 +97,31 @@ class PostFilter:
     """The filters of one kind of frame.
 
     Args:
-        weights: int16 ``[2, 4, 16, 9, 12]``: luma and chroma, range of qualities, activity,
-            direction, tap; in ``2**-8``.
+        weights: int16 ``[2, 4, 16, 9, 24]``: luma and chroma, range of qualities, activity,
+            direction, weight; in ``2**-8``.
         levels: int32 ``[64, 15]``, ascending: where the next activity begins, for every quality.
+        bounds: int32 ``[64, 16]``: to what differences are clipped, for every quality and activity.
 
     Raises:
-        ValueError: if shapes are others, or the taps of a filter sum to ``2**15`` or more.
+        ValueError: if shapes are others, the weights of a filter sum to ``2**15`` or more, or a
+            bound is negative.
     """
 
-    def __init__(self, weights: ArrayLike, levels: ArrayLike) -> None:
+    def __init__(self, weights: ArrayLike, levels: ArrayLike, bounds: ArrayLike) -> None:
         w, self._levels = np.asarray(weights, np.int32), np.asarray(levels, np.int32)
-        if w.shape != (PARTS, RANGES, ACTIVITIES, DIRECTIONS, TAPS):
+        self._bounds = np.asarray(bounds, np.float32)
+        if w.shape != (PARTS, RANGES, ACTIVITIES, DIRECTIONS, WEIGHTS):
             raise ValueError(f"post-filter weights of shape {w.shape}")
         if self._levels.shape != (QUALITIES, ACTIVITIES - 1):
             raise ValueError(f"post-filter levels of shape {self._levels.shape}")
+        if self._bounds.shape != (QUALITIES, ACTIVITIES) or self._bounds.min() < 0:
+            raise ValueError(f"post-filter bounds of shape {self._bounds.shape}, or negative")
         if np.abs(w).sum(-1).max() >= _SUM_LIMIT:
             raise ValueError("post-filter weights are too large")
-        turned = np.empty((len(TURNED), *w.shape), np.int32)
+        turned = np.empty((WEIGHTS, *w.shape[:-1], len(TURNED)), np.float32)
         for turn, order in enumerate(TURNED):
-            turned[turn][..., order] = w
-        self._weights = np.moveaxis(turned, 0, -2)
+            turned[order, ..., turn] = np.moveaxis(w, -1, 0)
+        self._weights = turned
 
     def filtered(self, plane: Samples, part: int, quality: int) -> FilteredPlane:
         """Filter a plane, as if everything were switched on.
@@ -115,17 +132,63 @@ class PostFilter:
             quality: index of the frame.
         """
         activity, direction, turn = classes(plane, self._levels[quality])
-        filters = self._weights[part, quality * RANGES // QUALITIES]
-        w = filters[activity, direction, turn]
-        height, width = plane.shape
-        blocks = (height // 4, 4, width // 4, 4)
-        total = np.full(blocks, 1 << (_SHIFT - 1), np.int32)
-        for k, difference in enumerate(differences(plane)):
-            total += difference.reshape(blocks) * w[:, None, :, None, k]
-        total >>= _SHIFT
-        total += plane.reshape(blocks)
-        after = np.clip(total, 0, 255).astype(np.uint8).reshape(height, width)
+        filters = self._weights[:, part, quality * RANGES // QUALITIES]
+        weights = torch.from_numpy(filters[:, activity, direction, turn])
+        near = Neighbourhood(plane, self._bounds[quality][activity])
+        after = np.empty(plane.shape, np.uint8)
+        for top in range(0, len(plane), _ROWS):
+            rows = slice(top, min(top + _ROWS, len(plane)))
+            w = weights[:, top // _BLOCK : rows.stop // _BLOCK, None]
+            for column in range(_BLOCK):
+                middle = near.middle(rows, column)
+                total = torch.full_like(middle, 0.5)
+                for tap, (plain, clipped) in enumerate(near.differences(rows, column)):
+                    total.addcmul_(plain, w[tap], value=2.0**-_SHIFT)
+                    total.addcmul_(clipped, w[TAPS + tap], value=2.0**-_SHIFT)
+                made = total.floor_().add_(middle).clamp_(0, 255).to(torch.uint8)
+                after[rows, column::_BLOCK] = made.flatten(0, 1).numpy()
         return FilteredPlane(plane, after, activity)
+
+
+class Neighbourhood:
+    """What the filters weigh, for every fourth column of a plane.
+
+    Args:
+        plane: uint8 ``[H, W]``, sides multiples of 4.
+        bounds: of its blocks, float32 ``[H / 4, W / 4]``.
+    """
+
+    def __init__(self, plane: Samples, bounds: NDArray[np.float32]) -> None:
+        padded = np.pad(plane, ((_REACH, _REACH), (_BLOCK, _BLOCK)), "edge").astype(np.float32)
+        self._columns = [
+            torch.from_numpy(np.ascontiguousarray(padded[:, c::_BLOCK])) for c in range(_BLOCK)
+        ]
+        self._width = plane.shape[1] // _BLOCK
+        self._bounds = torch.from_numpy(bounds)[:, None]
+
+    def _shifted(self, rows: slice, column: int) -> Tensor:
+        """Rows and every fourth column from ``column`` on, by block: ``[h, 4, W / 4]``."""
+        left = 1 + column // _BLOCK
+        where = slice(rows.start + _REACH, rows.stop + _REACH), slice(left, left + self._width)
+        return self._columns[column % _BLOCK][where].view(-1, _BLOCK, self._width)
+
+    def middle(self, rows: slice, column: int) -> Tensor:
+        """The samples themselves, float32 ``[h, 4, W / 4]``, for ``4 h`` rows and column 0..3."""
+        return self._shifted(rows, column)
+
+    def differences(self, rows: slice, column: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each tap in turn, what its two samples differ from the middle one, summed: as it is,
+        and clipped before; float32 integers of the shape of :meth:`middle`."""
+        middle = self.middle(rows, column)
+        high = self._bounds[rows.start // _BLOCK : rows.stop // _BLOCK]
+        low = -high
+        for i, j in _OFFSETS:
+            one, other = (
+                self._shifted(slice(rows.start + s * i, rows.stop + s * i), column + s * j) - middle
+                for s in (1, -1)
+            )
+            plain = one + other
+            yield plain, one.clamp_(low, high).add_(other.clamp_(low, high))
 
 
 def _blocks(samples: NDArray[np.int16]) -> Ints:
@@ -164,20 +227,6 @@ def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
     direction = np.where(contrast > 0, 2 * contrast - is_straight, 0).astype(np.int32)
     turn = (2 * (e >= d) + (v >= h)).astype(np.int32)
     return activity, direction, turn
-
-
-def differences(plane: Samples) -> Iterator[Ints]:
-    """What each tap weighs, in turn: two opposite samples less twice the middle one, ``[H, W]``."""
-    height, width = plane.shape
-    p = np.pad(plane, _REACH, "edge").astype(np.int32)
-
-    def shifted(dy: int, dx: int) -> Ints:
-        y, x = _REACH + dy, _REACH + dx
-        return p[y : y + height, x : x + width]
-
-    twice = 2 * shifted(0, 0)
-    for dy, dx in _OFFSETS:
-        yield shifted(dy, dx) + shifted(-dy, -dx) - twice
 
 
 def merge(plane: FilteredPlane, switches: int) -> Samples:

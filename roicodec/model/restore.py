@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.model.networks import HYPER, QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
+from roicodec.model.networks import QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.schema import (
     BIAS_EXPONENT,
     HYPER_ALPHABET,
+    HYPER_CONTEXTS,
     INDEX_EXPONENT,
     LATENT_EXPONENT,
     STEP_EXPONENT,
@@ -79,7 +80,7 @@ def restore_network(arrays: Arrays) -> FrameNet:
     state["log_gain.table"] = (quantizer_step(anchors.float())[:, None] / UNIT / step).log()
     hyper_step = _real(arrays["hyper_step"])[anchors] * 2.0**LATENT_EXPONENT
     state["hyper_log_gain.table"] = -hyper_step.log()
-    state["hyper_log_scale.table"] = _hyper_log_scale(arrays, len(anchors))
+    state["hyper_log_scale.table"] = _hyper_log_scale(arrays).repeat(len(anchors), 1)
     net.load_state_dict(state)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -93,16 +94,12 @@ def _of_block(arrays: Arrays, layer: str, kind: str) -> Tensor:
     return weight if equalize is None else weight * torch.exp2(-_real(equalize))
 
 
-def _hyper_log_scale(arrays: Arrays, anchors: int) -> Tensor:
-    """Scales of the logistic densities that are as wide as the tables."""
-    weights = np.asarray(arrays["tables.hyper"], np.float64)[:, :-1].reshape(
-        -1, HYPER, 2 * HYPER_ALPHABET + 1
-    )
+def _hyper_log_scale(arrays: Arrays) -> Tensor:
+    """Scales of the logistic densities that are as wide as the tables without context, ``[C]``."""
+    weights = np.asarray(arrays["tables.hyper"], np.float64)[::HYPER_CONTEXTS, :-1]
     values = np.arange(-HYPER_ALPHABET, HYPER_ALPHABET + 1)
-    deviation = np.sqrt((weights * values**2).sum(2) / weights.sum(2))
-    scale = torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + _NARROWEST)).float()
-    bands = torch.linspace(0, len(scale) - 1, anchors).round().long()
-    return scale[bands]
+    deviation = np.sqrt((weights * values**2).sum(1) / weights.sum(1))
+    return torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + _NARROWEST)).float()
 
 
 def _real(values: NDArray[np.generic]) -> Tensor:

@@ -9,6 +9,7 @@ __all__ = [
     "ARITHMETIC_ID",
     "BIAS_EXPONENT",
     "HYPER_ALPHABET",
+    "HYPER_CONTEXTS",
     "INDEX_EXPONENT",
     "LATENT_ALPHABET",
     "LATENT_EXPONENT",
@@ -48,3 +49,6 @@ LATENT_ALPHABET = 64
 
 HYPER_ALPHABET = 24
 """The same for hyper-latents."""
+
+HYPER_CONTEXTS = 8
+"""Of each channel of hyper-latents: none, and seven levels of the neighbours."""

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.entropy import Ints, SymbolDecoder, SymbolEncoder
-from roicodec.motion.grid import Stage, neighbours, stages
+from roicodec.motion.grid import VECTOR_LIMIT, Stage, neighbours, stages
 from roicodec.motion.trees import Contexts, shipped_contexts
-from roicodec.motion.x264 import VECTOR_LIMIT
 
 __all__ = [
     "CANDIDATES",
@@ -29,11 +28,11 @@ __all__ = [
     "UnitCosts",
     "Vectors",
     "bases",
-    "decode_motion",
     "difference_bits",
-    "encode_motion",
     "fields",
+    "get_motion",
     "motion_bits",
+    "put_motion",
     "record_motion",
     "same",
     "units",
@@ -450,27 +449,27 @@ class Recorder:
 
 
 class _Writer:
-    def __init__(self, contexts: Contexts) -> None:
+    def __init__(self, encoder: SymbolEncoder, contexts: Contexts) -> None:
         self._contexts = contexts
-        self.encoder = SymbolEncoder()
+        self._encoder = encoder
 
     def symbols(self, name: str, features: Ints, values: Ints | None) -> Ints:
         assert values is not None
         index = self._contexts.trees[name].leaf(features)
-        self.encoder.put(self._contexts.tables[name], values, index)
+        self._encoder.put(self._contexts.tables[name], values, index)
         return values
 
     def uniform(self, widths: Ints, values: Ints | None) -> Ints:
         assert values is not None
         for width in np.unique(widths[widths > 0]).tolist():
-            self.encoder.put_uniform(values[widths == width], 1 << width)
+            self._encoder.put_uniform(values[widths == width], 1 << width)
         return values
 
 
 class _Reader:
-    def __init__(self, data: bytes, contexts: Contexts) -> None:
+    def __init__(self, decoder: SymbolDecoder, contexts: Contexts) -> None:
         self._contexts = contexts
-        self._decoder = SymbolDecoder(data)
+        self._decoder = decoder
 
     def symbols(self, name: str, features: Ints, values: Ints | None) -> Ints:
         index = self._contexts.trees[name].leaf(features)
@@ -542,7 +541,7 @@ class UnitCosts:
 
 
 def record_motion(vectors: NDArray[np.int16], previous: NDArray[np.int16] | None) -> Recorder:
-    """Every symbol that coding ``vectors`` takes. Arguments as for :func:`encode_motion`."""
+    """Every symbol that coding ``vectors`` takes. Arguments as for :func:`put_motion`."""
     recorder = Recorder()
     _walk(vectors.shape[:2], previous, recorder, _checked(vectors))
     return recorder
@@ -561,20 +560,22 @@ def motion_bits(
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
 ) -> float:
-    """Bits that :func:`encode_motion` takes, but for the rounding to whole words."""
+    """Bits that the motion section takes, but for the skip map and the rounding to bytes."""
     if not vectors.any():
         return 0.0
     return record_motion(vectors, previous).bits(contexts or shipped_contexts())
 
 
-def encode_motion(
+def put_motion(
+    encoder: SymbolEncoder,
     vectors: NDArray[np.int16],
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
-) -> bytes:
-    """Code a field of vectors; no bytes at all if every vector is zero.
+) -> None:
+    """Code a field of vectors.
 
     Args:
+        encoder: the run that takes it.
         vectors: int16 ``[H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples, within
             ``+-VECTOR_LIMIT``; both sides even.
         previous: the field of the frame before, of the same shape; None after an intra frame.
@@ -583,23 +584,20 @@ def encode_motion(
     Raises:
         ValueError: if the shape or a vector is out of range.
     """
-    if not vectors.any():
-        return b""
-    writer = _Writer(contexts or shipped_contexts())
+    writer = _Writer(encoder, contexts or shipped_contexts())
     _walk(vectors.shape[:2], previous, writer, _checked(vectors))
-    return writer.encoder.finish()
 
 
-def decode_motion(
-    data: bytes,
+def get_motion(
+    decoder: SymbolDecoder,
     shape: tuple[int, int],
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
 ) -> NDArray[np.int16]:
-    """Read what :func:`encode_motion` wrote.
+    """Read what :func:`put_motion` wrote.
 
     Args:
-        data: the section.
+        decoder: the run that has it.
         shape: (H / 8, W / 8), both even.
         previous: as given to the encoder.
         contexts: as given to the encoder.
@@ -608,9 +606,7 @@ def decode_motion(
         int16 ``[H / 8, W / 8, 2]`` within ``+-VECTOR_LIMIT``, even from damaged data.
 
     Raises:
-        StreamError: if the section cannot be read at all.
+        StreamError: if it cannot be read at all.
     """
-    if not data:
-        return np.zeros((*shape, 2), np.int16)
-    reader = _Reader(data, contexts or shipped_contexts())
+    reader = _Reader(decoder, contexts or shipped_contexts())
     return _walk(shape, previous, reader, None).astype(np.int16)

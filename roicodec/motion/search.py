@@ -23,9 +23,10 @@ from roicodec.motion.coding import (
     same,
     units,
 )
+from roicodec.motion.grid import VECTOR_LIMIT
 from roicodec.motion.match import Matcher
 from roicodec.motion.trees import Contexts, shipped_contexts
-from roicodec.motion.x264 import PAD, VECTOR_LIMIT, X264Searcher, pad_plane
+from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
 __all__ = ["VECTOR_WEIGHT", "MotionSearcher", "refine"]

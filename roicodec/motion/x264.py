@@ -15,9 +15,10 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from roicodec.errors import InputError
+from roicodec.motion.grid import VECTOR_LIMIT
 from roicodec.picture import Picture, Plane
 
-__all__ = ["BLOCK", "PAD", "VECTOR_LIMIT", "Motion", "X264Searcher", "pad_plane", "x264_vectors"]
+__all__ = ["BLOCK", "PAD", "Motion", "X264Searcher", "pad_plane", "x264_vectors"]
 
 _MACROBLOCK = 16
 
@@ -26,9 +27,6 @@ BLOCK = 8
 
 PAD = 32
 """Frames are extended to a multiple of this."""
-
-VECTOR_LIMIT = 2047
-"""Largest absolute value of a vector's component, in quarter luma samples."""
 
 _OPTIONS = {
     "bframes": "0",

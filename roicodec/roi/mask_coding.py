@@ -27,6 +27,9 @@ __all__ = [
     "contexts",
     "decode_mask",
     "encode_mask",
+    "get_mask",
+    "put_mask",
+    "unchanged",
 ]
 
 Kind = Literal["roi", "skip"]
@@ -57,39 +60,51 @@ class _Stage:
     near: Index
 
 
-def encode_mask(mask: Mask, previous: Mask | None, kind: Kind = "roi") -> bytes:
+def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
     """Code a mask; no bytes at all when nothing changed.
 
     Args:
         mask: bool ``[rows, columns]``.
         previous: the mask of the frame before, of the same shape; ``None`` for a frame that must
             be decodable alone, which starts from a mask without ROI.
-        kind: of the mask.
 
     Returns:
         What :func:`decode_mask` needs to get the mask back.
     """
-    if np.array_equal(mask, _start(mask.shape, previous)):
+    if np.array_equal(mask, unchanged(mask.shape, previous)):
         return b""
     encoder = SymbolEncoder()
-    flat = mask.ravel()
-    for number, stage in enumerate(_stages(*mask.shape)):
-        encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
+    put_mask(encoder, mask, previous, "roi")
     return encoder.finish()
 
 
-def decode_mask(
-    data: bytes, shape: tuple[int, int], previous: Mask | None, kind: Kind = "roi"
-) -> Mask:
-    """Decode what :func:`encode_mask` wrote for the same ``previous``, ``kind``; bool of ``shape``.
+def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> Mask:
+    """Decode what :func:`encode_mask` wrote for the same ``previous``; bool of ``shape``.
 
     Raises:
         StreamError: if the data cannot be decoded. Damaged data may also give a wrong mask: check
             the chunk's CRC first.
     """
     if not data:
-        return _start(shape, previous).copy()
-    decoder = SymbolDecoder(data)
+        return unchanged(shape, previous).copy()
+    return get_mask(SymbolDecoder(data), shape, previous, "roi")
+
+
+def put_mask(encoder: SymbolEncoder, mask: Mask, previous: Mask | None, kind: Kind) -> None:
+    """Code a mask, as :func:`encode_mask` but changed or not, in a run that holds more."""
+    flat = mask.ravel()
+    for number, stage in enumerate(_stages(*mask.shape)):
+        encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
+
+
+def get_mask(
+    decoder: SymbolDecoder, shape: tuple[int, int], previous: Mask | None, kind: Kind
+) -> Mask:
+    """Read what :func:`put_mask` wrote.
+
+    Raises:
+        StreamError: as :func:`decode_mask`.
+    """
     flat = np.zeros(shape[0] * shape[1], np.bool_)
     for number, stage in enumerate(_stages(*shape)):
         flat[stage.cells] = decoder.get(_tables(kind), _tables_of(number, stage, flat, previous))
@@ -108,7 +123,12 @@ def contexts(flat: Mask, previous: Mask | None) -> list[tuple[Index, Index]]:
     ]
 
 
-def _start(shape: tuple[int, ...], previous: Mask | None) -> Mask:
+def unchanged(shape: tuple[int, ...], previous: Mask | None) -> Mask:
+    """The mask that takes no bytes: the previous one, or none of the cells.
+
+    Raises:
+        ValueError: if the previous mask has another shape.
+    """
     if previous is None:
         return np.zeros(shape, np.bool_)
     if previous.shape != shape:

@@ -12,22 +12,26 @@ from roicodec.model.postfilter import (
     DIRECTIONS,
     PARTS,
     RANGES,
-    TAPS,
     TURNED,
+    WEIGHTS,
+    Neighbourhood,
     classes,
-    differences,
 )
 from roicodec.picture import Picture
 
-__all__ = ["PostFilterFit", "activity_levels", "no_post_filter"]
+__all__ = ["PostFilterFit", "activity_levels", "difference_bounds", "no_post_filter",
+           "post_filter"]  # fmt: skip
 
 _ACTIVITY = 0.02 * 2 ** (0.5 * np.arange(15))
 """Where the next begins: mean magnitude of second differences, in quantizer steps."""
 _SAMPLES = 192
 """Second differences that an activity sums, each counted as often as it is."""
+_BOUND = 0.12
+"""To what differences are clipped where the activity is middling, in quantizer steps."""
 _REACH = 1.5
 """Lengths of a range of qualities within which a frame counts, ever less."""
-_RIDGE = 1e-2
+_RIDGE = 3e-3
+"""Of a term's own energy, added to it."""
 _UNIT = 256
 _LARGEST = 4 * _UNIT
 
@@ -40,10 +44,23 @@ def activity_levels() -> NDArray[np.int32]:
     return np.asarray(np.rint(_SAMPLES * steps[:, None] * _ACTIVITY), np.int32)
 
 
+def difference_bounds() -> NDArray[np.int32]:
+    """To what differences are clipped at every quality and activity, ``[64, 16]``."""
+    steps = quantizer_step(torch.arange(QUALITIES)).double().numpy()
+    usual = 2.0 ** ((np.arange(ACTIVITIES) - 7) / 4)
+    return np.asarray(np.rint(_BOUND * steps[:, None] * usual).clip(1), np.int32)
+
+
+def post_filter(intra: NDArray[np.int16], inter: NDArray[np.int16]) -> Arrays:
+    """The file of a post-filter with these weights."""
+    weights = {"intra.weight": intra, "inter.weight": inter}
+    return {**weights, "levels": activity_levels(), "bounds": difference_bounds()}
+
+
 def no_post_filter() -> Arrays:
     """The file of a post-filter that changes nothing."""
-    weights = np.zeros((PARTS, RANGES, ACTIVITIES, DIRECTIONS, TAPS), np.int16)
-    return {"intra.weight": weights, "inter.weight": weights.copy(), "levels": activity_levels()}
+    weights = np.zeros((PARTS, RANGES, ACTIVITIES, DIRECTIONS, WEIGHTS), np.int16)
+    return post_filter(weights, weights.copy())
 
 
 class PostFilterFit:
@@ -54,9 +71,9 @@ class PostFilterFit:
 
     def __init__(self) -> None:
         shape = (PARTS, RANGES, ACTIVITIES, DIRECTIONS)
-        self._gram = np.zeros((*shape, TAPS, TAPS))
-        self._goal = np.zeros((*shape, TAPS))
-        self._levels = activity_levels()
+        self._gram = np.zeros((*shape, WEIGHTS, WEIGHTS))
+        self._goal = np.zeros((*shape, WEIGHTS))
+        self._levels, self._bounds = activity_levels(), difference_bounds().astype(np.float32)
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
         """Learn from a picture that was decoded without a post-filter.
@@ -78,24 +95,31 @@ class PostFilterFit:
         if not energy:
             return
         activity, direction, turn = classes(plane, self._levels[quality])
-        taps = np.stack(list(differences(plane)), -1).astype(np.float32)
-        turns, of = (a.repeat(4, 0).repeat(4, 1) for a in (turn, activity * DIRECTIONS + direction))
-        turned = np.take_along_axis(taps, TURNED[turns], -1)
         place = quality * RANGES / QUALITIES - 0.5
         near = np.clip(1 - np.abs(place - np.arange(RANGES)) / _REACH, 0, None) / energy
-        for which in np.unique(of):
-            at = of == which
-            x = turned[at].astype(np.float64)
-            where = (part, slice(None), *divmod(int(which), DIRECTIONS))
-            self._gram[where] += near[:, None, None] * (x.T @ x)
-            self._goal[where] += near[:, None] * (x.T @ error[at])
+        neighbourhood = Neighbourhood(plane, self._bounds[quality][activity])
+        group = ((activity * DIRECTIONS + direction) * len(TURNED) + turn).repeat(4, 0).ravel()
+        order = np.argsort(group, kind="stable")
+        found, start = np.unique(group[order], return_index=True)
+        for column in range(4):
+            pairs = neighbourhood.differences(slice(0, len(plane)), column)
+            terms = torch.stack([torch.stack(pair) for pair in pairs], 1).flatten(2).numpy()
+            x = terms.reshape(WEIGHTS, -1)[:, order].astype(np.float64)
+            wanted = error[:, column::4].ravel()[order]
+            parts = zip(np.split(x, start[1:], 1), np.split(wanted, start[1:]), strict=True)
+            for which, (x_c, wanted_c) in zip(found, parts, strict=True):
+                rest, of_turn = divmod(int(which), len(TURNED))
+                where = (part, slice(None), *divmod(rest, DIRECTIONS))
+                turned = x_c[TURNED[of_turn]]
+                self._gram[where] += near[:, None, None] * (turned @ turned.T)
+                self._goal[where] += near[:, None] * (turned @ wanted_c)
 
     def weights(self) -> NDArray[np.int16]:
-        """The filters, int16 ``[2, 4, 16, 9, 12]``, as
+        """The filters, int16 ``[2, 4, 16, 9, 24]``, as
         :class:`~roicodec.model.postfilter.PostFilter` takes them."""
-        ridge = np.trace(self._gram, axis1=-2, axis2=-1)[..., None, None] / TAPS * np.eye(TAPS)
+        own = np.diagonal(self._gram, axis1=-2, axis2=-1)[..., None] * np.eye(WEIGHTS)
         solved = np.linalg.solve(
-            self._gram + _RIDGE * ridge + 1e-9 * np.eye(TAPS), self._goal[..., None]
+            self._gram + _RIDGE * own + 1e-9 * np.eye(WEIGHTS), self._goal[..., None]
         )
         weights = np.clip(np.rint(_UNIT * solved[..., 0]), -_LARGEST, _LARGEST)
         return np.asarray(weights, np.int16)

@@ -23,7 +23,7 @@ from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, picture_of
-from roicodec.train.postfilter import PostFilterFit, activity_levels, no_post_filter
+from roicodec.train.postfilter import PostFilterFit, no_post_filter, post_filter
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
@@ -31,6 +31,8 @@ __all__ = ["release"]
 
 _QUALITIES = (4, 14, 24, 34, 44, 54)
 _FRAMES = 8
+_COUNTS = 2
+"""How often tables are counted: which symbols are chosen depends on the tables before."""
 _LENGTH = 16
 """Frames of the sequences that calibrate."""
 
@@ -80,7 +82,8 @@ def release(
         kept = paths[name].suffix == ".safetensors"
         networks[name] = load_file(paths[name]) if kept else _integers(net, stages[name])
         click.echo(f"{name}: {sum(a.nbytes for a in networks[name].values())} bytes of integers")
-    networks = fit_tables(networks, _spread_over(clips, count))
+    for _ in range(_COUNTS):
+        networks = fit_tables(networks, _spread_over(clips, count))
     files = {**networks, POST_FILTER: fit_post_filters(networks, _spread_over(clips, filtered))}
     out.mkdir(parents=True, exist_ok=True)
     for name, arrays in files.items():
@@ -123,7 +126,7 @@ def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arra
         for picture in pictures:
             encoder.encode(picture)
     return {
-        name: {**arrays, **counters[name].tables(_prior(arrays))}
+        name: {**arrays, **counters[name].tables(_tables(arrays))}
         for name, arrays in networks.items()
     }
 
@@ -135,11 +138,7 @@ def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> Arrays:
         for picture in pictures:
             chunk, made = encoder.encode(picture)
             fits[chunk.kind].add(made, picture, chunk.quality)
-    return {
-        "intra.weight": fits[INTRA].weights(),
-        "inter.weight": fits[INTER].weights(),
-        "levels": activity_levels(),
-    }
+    return post_filter(fits[INTRA].weights(), fits[INTER].weights())
 
 
 def _encoders(
@@ -157,5 +156,5 @@ def _encoders(
         yield Encoder(clip.width, clip.height, options, roi, model), pictures
 
 
-def _prior(arrays: Arrays) -> dict[str, NDArray[np.int32]]:
+def _tables(arrays: Arrays) -> dict[str, NDArray[np.int32]]:
     return {n: np.asarray(a, np.int32) for n, a in arrays.items() if n.startswith("tables.")}

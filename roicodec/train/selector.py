@@ -133,7 +133,7 @@ def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) 
             shares.append(float(fixed.mask.mean()))
             if not 0.02 < shares[-1] < 0.9:
                 return None
-            sections = (chunk.mask, chunk.skip, chunk.motion, chunk.hyper, chunk.latents)
+            sections = (chunk.mask, chunk.motion, chunk.latents)
             step = float(quantizer_step(torch.tensor(float(chunk.quality))))
             distortion = _weighted(picture, made, fixed.mask)
             total += 8.0 * sum(map(len, sections)) + distortion / (LUMA_WEIGHT * LAMBDA * step**2)

@@ -6,17 +6,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.codec.core import FrameSetting
-from roicodec.container import INTRA
+from roicodec.codec.core import Distribution, FrameSetting
+from roicodec.codec.symbols import hyper_tables
 from roicodec.entropy import PRECISION, Ints, integer_frequencies
+from roicodec.model.adaptation import RATIOS
 from roicodec.model.networks import HYPER, QUALITIES, SCALES, FrameNet, log_scale
-from roicodec.model.schema import HYPER_ALPHABET, LATENT_ALPHABET
+from roicodec.model.schema import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
 
 __all__ = ["Counter", "fitted", "logistic_tables"]
 
-_BANDS = QUALITIES // 8
-
 Tables = dict[str, NDArray[np.int32]]
+
+_ROUNDS = 3
+"""How often stand-ins and tables are fitted to each other."""
+_FAR = 20.0
+"""Bits that a stand-in must win for every table that it is away."""
 
 
 def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -29,20 +33,23 @@ def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def logistic_tables(net: FrameNet) -> Tables:
-    """Tables of the densities that the network was trained with."""
+    """Tables of the densities that the network was trained with, each its own stand-in."""
     latents = _logistic(log_scale(torch.arange(SCALES).double()).numpy(), LATENT_ALPHABET)
-    middle = torch.arange(_BANDS) * 8 + 3.5
     with torch.no_grad():
-        scales = net.hyper_log_scale(middle).double().numpy().ravel()
-    return fitted({"latents": latents, "hyper": _logistic(scales, HYPER_ALPHABET)})
+        scales = net.hyper_log_scale(torch.tensor((QUALITIES - 1) / 2)).double().numpy()
+    hyper = _logistic(scales.repeat(HYPER_CONTEXTS), HYPER_ALPHABET)
+    return fitted(latents, hyper, np.tile(np.arange(SCALES), (RATIOS, 1)))
 
 
-def fitted(weights: dict[str, NDArray[np.float64]]) -> Tables:
+def fitted(
+    latents: NDArray[np.float64], hyper: NDArray[np.float64], stand_ins: NDArray[np.int64]
+) -> Tables:
     """Frequencies from weights; table 0 of the latents is certain of zero."""
-    tables = {f"tables.{n}": integer_frequencies(w) for n, w in weights.items()}
-    tables["tables.latents"][0] = 0
-    tables["tables.latents"][0, LATENT_ALPHABET] = 1 << PRECISION
-    return {n: t.astype(np.int32) for n, t in tables.items()}
+    tables = {"latents": integer_frequencies(latents), "hyper": integer_frequencies(hyper)}
+    tables["latents"][0] = 0
+    tables["latents"][0, LATENT_ALPHABET] = 1 << PRECISION
+    tables["stand_ins"] = stand_ins
+    return {f"tables.{name}": t.astype(np.int32) for name, t in tables.items()}
 
 
 class Counter:
@@ -50,31 +57,62 @@ class Counter:
 
     def __init__(self, kind: int) -> None:
         self.kind = kind
-        self.latents = np.zeros((SCALES, 2 * LATENT_ALPHABET + 2))
-        self.hyper = np.zeros((_BANDS * HYPER, 2 * HYPER_ALPHABET + 2))
+        self.latents = np.zeros((RATIOS, SCALES, 2 * LATENT_ALPHABET + 2))
+        self.hyper = np.zeros((HYPER * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
-    def __call__(self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Ints, Ints]]) -> None:
+    def __call__(
+        self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Distribution, Ints]]
+    ) -> None:
         if setting.kind != self.kind:
             return
-        for index, symbols in coded:
-            _count(self.latents, index, symbols, LATENT_ALPHABET)
-        band = setting.quality // 8 * HYPER
-        channels = np.broadcast_to(np.arange(HYPER, dtype=np.int32) + band, hyper.shape)
-        _count(self.hyper, channels.ravel(), hyper.ravel(), HYPER_ALPHABET)
+        for model, symbols in coded:
+            _count(self.latents, (model.ratio, model.named), symbols, LATENT_ALPHABET)
+        flat = hyper.reshape(-1, hyper.shape[2])
+        for places, index in hyper_tables(hyper):
+            _count(self.hyper, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
 
     def tables(self, prior: Tables) -> Tables:
         """Tables of the counts, the prior weighing as much as a few symbols."""
-        mixed = {}
-        for name, counts, weight in (("latents", self.latents, 64), ("hyper", self.hyper, 16)):
-            share = prior[f"tables.{name}"] / (1 << PRECISION)
-            mixed[name] = counts + weight * share
-        return fitted(mixed)
+        latents, hyper, stand_ins = (
+            prior[f"tables.{name}"] for name in ("latents", "hyper", "stand_ins")
+        )
+        counts = self.latents + _mirrored(self.latents)
+        known = 64 * latents / (1 << PRECISION)
+        chosen = np.asarray(stand_ins, np.int64)
+        for _ in range(_ROUNDS):
+            weights = known.copy()
+            np.add.at(weights, chosen, counts)
+            bits = -np.log2(weights / weights.sum(1, keepdims=True) + 1e-12)
+            chosen = _stand_ins(counts, bits)
+        weights = known.copy()
+        np.add.at(weights, chosen, counts)
+        near = self.hyper.reshape(-1, HYPER_CONTEXTS, self.hyper.shape[1])
+        near = near + _mirrored(near[:, _OPPOSITE])
+        return fitted(
+            weights, near.reshape(self.hyper.shape) + 16 * hyper / (1 << PRECISION), chosen
+        )
 
-    @property
-    def is_intra(self) -> bool:
-        return self.kind == INTRA
+
+_OPPOSITE = np.r_[0, HYPER_CONTEXTS - 1 : 0 : -1]
+"""The context whose neighbours have the other sign."""
 
 
-def _count(into: NDArray[np.float64], table: Ints, symbols: Ints, size: int) -> None:
+def _mirrored(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Counts ``[..., S]`` of the symbols with the other sign; the last is the escape."""
+    return np.concatenate((counts[..., -2::-1], counts[..., -1:]), -1)
+
+
+def _stand_ins(counts: NDArray[np.float64], bits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For every class of ratio and table ``[R, T, S]``, that of the tables ``[T, S]`` which codes
+    it best."""
+    number = np.arange(len(bits))
+    cost = counts @ bits.T + _FAR * abs(number[:, None] - number)
+    cost[..., 0] = np.inf
+    chosen = np.asarray(cost.argmin(-1), np.int64)
+    chosen[:, 0] = 0
+    return chosen
+
+
+def _count(into: NDArray[np.float64], table: tuple[Ints, ...], symbols: Ints, size: int) -> None:
     column = np.where(abs(symbols) > size, 2 * size + 1, symbols + size)
-    np.add.at(into, (table, column), 1)
+    np.add.at(into, (*table, column), 1)
