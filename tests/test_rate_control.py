@@ -67,3 +67,17 @@ def test_constant_quality_adds_the_boost_to_intra_frames() -> None:
     assert ConstantQuality(40, 12).quality(INTER) == 40
     assert ConstantQuality(40, 12).quality(INTRA) == 52
     assert ConstantQuality(60, 12).quality(INTRA) == 63
+
+
+def test_constant_quality_falls_within_a_gop() -> None:
+    control = ConstantQuality(40, 12, fall=2, length=10)
+    for _ in range(2):
+        given = []
+        for n in range(10):
+            kind = INTER if n else INTRA
+            given.append(control.quality(kind))
+            control.coded(kind, given[-1], 1000, 40.0)
+        assert given == [52, 42, 42, 41, 40, 40, 40, 39, 38, 38]
+    # A clip that goes on for longer than was known.
+    assert control.quality(INTER) == 38
+    assert [ConstantQuality(i, 20, 2, 10).quality(INTER) for i in (0, 62)] == [2, 63]

@@ -49,6 +49,8 @@ from roicodec.roi.sources import RoiSource
 
 __all__ = ["Encoder", "EncoderOptions"]
 
+_FALL = 2
+"""Indices of quality by which a GOP begins above the one asked for, and ends below."""
 _INTRA_BOOST = 20
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
@@ -70,13 +72,14 @@ class EncoderOptions:
     """How to encode.
 
     Attributes:
-        quality: index 0..63 of inter frames; intra frames get more where others follow.
+        quality: index 0..63 of inter frames, in the mean of a GOP: the first get up to 2 more, the
+            last up to 2 less; intra frames get more where others follow.
         candidates: bit-widths that frames may use.
         gop: frames from one intra frame to the next.
         bit_rate: mean bits a second of the frame chunks, instead of a quality.
         psnr: mean PSNR (6 Y + U + V) / 8 in dB, instead of a quality.
         frame_rate: frames a second, for ``bit_rate``.
-        frames: length of the clip, for ``bit_rate`` and ``psnr``; None when unknown.
+        frames: length of the clip; None when unknown.
         time_base: seconds per unit of the pictures' pts, for ROI sources that go by time.
         effort: 1..9, see :data:`~roicodec.codec.effort.EFFORTS`.
         roi_strength: 0..2, how far the quality of the regions is apart, see
@@ -105,7 +108,8 @@ class EncoderOptions:
             return BitrateControl(goal, samples, gop=self.gop, frames=self.frames, boost=boost)
         if self.psnr is not None:
             return PsnrControl(self.psnr, gop=self.gop, frames=self.frames, boost=boost)
-        return ConstantQuality(self.quality, boost)
+        length = min(self.gop, self.frames or self.gop)
+        return ConstantQuality(self.quality, boost, _FALL if length > 2 else 0, length)
 
 
 def _mega_bit_ops(model: Model, candidates: tuple[int, ...]) -> NDArray[np.float64]:

@@ -46,16 +46,31 @@ class RateControl(Protocol):
 
 @dataclass
 class ConstantQuality:
-    """The same index for every frame, and ``boost`` more for intra frames."""
+    """The same index for every GOP; within one it falls, for later frames lean on earlier ones.
+
+    Attributes:
+        index: of inter frames, in the mean of a GOP.
+        boost: indices that intra frames get on top.
+        fall: indices that the first inter frame of a GOP gets on top, and that the last lacks.
+        length: frames of a GOP.
+    """
 
     index: int
     boost: int = 0
+    fall: int = 0
+    length: int = 2
+    done: int = 0
+    """Frames of the GOP so far."""
 
     def quality(self, kind: int) -> int:
-        return min(self.index + self.boost * (kind == INTRA), QUALITIES - 1)
+        if kind == INTRA:
+            return min(self.index + self.boost, QUALITIES - 1)
+        share = (self.done - 1) / max(self.length - 2, 1)
+        index = round(self.index + self.fall * (1 - 2 * min(max(share, 0), 1)))
+        return min(max(index, 0), QUALITIES - 1)
 
     def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
-        pass
+        self.done = 1 if kind == INTRA else self.done + 1
 
 
 @dataclass

@@ -75,7 +75,7 @@ def release(
     nets = {name: trained_network(path, name == "inter").eval() for name, path in paths.items()}
     stages: dict[str, Stage] = {
         "intra": IntraStage(clips, 7, 16, 128),
-        "inter": InterStage(clips, 7, 8, 192, nets["intra"], _LENGTH),
+        "inter": InterStage(clips, 7, 32, 192, nets["intra"], _LENGTH),
     }
     networks: dict[str, Arrays] = {}
     for name, net in reversed(nets.items()):
