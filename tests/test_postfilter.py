@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from roicodec.model.postfilter import (
@@ -18,13 +17,7 @@ from roicodec.model.postfilter import (
     useful,
 )
 from roicodec.picture import Picture
-from roicodec.train.data import Batch
-from roicodec.train.postfilter import (
-    PostFilterFit,
-    activity_levels,
-    difference_bounds,
-    shown,
-)
+from roicodec.train.postfilter import PostFilterFit, activity_levels, difference_bounds
 
 from .independent_decoder import post_filter
 from .tiny_model import texture
@@ -121,46 +114,6 @@ def test_fit_finds_the_filters_that_made_the_target() -> None:
         for p, t, part in zip(source.planes, target.planes, (0, 1, 1), strict=True):
             error = (made.filtered(p, part, 60).after.astype(int) - t) ** 2
             assert error.mean() < 0.05 * ((p.astype(int) - t) ** 2).mean()
-
-
-def test_training_sees_what_an_encoder_shows() -> None:
-    rng = np.random.default_rng(5)
-    filters = PostFilter(rng.integers(-40, 41, SHAPE), LEVELS, BOUNDS)
-    sources = [[plane(s, 64, 96), plane(s + 1, 32, 48), plane(s + 2, 32, 48)] for s in (3, 20)]
-    targets = [[plane(s, 64, 96), plane(s + 1, 32, 48), plane(s + 2, 32, 48)] for s in (4, 21)]
-    made, target = (
-        Batch(*(torch.tensor(np.stack(p)).float() for p in zip(*frames, strict=True)))
-        for frames in (sources, targets)
-    )
-    got = shown(made, target, torch.tensor([20.3, 47.8]), filters)
-    for i, quality in enumerate((20, 48)):
-        planes = [
-            filters.filtered(p, part, quality)
-            for p, part in zip(sources[i], (0, 1, 1), strict=True)
-        ]
-        luma, chroma = useful(planes[:1], targets[i][:1]), useful(planes[1:], targets[i][1:])
-        assert luma
-        for plane_got, p, switches in zip(got.planes, planes, (luma, chroma, chroma), strict=True):
-            np.testing.assert_array_equal(plane_got[i].numpy(), merge(p, switches))
-
-
-def test_gradients_pass_through_the_filters() -> None:
-    """A filter that averages neighbours spreads a sample's gradient over them."""
-    weights = np.zeros(SHAPE, np.int16)
-    weights[..., 5] = 64
-    weights[..., 17] = 32
-    filters = PostFilter(weights, LEVELS, np.full_like(BOUNDS, 10))
-    samples = torch.full((16, 16), 100.0)
-    samples[8, 8], samples[9, 8] = 105, 130
-    samples.requires_grad_()
-    change, _ = filters.change(samples, 0, 30)
-    assert change[8, 8].item() == ((-5 + 25) * 64 + (-5 + 10) * 32) / 256
-    (change + samples)[8, 8].backward()
-    assert samples.grad is not None
-    # One neighbour is beyond the bound: its gradient comes from the plain difference alone.
-    own, near, far = 1 - (128 + 32) / 256, (64 + 32) / 256, 64 / 256
-    assert [samples.grad[r, 8].item() for r in (7, 8, 9)] == [near, own, far]
-    assert samples.grad.sum().item() == 1
 
 
 def test_malformed_filters_are_refused() -> None:

@@ -21,7 +21,7 @@ from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
 from roicodec.quant.integer import Layer
 from roicodec.quant.interface import Backend
 
-__all__ = ["Model", "NetworkModel", "load_model", "post_filter_of", "tried_layers"]
+__all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
 
 
 class NetworkModel:
@@ -46,8 +46,7 @@ class NetworkModel:
         self.post_filter = post_filter
 
 
-def post_filter_of(filters: Arrays, name: str) -> PostFilter:
-    """The post-filter of a network's frames, from the arrays of the post-filters' file."""
+def _post_filter(filters: Arrays, name: str) -> PostFilter:
     return PostFilter(filters[f"{name}.weight"], filters["levels"], filters["bounds"])
 
 
@@ -92,7 +91,7 @@ class Model:
         self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
         filters = files[POST_FILTER]
         self.intra, self.inter = (
-            NetworkModel(files[name], self.backend, post_filter_of(filters, name)) for name in NAMES
+            NetworkModel(files[name], self.backend, _post_filter(filters, name)) for name in NAMES
         )
 
 

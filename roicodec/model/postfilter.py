@@ -32,13 +32,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from roicodec.model.networks import QUALITIES
 
 __all__ = [
     "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "WEIGHTS",
-    "FilteredPlane", "Neighbourhood", "PostFilter", "classes", "merge", "switched", "useful",
+    "FilteredPlane", "Neighbourhood", "PostFilter", "classes", "merge", "useful",
 ]  # fmt: skip
 
 ACTIVITIES, DIRECTIONS, TAPS = 16, 9, 12
@@ -132,52 +131,38 @@ class PostFilter:
             part: 0 for luma, 1 for chroma.
             quality: index of the frame.
         """
-        samples = torch.from_numpy(plane).float()
-        change, activity = self.change(samples, part, quality)
-        after = change.add_(0.5).floor_().add_(samples).clamp_(0, 255).to(torch.uint8)
-        return FilteredPlane(plane, after.numpy(), activity)
-
-    def change(self, plane: Tensor, part: int, quality: int) -> tuple[Tensor, Ints]:
-        """What the filters add to each sample, unrounded, and the activity of the blocks.
-
-        Args:
-            plane: float32 ``[H, W]`` holding 0..255; its gradient passes, but through the classes.
-            part, quality: as above.
-
-        Returns:
-            float32 ``[H, W]``, exact multiples of ``2**-8``; int32 ``[H / 4, W / 4]``.
-        """
-        samples = plane.numpy(force=True).astype(np.uint8)
-        activity, direction, turn = classes(samples, self._levels[quality])
+        activity, direction, turn = classes(plane, self._levels[quality])
         filters = self._weights[:, part, quality * RANGES // QUALITIES]
         weights = torch.from_numpy(filters[:, activity, direction, turn])
         near = Neighbourhood(plane, self._bounds[quality][activity])
-        bands = []
+        after = np.empty(plane.shape, np.uint8)
         for top in range(0, len(plane), _ROWS):
             rows = slice(top, min(top + _ROWS, len(plane)))
             w = weights[:, top // _BLOCK : rows.stop // _BLOCK, None]
-            columns = []
             for column in range(_BLOCK):
-                total = torch.zeros(w.shape[1], _BLOCK, w.shape[3])
+                middle = near.middle(rows, column)
+                total = torch.full_like(middle, 0.5)
                 for tap, (plain, clipped) in enumerate(near.differences(rows, column)):
                     total.addcmul_(plain, w[tap], value=2.0**-_SHIFT)
                     total.addcmul_(clipped, w[TAPS + tap], value=2.0**-_SHIFT)
-                columns.append(total)
-            bands.append(torch.stack(columns, -1).reshape(-1, plane.shape[1]))
-        return torch.cat(bands), activity
+                made = total.floor_().add_(middle).clamp_(0, 255).to(torch.uint8)
+                after[rows, column::_BLOCK] = made.flatten(0, 1).numpy()
+        return FilteredPlane(plane, after, activity)
 
 
 class Neighbourhood:
     """What the filters weigh, for every fourth column of a plane.
 
     Args:
-        plane: float32 ``[H, W]``, sides multiples of 4.
+        plane: uint8 ``[H, W]``, sides multiples of 4.
         bounds: of its blocks, float32 ``[H / 4, W / 4]``.
     """
 
-    def __init__(self, plane: Tensor, bounds: NDArray[np.float32]) -> None:
-        padded = F.pad(plane[None], (_BLOCK, _BLOCK, _REACH, _REACH), "replicate")[0]
-        self._columns = [padded[:, c::_BLOCK].contiguous() for c in range(_BLOCK)]
+    def __init__(self, plane: Samples, bounds: NDArray[np.float32]) -> None:
+        padded = np.pad(plane, ((_REACH, _REACH), (_BLOCK, _BLOCK)), "edge").astype(np.float32)
+        self._columns = [
+            torch.from_numpy(np.ascontiguousarray(padded[:, c::_BLOCK])) for c in range(_BLOCK)
+        ]
         self._width = plane.shape[1] // _BLOCK
         self._bounds = torch.from_numpy(bounds)[:, None]
 
@@ -187,18 +172,14 @@ class Neighbourhood:
         where = slice(rows.start + _REACH, rows.stop + _REACH), slice(left, left + self._width)
         return self._columns[column % _BLOCK][where].view(-1, _BLOCK, self._width)
 
+    def middle(self, rows: slice, column: int) -> Tensor:
+        """The samples themselves, float32 ``[h, 4, W / 4]``, for ``4 h`` rows and column 0..3."""
+        return self._shifted(rows, column)
+
     def differences(self, rows: slice, column: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each tap in turn, what its two samples differ from the middle one, summed: as it is,
-        and clipped before.
-
-        Args:
-            rows: whole blocks' of the plane, ``4 h``.
-            column: 0..3; the middle samples are those of every fourth column from it on.
-
-        Yields:
-            float32 ``[h, 4, W / 4]`` twice.
-        """
-        middle = self._shifted(rows, column)
+        and clipped before; float32 integers of the shape of :meth:`middle`."""
+        middle = self.middle(rows, column)
         high = self._bounds[rows.start // _BLOCK : rows.stop // _BLOCK]
         low = -high
         for i, j in _OFFSETS:
@@ -252,13 +233,8 @@ def merge(plane: FilteredPlane, switches: int) -> Samples:
     """Filtered where bit ``a // 2`` of ``switches`` is set for the block's activity a."""
     if not switches:
         return plane.before
-    return np.where(switched(plane, switches), plane.after, plane.before)
-
-
-def switched(plane: FilteredPlane, switches: int) -> NDArray[np.bool_]:
-    """Which samples the switches set filtered, ``[H, W]``."""
     on = (switches >> plane.activity // 2 & 1).astype(bool)
-    return on.repeat(_BLOCK, 0).repeat(_BLOCK, 1)
+    return np.where(on.repeat(4, 0).repeat(4, 1), plane.after, plane.before)
 
 
 def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import click
 import torch
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from roicodec.errors import InputError
-from roicodec.model.model import post_filter_of
 from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
 from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.model.schema import PAD
@@ -83,12 +81,6 @@ def train_command() -> None:
     type=click.Path(path_type=Path, exists=True),
     help="Checkpoint or released .safetensors to start from.",
 )
-@click.option(
-    "--post-filter",
-    "post_filter",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Released post_filter.safetensors, behind which distortion is measured (inter).",
-)
 @click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
@@ -108,7 +100,6 @@ def fit(
     cache: Path,
     intra_path: Path | None,
     init: Path | None,
-    post_filter: Path | None,
     quantize: bool,
     steps: int,
     batch: int,
@@ -137,8 +128,7 @@ def fit(
         task: Stage
         if intra_path and stage == "inter":
             intra = trained_network(intra_path, False)
-            behind = post_filter_of(load_file(post_filter), "inter") if post_filter else None
-            task = InterStage(clips, own, batch, size, intra, length, unroll, behind)
+            task = InterStage(clips, own, batch, size, intra, length, unroll)
         else:
             task = IntraStage(clips, own, batch, size)
         checkpoint = run / "last.pt"

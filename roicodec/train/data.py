@@ -69,10 +69,6 @@ class Batch:
     u: Tensor
     v: Tensor
 
-    @property
-    def planes(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.y, self.u, self.v
-
 
 def _decode(path: Path) -> Planes:
     with av.open(str(path)) as container:

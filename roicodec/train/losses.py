@@ -29,21 +29,21 @@ class RateDistortion(dict[str, Tensor]):
     """Per frame ``[B]``: ``bpp``, squared errors ``mse_y``, ``mse_u``, ``mse_v``, and ``loss``."""
 
 
-def rate_distortion(
-    out: FrameOutput, target: Batch, quality: Tensor, shown: Batch | None = None
-) -> RateDistortion:
+def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDistortion:
     """Rate plus distortion over lambda, for every frame of a batch.
 
     Args:
         out: what the network made of the frames.
         target: their planes, in sample values 0..255.
         quality: indices 0..63, ``[B]``; lambda is proportional to the squared quantizer step.
-        shown: the planes to compare; None for those that ``out`` has.
     """
     pixels = target.y.shape[-1] * target.y.shape[-2]
     bpp = (out.latent_bits.flatten(1).sum(1) + out.hyper_bits) / pixels
-    made = shown.planes if shown else [p + 128 for p in unpack(out.packed)]
-    mse = [(p - t).square().mean((1, 2)) for p, t in zip(made, target.planes, strict=True)]
+    planes = unpack(out.packed)
+    mse = [
+        (p + 128 - t).square().mean((1, 2))
+        for p, t in zip(planes, (target.y, target.u, target.v), strict=True)
+    ]
     with torch.no_grad():
         finer = [(mse[0] / m.clamp_min(1e-3)).clamp(*FINER_CHROMA) for m in mse[1:]]
     distortion = LUMA_WEIGHT * mse[0] + CHROMA_WEIGHT * (finer[0] * mse[1] + finer[1] * mse[2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roicodec.model.networks import QUALITIES, quantizer_step
 from roicodec.model.postfilter import (
@@ -15,18 +14,13 @@ from roicodec.model.postfilter import (
     RANGES,
     TURNED,
     WEIGHTS,
-    FilteredPlane,
     Neighbourhood,
-    PostFilter,
     classes,
-    switched,
-    useful,
 )
 from roicodec.picture import Picture
-from roicodec.train.data import Batch
 
 __all__ = ["PostFilterFit", "activity_levels", "difference_bounds", "no_post_filter",
-           "post_filter", "shown"]  # fmt: skip
+           "post_filter"]  # fmt: skip
 
 _ACTIVITY = 0.02 * 2 ** (0.5 * np.arange(15))
 """Where the next begins: mean magnitude of second differences, in quantizer steps."""
@@ -69,45 +63,6 @@ def no_post_filter() -> Arrays:
     return post_filter(weights, weights.copy())
 
 
-def shown(made: Batch, target: Batch, quality: Tensor, post_filter: PostFilter) -> Batch:
-    """What an encoder would show of frames: filtered where that brings them nearer to the target.
-
-    Args:
-        made: reconstruction, whole sample values; gradients pass.
-        target: of the same shape; sides multiples of 8.
-        quality: indices 0..63, ``[B]``.
-    """
-    indices = quality.round().long().clamp(0, QUALITIES - 1).tolist()
-    frames = [
-        _shown([p[i] for p in made.planes], [p[i] for p in target.planes], index, post_filter)
-        for i, index in enumerate(indices)
-    ]
-    return Batch(*(torch.stack(planes) for planes in zip(*frames, strict=True)))
-
-
-def _shown(
-    made: list[Tensor], target: list[Tensor], quality: int, post_filter: PostFilter
-) -> list[Tensor]:
-    after, planes = [], []
-    for plane, part in zip(made, (0, 1, 1), strict=True):
-        change, activity = post_filter.change(plane, part, quality)
-        exact = (plane + change + 0.5).floor().clamp(0, 255)
-        after.append(plane + change + (exact - plane - change).detach())
-        planes.append(FilteredPlane(_bytes(plane), _bytes(exact), activity))
-    wanted = [_bytes(p) for p in target]
-    switches = useful(planes[:1], wanted[:1]), useful(planes[1:], wanted[1:])
-    return [
-        torch.where(torch.from_numpy(switched(f, on)), filtered, plane)
-        for plane, filtered, f, on in zip(
-            made, after, planes, (switches[0], switches[1], switches[1]), strict=True
-        )
-    ]
-
-
-def _bytes(plane: Tensor) -> NDArray[np.uint8]:
-    return plane.numpy(force=True).astype(np.uint8)
-
-
 class PostFilterFit:
     """Collects pictures of one kind of frame, and fits its filters to them.
 
@@ -142,9 +97,7 @@ class PostFilterFit:
         activity, direction, turn = classes(plane, self._levels[quality])
         place = quality * RANGES / QUALITIES - 0.5
         near = np.clip(1 - np.abs(place - np.arange(RANGES)) / _REACH, 0, None) / energy
-        neighbourhood = Neighbourhood(
-            torch.from_numpy(plane).float(), self._bounds[quality][activity]
-        )
+        neighbourhood = Neighbourhood(plane, self._bounds[quality][activity])
         group = ((activity * DIRECTIONS + direction) * len(TURNED) + turn).repeat(4, 0).ravel()
         order = np.argsort(group, kind="stable")
         found, start = np.unique(group[order], return_index=True)

@@ -24,12 +24,10 @@ from roicodec.model.networks import (
     quantizer_step,
     unpack,
 )
-from roicodec.model.postfilter import PostFilter
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
-from roicodec.train.postfilter import shown
 
 __all__ = ["WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred", "skipped"]
 
@@ -177,7 +175,6 @@ class InterStage(Stage):
         intra: the network that codes the first frame of a sequence; it is not trained.
         length: frames of a sequence, the first included. Sequences start staggered.
         unroll: frames of a step.
-        post_filter: behind which distortion is measured; None to measure what the network makes.
     """
 
     _HELD = ("sequences", "position", "limit", "reference", "features")
@@ -191,7 +188,6 @@ class InterStage(Stage):
         intra: FrameNet,
         length: int,
         unroll: int = 1,
-        post_filter: PostFilter | None = None,
     ) -> None:
         self.clips = [
             c
@@ -199,7 +195,7 @@ class InterStage(Stage):
             if c.motion is not None and min(c.height, c.width) >= size and len(c.frames) > unroll
         ]
         self.batch, self.size, self.length, self.intra = batch, size, length, intra
-        self.unroll, self.post_filter = unroll, post_filter
+        self.unroll = unroll
         self.rng = np.random.default_rng(seed)
         self.sequences: list[_Sequence | None] = [None] * batch
         self.position = [length] * batch
@@ -264,10 +260,7 @@ class InterStage(Stage):
         self.reference = decoded_planes(out.packed)
         self.features = out.features
         self.position = [p + 1 for p in self.position]
-        planes = None
-        if self.post_filter:
-            planes = shown(self.reference, batch, quality, self.post_filter)
-        return rate_distortion(out, batch, quality, planes), quality
+        return rate_distortion(out, batch, quality), quality
 
     def state(self) -> dict[str, Any]:
         held = {name: getattr(self, name) for name in self._HELD}
