@@ -32,7 +32,7 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
 	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
 	  --steps 6000 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
-	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 36 \
+	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 90 \
 	  --intra runs/intra/last.pt --inter runs/inter-long/last.pt
 	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 7 \
 	  --out runs/weights/selector.json
