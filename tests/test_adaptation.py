@@ -60,8 +60,8 @@ def test_stand_ins() -> None:
     stand_ins = SAME.copy()
     stand_ins[7, 1] = 2
     adaptation = Adaptation(TABLES, stand_ins)
-    found = adaptation(np.array([1, 1, 0], np.int32), np.array([7, 6, 7], np.int32))
-    assert found.tolist() == [2, 1, 0]
+    found = adaptation(np.array([7, 6], np.int32))
+    assert found.tolist() == [[0, 2, 2], [0, 1, 2]]
     for place, number in (((3, 0), 1), ((3, 1), 0), ((3, 1), 3), ((3, 1), -1)):
         wrong = SAME.copy()
         wrong[place] = number
@@ -88,7 +88,9 @@ def test_counting_finds_the_table_that_fits() -> None:
             symbols = rng.choice(130, 20000, p=chance).astype(np.int32) - 64
             index = np.full(20000, named, np.int32)
             none = np.zeros(0, np.int64)
-            model = Distribution(none, none, index, none, index, np.full(20000, ratio, np.int32))
+            channels = np.full(20000, 3)
+            ratios = np.full(5, ratio, np.int32)
+            model = Distribution(none, none, index, none, index, channels, ratios)
             coded.append((model, symbols))
     counter(setting, np.zeros((1, 1, 32), np.int32), coded)
     found = counter.tables(prior)["tables.stand_ins"]

@@ -60,10 +60,11 @@ class Distribution:
     Attributes:
         pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
         mean: int16 ``[N]``.
-        index: table numbers, int32 ``[N]``: the stand-ins of ``named`` by ``ratio``.
+        index: table numbers, int32 ``[N]``: the stand-ins of ``named`` by ``ratios``.
         steps: quantizer steps, int32 ``[N]``.
         named: table numbers as the network names them, int32 ``[N]``.
-        ratio: classes of the channels' ratio (:mod:`roicodec.model.adaptation`), int32 ``[N]``.
+        channels: int64 ``[N]``.
+        ratios: class of each channel's ratio (:mod:`roicodec.model.adaptation`), int32 ``[96]``.
     """
 
     pairs: NDArray[np.int64]
@@ -71,7 +72,8 @@ class Distribution:
     index: Ints
     steps: Ints
     named: Ints
-    ratio: Ints
+    channels: NDArray[np.int64]
+    ratios: Ints
 
 
 LatentCoder = Callable[[Distribution], Ints]
@@ -204,16 +206,15 @@ class FrameCore:
         sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
         steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
         decoded = np.zeros(shape, np.int16)
-        for step, pairs in enumerate(self._steps):
+        for step, (pairs, channels) in enumerate(self._steps):
             if step:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
             means = mean.numpy(force=True).ravel()
             named = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
-            channels = pairs % network.latents
-            ratio = sums.ratios()[channels]
-            indices = adaptation(named, ratio)
-            model = Distribution(pairs, means, indices, steps[pairs], named, ratio)
+            ratios = sums.ratios()
+            indices = adaptation(ratios)[channels, named]
+            model = Distribution(pairs, means, indices, steps[pairs], named, channels, ratios)
             symbols = coder(model)
             sums.add(channels, symbols, named, adaptation)
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
@@ -254,8 +255,12 @@ class FrameCore:
         return crop(shown, self.width, self.height, pts, duration)
 
 
-def _coding_steps(height: int, width: int, channels: int) -> list[NDArray[np.int64]]:
-    """Flat positions of the latents of each step (:func:`roicodec.model.networks.coding_steps`)."""
+def _coding_steps(
+    height: int, width: int, channels: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Flat positions and channels of the latents of each step
+    (:func:`roicodec.model.networks.coding_steps`)."""
     row, column, channel = np.ogrid[:height, :width, :channels]
     step = ((channel + PHASES[row % 2, column % 2]) % PHASES.size).ravel()
-    return [np.flatnonzero(step == k) for k in range(PHASES.size)]
+    steps = [np.flatnonzero(step == k) for k in range(PHASES.size)]
+    return [(pairs, pairs % channels) for pairs in steps]

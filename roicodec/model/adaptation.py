@@ -63,9 +63,9 @@ class Adaptation:
         self.expected: NDArray[np.int64] = total >> (PRECISION - _SYMBOL_BITS)
         """Mean magnitude that each table expects, in ``2**-8``, ``[T]``."""
 
-    def __call__(self, index: Ints, ratio: Ints) -> Ints:
-        """The stand-ins of tables ``[N]`` in channels of these classes of ratio ``[N]``."""
-        return self._stand_ins[ratio, index]
+    def __call__(self, ratios: Ints) -> Ints:
+        """The stand-in of every table in channels of these classes of ratio, ``[C] -> [C, T]``."""
+        return self._stand_ins[ratios]
 
 
 class ChannelSums:
@@ -96,11 +96,13 @@ class ChannelSums:
     ) -> None:
         """Count symbols ``[N]`` of these channels ``[N]``, coded by these tables ``[N]``, not by
         their stand-ins."""
-        count = len(self._coded)
-        magnitude = np.minimum(np.abs(symbols), _LARGEST)
-        coded = np.bincount(channels, magnitude, count).astype(np.int64) << _SYMBOL_BITS
-        self._coded += coded
-        self._expected += np.bincount(channels, adaptation.expected[index], count).astype(np.int64)
+        count, tables = len(self._coded), len(adaptation.expected)
+        some = np.flatnonzero(symbols)
+        magnitude = np.minimum(np.abs(symbols[some]), _LARGEST)
+        coded = np.bincount(channels[some], magnitude, count)
+        self._coded += coded.astype(np.int64) << _SYMBOL_BITS
+        used = np.bincount(channels * tables + index, minlength=count * tables)
+        self._expected += used.reshape(count, tables) @ adaptation.expected
 
     def fade(self) -> None:
         """What a frame leaves for the next."""

@@ -66,7 +66,8 @@ class Counter:
         if setting.kind != self.kind:
             return
         for model, symbols in coded:
-            _count(self.latents, (model.ratio, model.named), symbols, LATENT_ALPHABET)
+            ratio = model.ratios[model.channels]
+            _count(self.latents, (ratio, model.named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])
         for places, index in hyper_tables(hyper):
             _count(self.hyper, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
