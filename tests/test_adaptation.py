@@ -26,8 +26,8 @@ SAME = np.tile(np.arange(3), (RATIOS, 1))
 
 def sums(channels: list[int], symbols: list[int], index: list[int]) -> ChannelSums:
     out = ChannelSums(3)
-    arrays = np.array(channels), np.array(symbols, np.int32), np.array(index, np.int32)
-    out.add(*arrays, Adaptation(TABLES, SAME))
+    place = 3 * np.array(channels) + index
+    out.add(np.array(symbols, np.int32), place, Adaptation(TABLES, SAME))
     return out
 
 
@@ -88,9 +88,8 @@ def test_counting_finds_the_table_that_fits() -> None:
             symbols = rng.choice(130, 20000, p=chance).astype(np.int32) - 64
             index = np.full(20000, named, np.int32)
             none = np.zeros(0, np.int64)
-            channels = np.full(20000, 3)
             ratios = np.full(5, ratio, np.int32)
-            model = Distribution(none, none, index, none, index, channels, ratios)
+            model = Distribution(none, none, index, none, 3 * 48 + index, ratios)
             coded.append((model, symbols))
     counter(setting, np.zeros((1, 1, 32), np.int32), coded)
     found = counter.tables(prior)["tables.stand_ins"]

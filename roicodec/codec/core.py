@@ -60,10 +60,10 @@ class Distribution:
     Attributes:
         pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
         mean: int16 ``[N]``.
-        index: table numbers, int32 ``[N]``: the stand-ins of ``named`` by ``ratios``.
+        index: table numbers, int32 ``[N]``: stand-ins for those that the network names.
         steps: quantizer steps, int32 ``[N]``.
-        named: table numbers as the network names them, int32 ``[N]``.
-        channels: int64 ``[N]``.
+        place: channel times the number of tables, plus the one that the network names, int64
+            ``[N]``.
         ratios: class of each channel's ratio (:mod:`roicodec.model.adaptation`), int32 ``[96]``.
     """
 
@@ -71,8 +71,7 @@ class Distribution:
     mean: NDArray[np.int16]
     index: Ints
     steps: Ints
-    named: Ints
-    channels: NDArray[np.int64]
+    place: NDArray[np.int64]
     ratios: Ints
 
 
@@ -119,7 +118,9 @@ class FrameCore:
         self.model = model
         self.offsets = dict(offsets)
         self.reference: _Reference | None = None
-        self._steps = _coding_steps(*self.motion_shape, model.intra.network.latents)
+        self._steps = _coding_steps(
+            *self.motion_shape, model.intra.network.latents, len(model.intra.latents)
+        )
 
     @property
     def motion_shape(self) -> tuple[int, int]:
@@ -206,17 +207,18 @@ class FrameCore:
         sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
         steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
         decoded = np.zeros(shape, np.int16)
-        for step, (pairs, channels) in enumerate(self._steps):
+        for step, (pairs, first) in enumerate(self._steps):
             if step:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
             means = mean.numpy(force=True).ravel()
             named = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
             ratios = sums.ratios()
-            indices = adaptation(ratios)[channels, named]
-            model = Distribution(pairs, means, indices, steps[pairs], named, channels, ratios)
+            place = first + named
+            indices = adaptation(ratios).ravel()[place]
+            model = Distribution(pairs, means, indices, steps[pairs], place, ratios)
             symbols = coder(model)
-            sums.add(channels, symbols, named, adaptation)
+            sums.add(symbols, place, adaptation)
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
         frame.sums = sums
         return torch.from_numpy(decoded)
@@ -256,11 +258,11 @@ class FrameCore:
 
 
 def _coding_steps(
-    height: int, width: int, channels: int
+    height: int, width: int, channels: int, tables: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Flat positions and channels of the latents of each step
-    (:func:`roicodec.model.networks.coding_steps`)."""
+    """Of the latents of each step (:func:`roicodec.model.networks.coding_steps`) flat positions,
+    and channels times the number of tables."""
     row, column, channel = np.ogrid[:height, :width, :channels]
     step = ((channel + PHASES[row % 2, column % 2]) % PHASES.size).ravel()
     steps = [np.flatnonzero(step == k) for k in range(PHASES.size)]
-    return [(pairs, pairs % channels) for pairs in steps]
+    return [(pairs, pairs % channels * tables) for pairs in steps]

@@ -91,17 +91,20 @@ class ChannelSums:
         reached = 16 * coded[:, None] >= _BOUNDS * expected[:, None]
         return np.asarray(reached.sum(1), np.int32)
 
-    def add(
-        self, channels: NDArray[np.int64], symbols: Ints, index: Ints, adaptation: Adaptation
-    ) -> None:
-        """Count symbols ``[N]`` of these channels ``[N]``, coded by these tables ``[N]``, not by
-        their stand-ins."""
+    def add(self, symbols: Ints, place: NDArray[np.int64], adaptation: Adaptation) -> None:
+        """Count symbols.
+
+        Args:
+            symbols: ``[N]``.
+            place: channel times T plus the number of the table that the network named, ``[N]``.
+            adaptation: of these T tables.
+        """
         count, tables = len(self._coded), len(adaptation.expected)
         some = np.flatnonzero(symbols)
         magnitude = np.minimum(np.abs(symbols[some]), _LARGEST)
-        coded = np.bincount(channels[some], magnitude, count)
+        coded = np.bincount(place[some] // tables, magnitude, count)
         self._coded += coded.astype(np.int64) << _SYMBOL_BITS
-        used = np.bincount(channels * tables + index, minlength=count * tables)
+        used = np.bincount(place, minlength=count * tables)
         self._expected += used.reshape(count, tables) @ adaptation.expected
 
     def fade(self) -> None:

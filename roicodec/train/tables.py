@@ -66,8 +66,8 @@ class Counter:
         if setting.kind != self.kind:
             return
         for model, symbols in coded:
-            ratio = model.ratios[model.channels]
-            _count(self.latents, (ratio, model.named), symbols, LATENT_ALPHABET)
+            channels, named = np.divmod(model.place, SCALES)
+            _count(self.latents, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])
         for places, index in hyper_tables(hyper):
             _count(self.hyper, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
@@ -114,6 +114,8 @@ def _stand_ins(counts: NDArray[np.float64], bits: NDArray[np.float64]) -> NDArra
     return chosen
 
 
-def _count(into: NDArray[np.float64], table: tuple[Ints, ...], symbols: Ints, size: int) -> None:
+def _count(
+    into: NDArray[np.float64], table: tuple[NDArray[np.integer], ...], symbols: Ints, size: int
+) -> None:
     column = np.where(abs(symbols) > size, 2 * size + 1, symbols + size)
     np.add.at(into, (*table, column), 1)
