@@ -237,6 +237,11 @@ def test_cells_of_the_skip_map_keep_their_prediction() -> None:
     without = replace(chunk, motion=encode_motion(None, None, vectors, None))
     with pytest.raises(StreamError):
         _copy(decoder).decode(without)
+    # The first bits of the map stand behind two flags.
+    for bit in (0x80, 0x40, 0x20, 0x10):
+        flipped = bytes([chunk.motion[0] ^ bit]) + chunk.motion[1:]
+        with pytest.raises(StreamError):
+            _copy(decoder).decode(replace(chunk, motion=flipped))
     predicted = compensate(
         *(torch.tensor(p).float()[None] for p in coded.made[0].planes),
         torch.tensor(vectors.astype(np.int64))[None],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from roicodec.codec.motion_section import MotionReader
 from roicodec.container import INTER, INTRA, Chunk, StreamReader
 from roicodec.roi.sources import RectangleRoi, RoiSource
 
@@ -64,6 +65,8 @@ def test_skipped_cells_decode_by_the_written_definition() -> None:
     kinds = [(c.kind, bool(c.motion), bool(c.latents)) for c in coded.chunks]
     assert kinds[:2] == kinds[4:] == [(INTRA, False, True), (INTER, True, True)]
     assert (INTER, True, False) in kinds
+    for number in (1, 5):
+        assert MotionReader(coded.chunks[number].motion, (4, 5), None).skip.any()
     decoder = _decode(coded)
     assert decoder.skip is not None
     assert decoder.skip[:, -1].any()

@@ -31,6 +31,9 @@ def encode_motion(
         previous_skip: of the frame before; None after an intra frame.
         vectors: as :func:`~roicodec.motion.coding.put_motion` takes them.
         previous_vectors: of the frame before; None after an intra frame.
+
+    Raises:
+        ValueError: if a shape does not fit, or a vector is out of range.
     """
     changes = skip is not None and not np.array_equal(skip, unchanged(skip.shape, previous_skip))
     moves = bool(vectors.any())
