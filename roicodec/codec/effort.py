@@ -13,25 +13,25 @@ class Effort:
 
     Attributes:
         sweeps: how often every vector is weighed against its neighbours'; 0 takes x264's.
-        trials: how often an inter frame is coded to find the cells to skip; 0 skips none.
-        projections: how often the latents of an intra frame are corrected by what the synthesis
-            makes of them, unquantized.
+        trials: how often an inter frame is coded to find the cells to skip and latents that err
+            less (:mod:`roicodec.codec.refine`); 0 skips none.
+        intra_trials: the same of an intra frame, for its latents alone.
     """
 
     sweeps: int
     trials: int
-    projections: int
+    intra_trials: int
 
 
 EFFORTS = {
     1: Effort(0, 0, 0),
     2: Effort(1, 0, 0),
-    3: Effort(2, 0, 0),
-    4: Effort(2, 1, 1),
-    5: Effort(3, 1, 1),
-    6: Effort(4, 1, 1),
-    7: Effort(3, 2, 1),
-    8: Effort(4, 2, 1),
-    9: Effort(5, 3, 1),
+    3: Effort(2, 0, 1),
+    4: Effort(2, 1, 2),
+    5: Effort(3, 2, 4),
+    6: Effort(4, 2, 5),
+    7: Effort(3, 3, 5),
+    8: Effort(4, 3, 5),
+    9: Effort(5, 5, 6),
 }
 DEFAULT_EFFORT = 5

@@ -22,7 +22,8 @@ from roicodec.codec.rate_control import (
     PsnrControl,
     RateControl,
 )
-from roicodec.codec.skip import cell_errors, skip_map
+from roicodec.codec.refine import LatentRefiner
+from roicodec.codec.skip import SkipTrials
 from roicodec.codec.symbols import LatentChooser, LatentWriter, put_hyper
 from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
@@ -30,7 +31,7 @@ from roicodec.entropy import Ints
 from roicodec.errors import InputError
 from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
-from roicodec.model.networks import PRICE, QUALITIES, quantizer_step
+from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.model.postfilter import useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
@@ -54,11 +55,8 @@ _FALL = 2
 _INTRA_BOOST = 20
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
-_INTRA_PRICE = 0.10
-"""Like PRICE, for intra frames, whose quality is higher for the sake of others anyway."""
-
-_QUANTIZER_STEPS = quantizer_step(torch.arange(QUALITIES)).double().numpy()
-"""Of the latents, in sample values, for every quality index."""
+_PRICE = 0.09
+"""Squared quantizer steps that a bit is worth when symbols are chosen; in training it is 0.08."""
 
 _OVERHEAD = 28
 """Bytes of a frame chunk beside its sections."""
@@ -164,6 +162,7 @@ class Encoder:
             options.candidates,
             options.complexity / 100 * _mega_bit_ops(model, options.candidates),
         )
+        self._refiner = LatentRefiner(model)
         self._control = options.control(width * height)
         start = self._control.quality(INTER)
         self._searcher = MotionSearcher(width, height, qp=round(_motion_qp(start)))
@@ -196,11 +195,12 @@ class Encoder:
         intra = setting.kind == INTRA
         frame = core.prepare(setting)
         samples = pack(padded(picture))
-        if not intra and self._effort.trials:
-            frame = self._with_skip(frame, samples)
-            setting = frame.setting
-        writer = LatentWriter(frame.model.latents, _INTRA_PRICE if intra else PRICE)
-        hyper, decoded = self._coded(frame, samples, writer)
+        frame, latents, hyper = self._tried(frame, samples)
+        setting = frame.setting
+        writer = LatentWriter(frame.model.latents, latents, _PRICE)
+        if frame.layout.parts:
+            put_hyper(writer.encoder, hyper, frame.model.hyper)
+        decoded = core.latents(frame, hyper, writer)
         if self.observer:
             self.observer(setting, hyper, writer.coded)
         previous_vectors = core.previous_vectors
@@ -243,7 +243,7 @@ class Encoder:
                 picture,
                 luma,
                 reference.vectors,
-                step=float(_QUANTIZER_STEPS[quality]),
+                step=float(QUANTIZER_STEPS[quality]),
                 sweeps=self._effort.sweeps,
             )
         if self._first_pts is None:
@@ -254,64 +254,38 @@ class Encoder:
         b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
         return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
 
-    def _with_skip(self, frame: Prepared, samples: Tensor) -> Prepared:
-        """An inter frame with the skip map that trials have shown to pay."""
-        grid = frame.layout.mask.shape
-        rows, columns = frame.setting.mask.shape
-        index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
-        worth = PRICE * _QUANTIZER_STEPS[index] ** 2
-        predicted = cell_errors(frame.prediction, samples, *grid)
-        coded, bits = predicted, np.zeros(grid)
-        for _ in range(self._effort.trials):
+    def _tried(
+        self, frame: Prepared, samples: Tensor
+    ) -> tuple[Prepared, NDArray[np.float32], Ints]:
+        """A frame with the skip map that trials have shown to pay, its latents before quantization
+        where trials have shown that they err less, and its hyper-latents."""
+        intra = frame.setting.kind == INTRA
+        skip = None if intra else SkipTrials(frame, samples)
+        moves = np.zeros(1, np.float32)
+        latents, hyper = self._analysed(frame, samples)
+        for _ in range(self._effort.intra_trials if intra else self._effort.trials):
             if not frame.layout.parts:
                 break
-            trial = LatentChooser(frame.model.latents, PRICE)
-            _, decoded = self._coded(frame, samples, trial)
+            trial = LatentChooser(frame.model.latents, latents + moves, _PRICE)
+            decoded = self._core.latents(frame, hyper, trial)
             made, _ = self._core.synthesise(frame, decoded)
-            # What a later trial skips keeps the figures of an earlier one.
-            computed = frame.layout.computed()
-            coded = np.where(computed, cell_errors(made, samples, *grid), coded)
-            took = trial.bits(frame.model.network.latents)
-            took = took.reshape(grid[0], 2, grid[1], 2).sum((1, 3))
-            bits = np.where(computed, took, bits)
-            skip = skip_map(predicted, coded, bits, worth)[:rows, :columns]
-            frame = self._core.prepare(replace(frame.setting, skip=skip), like=frame)
-        return frame
-
-    def _coded(
-        self, frame: Prepared, samples: Tensor, chooser: LatentChooser
-    ) -> tuple[Ints, Tensor]:
-        """Hyper-latents and decoded latents of a frame, its symbols chosen on the way."""
-        hyper = np.zeros(self._core.hyper_shape, np.int32)
-        if frame.layout.parts:
-            chooser.target, hyper = self._analysed(frame, samples)
-            hyper = hyper.reshape(self._core.hyper_shape)
-            if isinstance(chooser, LatentWriter):
-                put_hyper(chooser.encoder, hyper, frame.model.hyper)
-        return hyper, self._core.latents(frame, hyper, chooser)
+            moves = moves + self._refiner(frame, trial.target, decoded, made - samples)
+            if skip is not None:
+                skipped = skip.after(frame, made, trial.bits(frame.model.network.latents))
+                frame = self._core.prepare(replace(frame.setting, skip=skipped), like=frame)
+                latents, hyper = self._analysed(frame, samples)
+        return frame, latents + moves, hyper
 
     def _analysed(self, frame: Prepared, samples: Tensor) -> tuple[NDArray[np.float32], Ints]:
-        """Latents before quantization, flattened, and quantized hyper-latents."""
+        """Latents before quantization, flattened, in latent integers, and quantized hyper-latents;
+        zeros where nothing is computed."""
         network = frame.model.network
-        latents = self._latents(frame, samples)
-        z = network.hyper_analyse(frame.layout, latents).numpy(force=True)
-        step = network.hyper_step[frame.setting.quality] * 2.0**LATENT_EXPONENT
-        hyper = np.rint(z / step).astype(np.int32)
-        if frame.setting.kind == INTRA:
-            target = latents.int()
-            for _ in range(self._effort.projections):
-                made, _ = self._core.synthesise(frame, latents)
-                corrected = latents.int() + target - self._latents(frame, made)
-                latents = corrected.clamp(-32768, 32767).to(torch.int16)
-        return latents.numpy(force=True).ravel().astype(np.float32), hyper
-
-    def _latents(self, frame: Prepared, samples: Tensor) -> Tensor:
-        """Latents of packed samples, before quantization, int16 ``[(H/8) (W/8), 96]``.
-
-        Analysis and synthesis are not each other's inverse, which matters at high qualities. For
-        intra frames it is mended by iterative back-projection (Irani and Peleg, CVGIP 1991); inter
-        frames lose by it.
-        """
-        return frame.model.network.analyse(
+        if not frame.layout.parts:
+            return np.zeros(1, np.float32), np.zeros(self._core.hyper_shape, np.int32)
+        latents = network.analyse(
             frame.layout, samples - frame.prediction, frame.quality, frame.context
         )
+        z = network.hyper_analyse(frame.layout, latents).numpy(force=True)
+        step = network.hyper_step[frame.setting.quality] * 2.0**LATENT_EXPONENT
+        hyper = np.rint(z / step).astype(np.int32).reshape(self._core.hyper_shape)
+        return latents.numpy(force=True).ravel().astype(np.float32), hyper

@@ -2,7 +2,7 @@
 
 After a trial without skip, a cell is skipped when what its latents win in distortion is not worth
 their bits: the choice of mode by D + lambda R of Sullivan and Wiegand (IEEE Signal Processing
-Magazine, 1998), with the lambda that also chooses the symbols. The map's own bits are counted as a
+Magazine, 1998). The map's own bits are counted as a
 price on every pair of neighbours that differ, minimized cell by cell on the two colours of a
 chessboard (iterated conditional modes; Besag, 1986).
 """
@@ -13,19 +13,58 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.codec.core import Prepared
+from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.roi.masks import Mask
 
-__all__ = ["cell_errors", "skip_map"]
+__all__ = ["SkipTrials", "skip_map"]
 
 _LUMA_CHANNELS = 64
 _BORDER_BITS = 0.6
 """Of the map, for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2
+_PRICE = 0.06
+"""Squared quantizer steps that a bit is worth here: less than for symbols, for later frames pay."""
 _CHROMA_WEIGHT = 5 / 3
 """Of a squared chroma error against a squared luma error, as in training."""
 
 
-def cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+class SkipTrials:
+    """Finds the cells of an inter frame to skip, better with every trial.
+
+    Args:
+        frame: of the first trial.
+        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+    """
+
+    def __init__(self, frame: Prepared, target: Tensor) -> None:
+        grid = frame.layout.mask.shape
+        index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
+        self._target, self._worth = target, _PRICE * QUANTIZER_STEPS[index] ** 2
+        self._predicted = self._coded = _cell_errors(frame.prediction, target, *grid)
+        self._bits = np.zeros(grid)
+
+    def after(self, frame: Prepared, made: Tensor, bits: NDArray[np.float64]) -> Mask:
+        """The map after a trial, bool of the unpadded frame's grid. What this trial did not code
+        keeps the figures of an earlier one.
+
+        Args:
+            frame: that was tried.
+            made: packed samples of its reconstruction.
+            bits: that the latents of every position took, ``[(H/8) (W/8)]``.
+        """
+        rows, columns = frame.layout.mask.shape
+        computed = frame.layout.computed()
+        errors = _cell_errors(made, self._target, rows, columns)
+        took = bits.reshape(rows, 2, columns, 2).sum((1, 3))
+        self._coded = np.where(computed, errors, self._coded)
+        self._bits = np.where(computed, took, self._bits)
+        found = skip_map(self._predicted, self._coded, self._bits, self._worth)
+        height, width = frame.setting.mask.shape
+        return found[:height, :width]
+
+
+def _cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
     """Squared error of every 16x16 cell, chroma weighted, float64 ``[rows, columns]``.
 
     Args:

@@ -100,17 +100,17 @@ class LatentChooser:
 
     Args:
         tables: of the latents.
+        target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
         price: squared steps that a bit is worth; 0 rounds.
     """
 
-    def __init__(self, tables: Tables, price: float) -> None:
+    def __init__(self, tables: Tables, target: NDArray[np.float32], price: float) -> None:
         self._tables = tables
+        self.target = target
         self._bits = tables.cost()
         self._price = price
         self.coded: list[tuple[Distribution, Ints]] = []
         """Models and symbols of each step so far."""
-        self.target: NDArray[np.float32] = np.empty(0, np.float32)
-        """Latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers."""
 
     def __call__(self, model: Distribution) -> Ints:
         step = model.steps * np.float32(1 / 16)
@@ -149,8 +149,8 @@ class LatentChooser:
 class LatentWriter(LatentChooser):
     """Chooses symbols and codes them."""
 
-    def __init__(self, tables: Tables, price: float) -> None:
-        super().__init__(tables, price)
+    def __init__(self, tables: Tables, target: NDArray[np.float32], price: float) -> None:
+        super().__init__(tables, target, price)
         self.encoder = SymbolEncoder()
 
     def __call__(self, model: Distribution) -> Ints:

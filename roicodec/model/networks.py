@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +24,7 @@ __all__ = [
     "LATENTS",
     "PRICE",
     "QUALITIES",
+    "QUANTIZER_STEPS",
     "SCALES",
     "UNIT",
     "FrameNet",
@@ -66,6 +68,10 @@ _STEP_COARSE, _STEP_OCTAVES = 80.0, 3.75
 def quantizer_step(quality: Tensor) -> Tensor:
     """Quantizer step of the latents, in sample values, for quality indices 0..63."""
     return _STEP_COARSE * torch.exp2(-_STEP_OCTAVES * quality / (QUALITIES - 1))
+
+
+QUANTIZER_STEPS: NDArray[np.float64] = quantizer_step(torch.arange(QUALITIES)).double().numpy()
+"""Of every quality index, ``[64]``."""
 
 
 def log_scale(index: Tensor) -> Tensor:
@@ -312,11 +318,8 @@ class FrameNet(nn.Module):
             decoded = torch.where(mine, made, decoded)
             bits = torch.where(mine, cost, bits)
 
-        stream = self.up(decoded / spread)
-        stream = stream + self.synthesis_quality(quality)[:, :, None, None]
-        for block in self.synthesis:
-            stream = block(stream, context, regions)
-        packed, left = torch.split(stream, [PIXELS, FEATURES], 1)
+        start = self.synthesis_quality(quality)[:, :, None, None]
+        packed, left = self.synthesise(decoded, start, context, regions)
         return FrameOutput(
             packed if prediction is None else packed + prediction,
             left,
@@ -324,6 +327,27 @@ class FrameNet(nn.Module):
             4 * F.avg_pool2d(bits.sum(1, keepdim=True), 2)[:, 0],
             hyper_bits.flatten(1).sum(1),
         )
+
+    def synthesise(
+        self,
+        latents: Tensor,
+        start: Tensor,
+        context: Tensor | None = None,
+        regions: Regions | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What is added to the prediction, packed ``[B, 96, H/8, W/8]``, and features.
+
+        Args:
+            latents: as decoded, in units, ``[B, 96, H/8, W/8]``.
+            start: of ``synthesis_quality``, ``[B, 128, 1, 1]`` or by position.
+            context: of the prediction, ``[B, 64, H/8, W/8]``; inter only.
+            regions: bit-widths, for a quantized network.
+        """
+        stream = self.up(latents / self.exponent.exp2()[:, None, None]) + start
+        for block in self.synthesis:
+            stream = block(stream, context, regions)
+        packed, left = torch.split(stream, [PIXELS, FEATURES], 1)
+        return packed, left
 
     def _decoded(
         self, y: Tensor, head: Tensor, gain: Tensor, shift: Tensor

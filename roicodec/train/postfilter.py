@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.model.networks import QUALITIES, quantizer_step
+from roicodec.model.networks import QUALITIES, QUANTIZER_STEPS
 from roicodec.model.postfilter import (
     ACTIVITIES,
     DIRECTIONS,
@@ -40,15 +40,13 @@ Arrays = dict[str, NDArray[np.generic]]
 
 def activity_levels() -> NDArray[np.int32]:
     """Where activities begin at every quality, ``[64, 15]``."""
-    steps = quantizer_step(torch.arange(QUALITIES)).double().numpy()
-    return np.asarray(np.rint(_SAMPLES * steps[:, None] * _ACTIVITY), np.int32)
+    return np.asarray(np.rint(_SAMPLES * QUANTIZER_STEPS[:, None] * _ACTIVITY), np.int32)
 
 
 def difference_bounds() -> NDArray[np.int32]:
     """To what differences are clipped at every quality and activity, ``[64, 16]``."""
-    steps = quantizer_step(torch.arange(QUALITIES)).double().numpy()
     usual = 2.0 ** ((np.arange(ACTIVITIES) - 7) / 4)
-    return np.asarray(np.rint(_BOUND * steps[:, None] * usual).clip(1), np.int32)
+    return np.asarray(np.rint(_BOUND * QUANTIZER_STEPS[:, None] * usual).clip(1), np.int32)
 
 
 def post_filter(intra: NDArray[np.int16], inter: NDArray[np.int16]) -> Arrays:
