@@ -17,7 +17,7 @@ from roicodec.errors import StreamError
 from roicodec.model.adaptation import ChannelSums
 from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import PHASES, QUALITIES
-from roicodec.model.postfilter import FilteredPlane, merge
+from roicodec.model.postfilter import FilteredPlane, shown
 from roicodec.model.regions import Layout
 from roicodec.model.schema import PAD, SAMPLE_SHIFT
 from roicodec.model.shapes import padded_grid
@@ -244,6 +244,10 @@ class FrameCore:
         sums = self._sums() if frame.setting.kind == INTRA else frame.sums.copy()
         sums.fade()
         self.reference = _Reference(planes, features, frame.setting.vectors, sums)
+        return self.filtered(frame, planes)
+
+    def filtered(self, frame: Prepared, planes: Planes) -> list[FilteredPlane]:
+        """Padded planes of a frame with and without post-filter."""
         post, quality = frame.model.post_filter, frame.setting.quality
         parts = zip(planes, (0, 1, 1), strict=True)
         return [post.filtered(bytes_of(plane), part, quality) for plane, part in parts]
@@ -252,9 +256,7 @@ class FrameCore:
         self, planes: list[FilteredPlane], filters: tuple[int, int], pts: int, duration: int
     ) -> Picture:
         """What is shown of a frame, by the switches of its luma and of its chroma."""
-        switches = (filters[0], filters[1], filters[1])
-        shown = [merge(plane, on) for plane, on in zip(planes, switches, strict=True)]
-        return crop(shown, self.width, self.height, pts, duration)
+        return crop(shown(planes, filters), self.width, self.height, pts, duration)
 
 
 def _coding_steps(

@@ -15,7 +15,7 @@ from torch import Tensor
 from roicodec.codec.core import Distribution, FrameCore, FrameSetting, Prepared
 from roicodec.codec.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.codec.motion_section import encode_motion
-from roicodec.codec.planes import pack, padded
+from roicodec.codec.planes import pack, padded, plane_of, unpack
 from roicodec.codec.rate_control import (
     BitrateControl,
     ConstantQuality,
@@ -32,7 +32,7 @@ from roicodec.errors import InputError
 from roicodec.evaluate.metrics import psnr
 from roicodec.model.model import Model
 from roicodec.model.networks import QUANTIZER_STEPS
-from roicodec.model.postfilter import useful
+from roicodec.model.postfilter import FilteredPlane, shown, useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.search import MotionSearcher
@@ -108,6 +108,11 @@ class EncoderOptions:
             return PsnrControl(self.psnr, gop=self.gop, frames=self.frames, boost=boost)
         length = min(self.gop, self.frames or self.gop)
         return ConstantQuality(self.quality, boost, _FALL if length > 2 else 0, length)
+
+
+def _filters(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
+    """The switches of luma and of chroma that bring planes nearest to a picture."""
+    return useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
 
 
 def _mega_bit_ops(model: Model, candidates: tuple[int, ...]) -> NDArray[np.float64]:
@@ -194,8 +199,7 @@ class Encoder:
         setting = self._setting(picture)
         intra = setting.kind == INTRA
         frame = core.prepare(setting)
-        samples = pack(padded(picture))
-        frame, latents, hyper = self._tried(frame, samples)
+        frame, latents, hyper = self._tried(frame, picture)
         setting = frame.setting
         writer = LatentWriter(frame.model.latents, latents, _PRICE)
         if frame.layout.parts:
@@ -205,7 +209,7 @@ class Encoder:
             self.observer(setting, hyper, writer.coded)
         previous_vectors = core.previous_vectors
         planes = core.reconstruct(frame, decoded)
-        filters = useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
+        filters = _filters(planes, picture)
         made = core.picture(planes, filters, picture.pts, picture.duration)
         chunk = FrameChunk(
             b_roi=setting.b_roi,
@@ -255,11 +259,12 @@ class Encoder:
         return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
 
     def _tried(
-        self, frame: Prepared, samples: Tensor
+        self, frame: Prepared, picture: Picture
     ) -> tuple[Prepared, NDArray[np.float32], Ints]:
         """A frame with the skip map that trials have shown to pay, its latents before quantization
         where trials have shown that they err less, and its hyper-latents."""
         intra = frame.setting.kind == INTRA
+        samples = pack(padded(picture))
         skip = None if intra else SkipTrials(frame, samples)
         moves = np.zeros(1, np.float32)
         latents, hyper = self._analysed(frame, samples)
@@ -269,12 +274,19 @@ class Encoder:
             trial = LatentChooser(frame.model.latents, latents + moves, _PRICE)
             decoded = self._core.latents(frame, hyper, trial)
             made, _ = self._core.synthesise(frame, decoded)
-            moves = moves + self._refiner(frame, trial.target, decoded, made - samples)
+            error = self._shown(frame, made, picture) - samples
+            moves = moves + self._refiner(frame, trial.target, decoded, error)
             if skip is not None:
                 skipped = skip.after(frame, made, trial.bits(frame.model.network.latents))
                 frame = self._core.prepare(replace(frame.setting, skip=skipped), like=frame)
                 latents, hyper = self._analysed(frame, samples)
         return frame, latents + moves, hyper
+
+    def _shown(self, frame: Prepared, made: Tensor, picture: Picture) -> Tensor:
+        """Packed samples of what a trial would show, behind the post-filter."""
+        core = self._core
+        planes = core.filtered(frame, unpack(made, core.padded_width, core.padded_height))
+        return pack([plane_of(plane) for plane in shown(planes, _filters(planes, picture))])
 
     def _analysed(self, frame: Prepared, samples: Tensor) -> tuple[NDArray[np.float32], Ints]:
         """Latents before quantization, flattened, in latent integers, and quantized hyper-latents;

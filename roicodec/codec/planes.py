@@ -28,11 +28,11 @@ def padded(picture: Picture) -> tuple[Tensor, Tensor, Tensor]:
     for plane, scale in zip(picture.planes, (1, 2, 2), strict=True):
         below, right = height // scale - plane.shape[0], width // scale - plane.shape[1]
         wide = np.pad(plane, ((0, below), (0, right)), mode="edge")
-        out.append(torch.from_numpy(wide.astype(np.float32))[None])
+        out.append(plane_of(wide))
     return out[0], out[1], out[2]
 
 
-def pack(planes: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def pack(planes: Sequence[Tensor]) -> Tensor:
     """Planes ``[1, H, W]`` to rows of 96 samples, int32 ``[(H/8) (W/8), 96]``.
 
     A row holds an 8x8 block of Y, then the 4x4 blocks of U and V, each in raster order.
@@ -52,6 +52,11 @@ def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tenso
         blocks = part.reshape(height // 8, width // 8, side, side).transpose(1, 2)
         out.append(blocks.reshape(1, height * side // 8, width * side // 8).float())
     return out[0], out[1], out[2]
+
+
+def plane_of(samples: Plane) -> Tensor:
+    """The inverse of :func:`bytes_of`, float32."""
+    return torch.from_numpy(samples.astype(np.float32))[None]
 
 
 def bytes_of(plane: Tensor) -> Plane:

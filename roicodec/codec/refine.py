@@ -6,8 +6,10 @@ against its gradient before they are quantized again: content-adaptive optimizat
 (Campos et al., CVPR Workshops 2019; Yang, Bamler and Mandt, NeurIPS 2020), by few and cautious
 steps, for the rate is not in the gradient but in the choice of symbols behind it::
 
-    y ─ + ─ choose symbols ─ ŷ ─ synthesis ─ x̂
-        └────── a part of (ŷ - y - gradient) ──┘
+    y ─ + ─ choose symbols ─ ŷ ─ synthesis ─ post-filter ─ x̂
+        └────── a part of (ŷ - y - gradient) ──────────────┘
+
+The post-filter's own derivative is taken to be the identity: what it mends needs no bits.
 
 Everything here is the encoder's own business, in float: what it comes to, another machine may round
 in another way, and the stream says which symbols were chosen.
@@ -67,7 +69,8 @@ class LatentRefiner:
             frame: that was tried.
             target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
             decoded: latents as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
-            error: packed samples of the trial minus the original's, int32 ``[(H/8) (W/8), 96]``.
+            error: packed samples that the trial shows minus the original's, int32
+                ``[(H/8) (W/8), 96]``.
         """
         layout, network = frame.layout, frame.model.network
         index = np.where(layout.roi, frame.quality[True], frame.quality[False])

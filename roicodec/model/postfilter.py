@@ -25,7 +25,7 @@ Taps of the filter by number; opposite samples share one::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,7 @@ from roicodec.model.networks import QUALITIES
 
 __all__ = [
     "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "WEIGHTS",
-    "FilteredPlane", "Neighbourhood", "PostFilter", "classes", "merge", "useful",
+    "FilteredPlane", "Neighbourhood", "PostFilter", "classes", "merge", "shown", "useful",
 ]  # fmt: skip
 
 ACTIVITIES, DIRECTIONS, TAPS = 16, 9, 12
@@ -235,6 +235,12 @@ def merge(plane: FilteredPlane, switches: int) -> Samples:
         return plane.before
     on = (switches >> plane.activity // 2 & 1).astype(bool)
     return np.where(on.repeat(4, 0).repeat(4, 1), plane.after, plane.before)
+
+
+def shown(planes: Sequence[FilteredPlane], filters: tuple[int, int]) -> list[Samples]:
+    """Y, U and V, filtered by the switches of luma and those of chroma."""
+    switches = (filters[0], filters[1], filters[1])
+    return [merge(plane, on) for plane, on in zip(planes, switches, strict=True)]
 
 
 def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:
