@@ -118,9 +118,7 @@ class FrameCore:
         self.model = model
         self.offsets = dict(offsets)
         self.reference: _Reference | None = None
-        self._steps = _coding_steps(
-            *self.motion_shape, model.intra.network.latents, len(model.intra.latents)
-        )
+        self._steps = _coding_steps(*self.motion_shape, model.intra.network.latents)
 
     @property
     def motion_shape(self) -> tuple[int, int]:
@@ -205,18 +203,20 @@ class FrameCore:
         )  # fmt: skip
         adaptation = frame.model.adaptation
         sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
-        steps = np.broadcast_to(network.steps(layout, frame.quality), shape).ravel()
+        own = network.steps(layout, frame.quality)
         decoded = np.zeros(shape, np.int16)
-        for step, (pairs, first) in enumerate(self._steps):
+        for step, arrays in enumerate(self._steps):
+            pairs, channel = (layout.of(a).ravel() for a in arrays)
             if step:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
             means = mean.numpy(force=True).ravel()
             named = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
             ratios = sums.ratios()
-            place = first + named
-            indices = adaptation(ratios).ravel()[place]
-            model = Distribution(pairs, means, indices, steps[pairs], place, ratios)
+            place = channel * len(frame.model.latents) + named
+            indices = adaptation(ratios).ravel().take(place)
+            steps = own[0].take(channel) if len(own) == 1 else own.ravel().take(pairs)
+            model = Distribution(pairs, means, indices, steps, place, ratios)
             symbols = coder(model)
             sums.add(symbols, place, adaptation)
             decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
@@ -229,9 +229,8 @@ class FrameCore:
             return frame.prediction, frame.features
         network = frame.model.network
         made = network.synthesise(frame.layout, latents, frame.quality, frame.context)
-        total = (frame.prediction << SAMPLE_SHIFT) + made.residual
-        half = 1 << (SAMPLE_SHIFT - 1)
-        samples = ((total + half) >> SAMPLE_SHIFT).clamp(0, 255)
+        samples = (frame.prediction << SAMPLE_SHIFT).add_(made.residual)
+        samples.add_(1 << (SAMPLE_SHIFT - 1)).bitwise_right_shift_(SAMPLE_SHIFT).clamp_(0, 255)
         # An intra frame's features speak of the picture, not of what a prediction leaves over.
         if frame.features is None:
             return samples, torch.zeros_like(made.features)
@@ -260,11 +259,11 @@ class FrameCore:
 
 
 def _coding_steps(
-    height: int, width: int, channels: int, tables: int
+    height: int, width: int, channels: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Of the latents of each step (:func:`roicodec.model.networks.coding_steps`) flat positions,
-    and channels times the number of tables."""
+    """Of the latents that each step codes (:func:`roicodec.model.networks.coding_steps`) flat
+    positions and channels, each ``[height * width, channels / 4]``."""
     row, column, channel = np.ogrid[:height, :width, :channels]
     step = ((channel + PHASES[row % 2, column % 2]) % PHASES.size).ravel()
-    steps = [np.flatnonzero(step == k) for k in range(PHASES.size)]
-    return [(pairs, pairs % channels * tables) for pairs in steps]
+    steps = [np.flatnonzero(step == k).reshape(height * width, -1) for k in range(PHASES.size)]
+    return [(pairs, pairs % channels) for pairs in steps]

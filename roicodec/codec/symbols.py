@@ -128,14 +128,15 @@ class LatentChooser:
         column = np.where(column < self._tables.low, self._tables.high + 1, column)
         bits = self._bits[index, column - self._tables.low]
         bits[index == 0] = 0
-        return np.bincount(pairs // channels, bits).astype(np.float64)
+        positions = len(self.target) // channels
+        return np.bincount(pairs // channels, bits, positions).astype(np.float64)
 
     def _quantized(self, residual: NDArray[np.float32], index: Ints) -> Ints:
         nearest = np.rint(residual).astype(np.int32)
         nearest[index == 0] = 0
         if not self._price:
             return nearest
-        maybe = np.flatnonzero(nearest)
+        maybe = np.flatnonzero(nearest != 0)
         k, r = nearest[maybe], residual[maybe]
         options = np.stack((k, k - np.sign(k), np.zeros_like(k)))
         column = np.clip(options, self._tables.low, self._tables.high) - self._tables.low
@@ -155,7 +156,7 @@ class LatentWriter(LatentChooser):
 
     def __call__(self, model: Distribution) -> Ints:
         symbols = super().__call__(model)
-        some = np.flatnonzero(model.index)
+        some = np.flatnonzero(model.index != 0)
         self.encoder.put(self._tables, symbols[some], model.index[some])
         return symbols
 
@@ -174,6 +175,6 @@ class LatentReader:
 
     def __call__(self, model: Distribution) -> Ints:
         symbols = np.zeros(len(model.index), np.int32)
-        some = np.flatnonzero(model.index)
+        some = np.flatnonzero(model.index != 0)
         symbols[some] = self._decoder.get(self._tables, model.index[some])
         return symbols

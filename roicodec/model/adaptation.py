@@ -100,7 +100,7 @@ class ChannelSums:
             adaptation: of these T tables.
         """
         count, tables = len(self._coded), len(adaptation.expected)
-        some = np.flatnonzero(symbols)
+        some = np.flatnonzero(symbols != 0)
         magnitude = np.minimum(np.abs(symbols[some]), _LARGEST)
         coded = np.bincount(place[some] // tables, magnitude, count)
         self._coded += coded.astype(np.int64) << _SYMBOL_BITS

@@ -50,6 +50,7 @@ class Layout:
         mask: as given.
         height, width: of the frame, in positions.
         roi: the mask, position by position, bool ``[height * width]``.
+        positions: raster positions of all parts, int64 ``[N]``, ascending.
     """
 
     def __init__(
@@ -91,6 +92,9 @@ class Layout:
             computed[where] = True
         self._whole = len(self.parts) == 1 and bool(computed.all())
         self._computed = torch.from_numpy(computed).to(device)
+        self.positions = np.flatnonzero(computed)
+        rank = torch.from_numpy(np.cumsum(computed) - 1).to(device)
+        self._ranks = [rank[part.where] for part in self.parts]
 
     def field(self, rows: list[Tensor]) -> Tensor:
         """Put the parts' rows ``[N, C]`` in the smallest box that holds all their neighbours, too,
@@ -114,6 +118,15 @@ class Layout:
         if self._whole:
             return rows[0]
         return _filled(rows, [part.where for part in self.parts], len(self.roi))
+
+    def of(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of :attr:`positions` from raster order: a copy, or the frame itself where they are
+        all of it."""
+        return frame if len(self.positions) == len(frame) else frame[self.positions]
+
+    def ordered(self, rows: list[Tensor]) -> Tensor:
+        """Put the parts' rows in the order of :attr:`positions`."""
+        return rows[0] if len(rows) == 1 else _filled(rows, self._ranks, len(self.positions))
 
     def take(self, frame: Tensor, part: Part) -> Tensor:
         """A part's rows from raster order: a copy, or the frame itself where it is all of it."""

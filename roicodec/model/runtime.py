@@ -276,8 +276,8 @@ class IntegerNetwork:
     ) -> tuple[Tensor, Tensor]:
         """Means (int16) and table indices (int32) of the latents that a step codes.
 
-        Each ``[(H/8) (W/8), 24]``: those channels of a position that are its own in this step,
-        ascending.
+        Each ``[N, 24]``, of the layout's positions: those channels of a position that are its own
+        in this step, ascending.
         """
         means, indices = [], []
         for part, rows in zip(layout.parts, state, strict=True):
@@ -294,7 +294,7 @@ class IntegerNetwork:
                 index[at] = (raised + half) >> -INDEX_EXPONENT
             means.append(mean)
             indices.append(index)
-        return layout.frame(means), layout.frame(indices)
+        return layout.ordered(means), layout.ordered(indices)
 
     @cache  # noqa: B019 - one network lives as long as the process
     def _head(self, step: int, first: int) -> _Skeleton:
@@ -321,9 +321,12 @@ class IntegerNetwork:
         symbols: NDArray[np.int32], mean: NDArray[np.int16], steps: NDArray[np.int32]
     ) -> NDArray[np.int16]:
         """``clamp(mean + symbol * step)``, the product rounded half up to the latents' exponent."""
-        product = symbols.astype(np.int64) * steps
+        some = np.flatnonzero(symbols != 0)
+        product = symbols[some].astype(np.int64) * steps[some]
         rounded = (product + (1 << (_SYMBOL_SHIFT - 1))) >> _SYMBOL_SHIFT
-        return np.clip(mean + rounded, -32768, 32767).astype(np.int16)
+        latents = mean.copy()
+        latents[some] = np.clip(mean[some] + rounded, -32768, 32767)
+        return latents
 
     def synthesise(
         self,
