@@ -102,7 +102,7 @@ def test_moves_are_the_derivative() -> None:
         made = net.synthesise(planes, start)[0].permute(0, 2, 3, 1).reshape(_ROWS, 96)
         return float((made.double() * weight * error / UNIT).sum())
 
-    steps = frame.model.network.steps(frame.layout, frame.quality)
+    steps = frame.model.network.steps(frame.quality)
     found, expected = [], []
     for at in np.argsort(-np.abs(moves))[:400:40]:
         one = torch.zeros(_ROWS * 96)

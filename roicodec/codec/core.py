@@ -203,23 +203,30 @@ class FrameCore:
         )  # fmt: skip
         adaptation = frame.model.adaptation
         sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
-        own = network.steps(layout, frame.quality)
+        tables = len(frame.model.latents)
+        own = network.steps(frame.quality)
+        region = network.latents * layout.roi[layout.positions, None]
         decoded = np.zeros(shape, np.int16)
         for step, arrays in enumerate(self._steps):
-            pairs, channel = (layout.of(a).ravel() for a in arrays)
+            pairs, channel = (layout.of(a) for a in arrays)
             if step:
                 state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
             mean, index = network.distribution(layout, state, step, frame.quality)
-            means = mean.numpy(force=True).ravel()
-            named = np.clip(index.numpy(force=True).ravel(), 0, len(frame.model.latents) - 1)
+            named = np.clip(index.numpy(force=True), 0, tables - 1)
             ratios = sums.ratios()
-            place = channel * len(frame.model.latents) + named
-            indices = adaptation(ratios).ravel().take(place)
-            steps = own[0].take(channel) if len(own) == 1 else own.ravel().take(pairs)
-            model = Distribution(pairs, means, indices, steps, place, ratios)
+            place = (channel * tables + named).ravel()
+            model = Distribution(
+                pairs.ravel(),
+                mean.numpy(force=True).ravel(),
+                adaptation(ratios).take(place),
+                own.take(channel + region).ravel(),
+                place,
+                ratios,
+            )
             symbols = coder(model)
             sums.add(symbols, place, adaptation)
-            decoded.ravel()[pairs] = network.dequantize(symbols, means, model.steps)
+            latents = network.dequantize(symbols, model.mean, model.steps)
+            decoded.ravel()[model.pairs] = latents
         frame.sums = sums
         return torch.from_numpy(decoded)
 

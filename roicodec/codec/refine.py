@@ -74,7 +74,7 @@ class LatentRefiner:
         """
         layout, network = frame.layout, frame.model.network
         index = np.where(layout.roi, frame.quality[True], frame.quality[False])
-        own = network.steps(layout, frame.quality) * (2.0**STEP_EXPONENT * UNIT)
+        own = network.steps(frame.quality)[layout.roi.astype(int)] * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
         gradient = self._gradient(frame, index, decoded, error)
         least = decoded - gradient / torch.from_numpy(curvature * _LATENT_UNIT).float()

@@ -308,13 +308,9 @@ class IntegerNetwork:
         quantize = Quantize(np.zeros(layer.weight.shape[1], np.int64), SKELETON)
         return _Skeleton(self.backend.quantize(quantize), self.backend.pointwise(part))
 
-    def steps(self, layout: Layout, quality: dict[bool, int]) -> NDArray[np.int32]:
-        """Quantizer steps of every position, ``[(H/8) (W/8), 96]`` or broadcastable."""
-        roi: NDArray[np.int32] = self.step[quality[True]]
-        rest: NDArray[np.int32] = self.step[quality[False]]
-        if quality[True] == quality[False]:
-            return rest[None]
-        return np.where(layout.roi[:, None], roi, rest)
+    def steps(self, quality: dict[bool, int]) -> NDArray[np.int32]:
+        """Quantizer steps of the rest's latents and of the ROI's, ``[2, 96]``."""
+        return self.step[[quality[False], quality[True]]]
 
     @staticmethod
     def dequantize(
