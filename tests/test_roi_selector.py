@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.roi.features import Features
 from roicodec.roi.selector import (
     QUALITY_OFFSETS,
@@ -19,7 +20,19 @@ from roicodec.roi.selector import (
     plain_bit_width,
     quality_offsets,
 )
-from roicodec.train.selector import Sample, excess, fit_layer, region_costs
+from roicodec.roi.sources import RectangleRoi
+from roicodec.train.selector import (
+    Sample,
+    _coded,
+    _Fixed,
+    excess,
+    fit_layer,
+    pairs,
+    region_costs,
+    samples_of_clip,
+)
+
+from . import tiny_model
 
 MIXED = np.array([[True, False]])
 NONE = np.zeros((1, 2), bool)
@@ -172,3 +185,32 @@ def test_the_fit_finds_a_linear_law() -> None:
     fixed = [v for k, v in shares.items() if k != "learned"]
     assert len(fixed) == 9
     assert 0 <= shares["learned"] < 0.05 * min(fixed)
+
+
+def test_what_is_measured_of_a_clip() -> None:
+    """Each pair's cost is its own bits, brought to the PSNR of 8 bits along the curve of those."""
+    clip = tiny_model.pictures(64, 64, 3)
+    roi = RectangleRoi((0, 0, 32, 32), (64, 64))
+    intra, inter = samples_of_clip("clip", clip, roi, 20, tiny_model.model())
+    for found, tried in ((intra, pairs(inter=False)), (inter, pairs(inter=True))):
+        assert found.share == 0.25
+        at = [(list(QUALITY_OFFSETS).index(a), list(QUALITY_OFFSETS).index(b)) for a, b in tried]
+        assert sorted(map(tuple, np.argwhere(~np.isnan(found.cost)))) == sorted(at)
+    assert (intra.inter, inter.inter) == (False, True)
+
+    fixed = _Fixed()
+    options = EncoderOptions(quality=20, candidates=tuple(QUALITY_OFFSETS), gop=65535)
+    encoder = Encoder(64, 64, options, roi, tiny_model.model(), fixed)
+    seen = {}
+    for pair, coarser in (((8, 8), 0), ((8, 8), 8), ((16, 4), 0)):
+        fixed.pair = pair
+        seen[pair, coarser] = _coded(encoder, fixed, clip[:1], coarser)
+    plain, coarse, other = seen.values()
+    assert coarse.bits < plain.bits
+    assert coarse.psnr < plain.psnr < other.psnr
+    of = list(QUALITY_OFFSETS).index
+    assert intra.cost[of(8), of(8)] == plain.bits
+    # Bits of 8 and 8 at the other pair's PSNR, on a straight line through two points.
+    slope = np.log(plain.bits / coarse.bits) / (plain.psnr - coarse.psnr)
+    there = plain.bits * np.exp(slope * (other.psnr - plain.psnr))
+    assert intra.cost[of(16), of(4)] / plain.bits == pytest.approx(other.bits / there)

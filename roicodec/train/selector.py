@@ -2,12 +2,17 @@
 
 A clip's first frame, and then a run of inter frames, are encoded with every pair of bit-widths,
 each time from the same state: what a pair saves in one frame the next ones may have to pay.
+
+A pair's J is the bits that it would take at the ROI-weighted PSNR of 8 bits everywhere, were ln R
+a straight line over PSNR with the slope that 8 bits have there: near them R + lambda D, with the
+lambda at which they are best. So a pair that only moves along the curve is as dear as before.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -19,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.evaluate.metrics import ROI_WEIGHT
+from roicodec.codec.rate_control import ConstantQuality
+from roicodec.evaluate.metrics import psnr_regions
 from roicodec.model.model import Model, load_model
-from roicodec.model.networks import quantizer_step
 from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
@@ -29,7 +34,6 @@ from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.selector import QUALITY_OFFSETS, LinearSelector, name_of
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
-from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, LUMA_WEIGHT
 
 __all__ = ["Sample", "excess", "fit_layer", "region_costs", "samples_of_clip", "selector"]
 
@@ -42,6 +46,8 @@ _QUALITIES = (8, 16, 24, 32, 40)
 _RUN = 24
 """Inter frames that are encoded with the same pair. With 8, few bits outside the ROI look better
 than they are over a GOP."""
+_COARSER = 8
+"""Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 3.0
 
 
@@ -54,8 +60,7 @@ class Sample:
         inter: whether it has a reference.
         features: of ROI and rest, ``[2, 10]``.
         share: of the area that is ROI, 0..1, exclusive.
-        cost: J = R + weighted D / lambda in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`;
-            NaN where not tried.
+        cost: J in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where not tried.
     """
 
     clip: str
@@ -118,38 +123,50 @@ def samples_of_clip(
 
 def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) -> Sample | None:
     inter = encoder._count > 0
+    fixed.pair = (8, 8)
+    plain = _coded(encoder, fixed, run)
+    if not 0.02 < plain.shares.min() <= plain.shares.max() < 0.9:
+        return None
+    coarser = _coded(encoder, fixed, run, _COARSER)
+    slope = math.log(plain.bits / coarser.bits) / (plain.psnr - coarser.psnr)
     cost = np.full((len(BITS), len(BITS)), np.nan)
+    for pair in pairs(inter):
+        fixed.pair = pair
+        coded = _coded(encoder, fixed, run)
+        at = BITS.index(pair[0]), BITS.index(pair[1])
+        cost[at] = coded.bits * math.exp(slope * (plain.psnr - coded.psnr))
+    return Sample(name, inter, plain.features, float(plain.shares[-1]), cost)
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """What a run comes to: bits, the mean of ROI-weighted PSNR in dB, features of the first frame,
+    and each frame's share of ROI."""
+
+    bits: float
+    psnr: float
+    features: Features
+    shares: NDArray[np.float64]
+
+
+def _coded(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], coarser: int = 0) -> _Coded:
+    """Encode a run from an encoder's state, which stays, some quality indices coarser."""
+    trial = copy.copy(encoder)
+    trial._core = copy.copy(encoder._core)
+    trial._control = copy.copy(encoder._control)
+    assert isinstance(trial._control, ConstantQuality)
+    trial._control.index -= coarser
+    bits, psnr = 0.0, []
     features: list[Features] = []
     shares: list[float] = []
-    for pair in pairs(inter):
-        trial = copy.copy(encoder)
-        trial._core = copy.copy(encoder._core)
-        trial._control = copy.copy(encoder._control)
-        fixed.pair = pair
-        total = 0.0
-        for picture in run:
-            chunk, made = trial.encode(picture)
-            features.append(fixed.features)
-            shares.append(float(fixed.mask.mean()))
-            if not 0.02 < shares[-1] < 0.9:
-                return None
-            sections = (chunk.mask, chunk.motion, chunk.latents)
-            step = float(quantizer_step(torch.tensor(float(chunk.quality))))
-            distortion = _weighted(picture, made, fixed.mask)
-            total += 8.0 * sum(map(len, sections)) + distortion / (LUMA_WEIGHT * LAMBDA * step**2)
-        cost[BITS.index(pair[0]), BITS.index(pair[1])] = total
-    return Sample(name, inter, features[0], shares[0], cost)
-
-
-def _weighted(picture: Picture, made: Picture, mask: Mask) -> float:
-    """Squared error, as if the ROI's mean had the weight that it has in ROI-weighted PSNR."""
-    total = 0.0
-    for i, (one, other) in enumerate(zip(picture.planes, made.planes, strict=True)):
-        squared = (one.astype(np.float64) - other) ** 2
-        where = samples_of(mask, one.shape[1], one.shape[0], 8 if i else 16)
-        means = ROI_WEIGHT * squared[where].mean() + (1 - ROI_WEIGHT) * squared[~where].mean()
-        total += LUMA_WEIGHT * (CHROMA_SAMPLE_WEIGHT if i else 1) * one.size * float(means)
-    return total
+    for picture in run:
+        chunk, made = trial.encode(picture)
+        features.append(fixed.features)
+        shares.append(float(fixed.mask.mean()))
+        bits += 8.0 * sum(map(len, (chunk.mask, chunk.motion, chunk.latents)))
+        where = samples_of(fixed.mask, picture.width, picture.height)
+        psnr.append(psnr_regions(picture, made, where).weighted_yuv)
+    return _Coded(bits, float(np.mean(psnr)), features[0], np.array(shares))
 
 
 def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float64]:
