@@ -48,7 +48,7 @@ _RUN = 24
 than they are over a GOP."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
-_RIDGE = 3.0
+_RIDGE = 10.0
 
 
 @dataclass(frozen=True)
