@@ -2,12 +2,12 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.pairs [CLIP=ROI…] [--frames 16] [--candidates 4,8,16]
 
-Every clip is encoded at four qualities with each pair out of the candidates, with the pairs that
-the fitted layer chooses, at several prices of arithmetic (--complexity), and without ROI. In % of
-the bytes of the stream, BD-BR on ROI-weighted PSNR (6Y + U + V) / 8 against no ROI, scored on the
-ROI that is given to all; and 10^3 BitOPs a pixel of decoding, the mean over inter frames and
-qualities. A ROI is anything that --roi takes. Without clips, those of the development package with
---roi auto.
+Every clip is encoded with each pair out of the candidates, with those that the fitted layer chooses
+at several prices of arithmetic (--complexity), and without ROI; at four qualities, from the least
+to the largest that the pair's offsets allow. In % of the bytes of the stream, BD-BR on ROI-weighted
+PSNR (6Y + U + V) / 8 against no ROI, scored on the ROI that is given to all; and 10^3 BitOPs a
+pixel of decoding, the mean over inter frames and qualities. A ROI is anything that --roi takes.
+Without clips, those of the development package with --roi auto.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import torch
 
 from examples.clips import CLIPS, find_clip
@@ -31,14 +33,14 @@ from roicodec.evaluate.bd import compare
 from roicodec.evaluate.metrics import psnr_regions
 from roicodec.media import Reader
 from roicodec.model.model import Model, load_model
+from roicodec.model.networks import QUALITIES
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.picture import Picture
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import BitWidthSelector
+from roicodec.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.roi.sources import NoRoi, parse_roi
 
-QUALITIES = (8, 24, 40, 56)
 PRICES = (0.0, 2.0, 10.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""
 
@@ -61,6 +63,12 @@ class Curve:
     sizes: list[float]
     psnr: list[float]
     bit_ops: float
+
+
+def qualities(offsets: Sequence[int]) -> list[int]:
+    """Four, from the least to the largest at which no region's index is beyond 0..63."""
+    least, largest = max(0, -min(offsets)), QUALITIES - 1 - max(0, *offsets)
+    return [round(q) for q in np.linspace(least, largest, 4)]
 
 
 class Clip:
@@ -102,8 +110,12 @@ class Clip:
                 shape = FrameShape.of(setting.mask, setting.skip, setting.b_roi, setting.b_bg)
                 counts.append(complexity(decoder_layers(arrays, shape)).bit_ops / pixels / 1000)
 
+        offsets = quality_offsets(candidates, 1.0)
+        used = [max(offsets.values()), 0]
+        if isinstance(selector, Fixed):
+            used = [offsets[selector.b_roi], offsets[selector.b_bg]]
         sizes, decibels = [], []
-        for quality in QUALITIES:
+        for quality in qualities(used):
             options = EncoderOptions(quality=quality, candidates=candidates, complexity=price)
             roi = NoRoi(*self.size) if plain else self
             encoder = Encoder(*self.size, options, roi, model, selector)
