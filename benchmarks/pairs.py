@@ -15,8 +15,9 @@ from __future__ import annotations
 import argparse
 import io
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -39,9 +40,9 @@ from roicodec.picture import Picture
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.selector import BitWidthSelector, quality_offsets
-from roicodec.roi.sources import NoRoi, parse_roi
+from roicodec.roi.sources import NoRoi, RoiSource, parse_roi
 
-PRICES = (0.0, 2.0, 10.0)
+PRICES = (0.0, 30.0, 100.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""
 
 
@@ -57,22 +58,23 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Of one clip: bytes and PSNR at every quality, and BitOPs a pixel."""
+class Point:
+    """Of one clip at one quality: bytes, mean PSNR, 10^3 BitOPs a pixel, and each frame's pair."""
 
-    sizes: list[float]
-    psnr: list[float]
+    size: int
+    psnr: float
     bit_ops: float
+    pairs: list[tuple[int, int]]
 
 
 def qualities(offsets: Sequence[int]) -> list[int]:
     """Four, from the least to the largest at which no region's index is beyond 0..63."""
-    least, largest = max(0, -min(offsets)), QUALITIES - 1 - max(0, *offsets)
-    return [round(q) for q in np.linspace(least, largest, 4)]
+    low, high = min(0, *offsets), max(0, *offsets)
+    return [round(q) for q in np.linspace(-low, QUALITIES - 1 - high, 4)]
 
 
 class Clip:
-    """Pictures with their ROI."""
+    """Pictures with their ROI, which is also their source of ROIs."""
 
     def __init__(self, path: Path, roi: str, frames: int) -> None:
         with Reader(str(path), slice(0, frames)) as reader:
@@ -85,11 +87,38 @@ class Clip:
         self.name = path.stem
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
-        """As a ROI source."""
         return self._masks[index]
 
     def close(self) -> None:
         pass
+
+    def point(
+        self,
+        model: Model,
+        options: EncoderOptions,
+        selector: BitWidthSelector | None,
+        roi: RoiSource,
+    ) -> Point:
+        """Encode; the ROI that counts is always the clip's own."""
+        arrays, pixels = model.inter.network.arrays.raw, self.size[0] * self.size[1]
+        encoder = Encoder(*self.size, options, roi, model, selector)
+        settings: list[FrameSetting] = []
+        encoder.observer = lambda setting, *_: settings.append(setting)
+        file, found = io.BytesIO(), []
+        header = Header(*self.size, gop=options.gop, **encoder.header_fields)
+        with StreamWriter(file, header) as writer:
+            for picture, mask in zip(self.pictures, self._masks, strict=True):
+                chunk, made = encoder.encode(picture)
+                writer.write_frame(chunk)
+                found.append(psnr_regions(picture, made, samples_of(mask, *self.size)).weighted_yuv)
+        pairs = [(s.b_roi, s.b_bg) for s in settings]
+        shapes = [
+            FrameShape.of(s.mask, s.skip, *pair)
+            for s, pair in zip(settings, pairs, strict=True)
+            if s.kind == INTER
+        ]
+        bit_ops = mean(complexity(decoder_layers(arrays, shape)).bit_ops for shape in shapes)
+        return Point(len(file.getvalue()), mean(found), bit_ops / pixels / 1000, pairs)
 
     def curve(
         self,
@@ -99,39 +128,21 @@ class Clip:
         price: float = 0.0,
         *,
         plain: bool = False,
-    ) -> Curve:
-        """Encode at every quality; ``plain`` without ROI."""
-        counts: list[float] = []
-        arrays = model.inter.network.arrays.raw
-        pixels = self.size[0] * self.size[1]
-
-        def count(setting: FrameSetting, *_: object) -> None:
-            if setting.kind == INTER:
-                shape = FrameShape.of(setting.mask, setting.skip, setting.b_roi, setting.b_bg)
-                counts.append(complexity(decoder_layers(arrays, shape)).bit_ops / pixels / 1000)
-
+    ) -> list[Point]:
+        """Encode at four qualities that fit the pairs of a middle one; ``plain`` without ROI."""
+        options = EncoderOptions(quality=30, candidates=candidates, complexity=price)
+        roi = NoRoi(*self.size) if plain else self
         offsets = quality_offsets(candidates, 1.0)
-        used = [max(offsets.values()), 0]
-        if isinstance(selector, Fixed):
-            used = [offsets[selector.b_roi], offsets[selector.b_bg]]
-        sizes, decibels = [], []
-        for quality in qualities(used):
-            options = EncoderOptions(quality=quality, candidates=candidates, complexity=price)
-            roi = NoRoi(*self.size) if plain else self
-            encoder = Encoder(*self.size, options, roi, model, selector)
-            encoder.observer = count
-            file, found = io.BytesIO(), []
-            with StreamWriter(
-                file, Header(*self.size, gop=options.gop, **encoder.header_fields)
-            ) as w:
-                for picture, mask in zip(self.pictures, self._masks, strict=True):
-                    chunk, made = encoder.encode(picture)
-                    w.write_frame(chunk)
-                    where = samples_of(mask, *self.size)
-                    found.append(psnr_regions(picture, made, where).weighted_yuv)
-            sizes.append(float(len(file.getvalue())))
-            decibels.append(mean(found))
-        return Curve(sizes, decibels, mean(counts))
+        first = self.point(model, options, selector, roi)
+        used = [offsets[bits] for pair in first.pairs for bits in pair]
+        asked = [replace(options, quality=q) for q in qualities(used)]
+        return [self.point(model, each, selector, roi) for each in asked]
+
+
+def percent(anchor: list[Point], test: list[Point]) -> float:
+    """BD-BR."""
+    points = [([p.size for p in c], [p.psnr for p in c]) for c in (anchor, test)]
+    return compare(*points[0], *points[1]).percent
 
 
 def main() -> None:
@@ -147,23 +158,25 @@ def main() -> None:
         (str(find_clip(name)), "=", "auto") for name in CLIPS
     ]
     rows: dict[str, list[tuple[float, float]]] = {}
+    heading = "BD-BR, %  kBitOPs a pixel"
     for path, _, roi in named:
         clip = Clip(Path(path), roi, asked.frames)
         plain = clip.curve(model, (8,), plain=True)
-        tried: dict[str, Curve] = {"no ROI": plain}
-        for pair in product(candidates, repeat=2):
-            tried["{} / {}".format(*pair)] = clip.curve(model, candidates, Fixed(*pair))
-        for price in PRICES:
-            tried[f"learned, --complexity {price:g}"] = clip.curve(model, candidates, None, price)
-        print(f"{clip.name:28} BD-BR, %  kBitOPs a pixel")
-        for name, curve in tried.items():
-            percent = compare(plain.sizes, plain.psnr, curve.sizes, curve.psnr).percent
-            rows.setdefault(name, []).append((percent, curve.bit_ops))
-            print(f"  {name:26}{percent:+9.1f}{curve.bit_ops:9.0f}", flush=True)
-    print(f"{'mean':28} BD-BR, %  kBitOPs a pixel")
+        print(f"{clip.name:28} {heading}  frames with each pair")
+        tried: list[tuple[str, BitWidthSelector | None, float]] = [
+            ("{} / {}".format(*pair), Fixed(*pair), 0.0) for pair in product(candidates, repeat=2)
+        ]
+        tried += [(f"learned, --complexity {price:g}", None, price) for price in PRICES]
+        for name, selector, price in tried:
+            curve = clip.curve(model, candidates, selector, price)
+            row = percent(plain, curve), mean(p.bit_ops for p in curve)
+            rows.setdefault(name, []).append(row)
+            counted = Counter("{}/{}".format(*pair) for p in curve for pair in p.pairs)
+            pairs = ", ".join(f"{pair}: {n}" for pair, n in counted.most_common())
+            print(f"  {name:26}{row[0]:+9.1f}{row[1]:9.0f}   {pairs}", flush=True)
+    print(f"{'mean':28} {heading}")
     for name, values in rows.items():
-        percents, counts = zip(*values, strict=True)
-        print(f"  {name:26}{mean(percents):+9.1f}{mean(counts):9.0f}")
+        print("  {:26}{:+9.1f}{:9.0f}".format(name, *map(mean, zip(*values, strict=True))))
 
 
 if __name__ == "__main__":
