@@ -129,3 +129,22 @@ def test_what_is_right_or_skipped_stays() -> None:
     moves = refiner(frame, target, latents, error).reshape(4, 8, 96)
     assert not moves[2:4, 2:4].any()
     assert moves.any(2).sum() == _ROWS - 4
+
+
+@patch("roicodec.model.blocks.BRANCH_DTYPE", torch.float32)
+@torch.inference_mode()
+def test_bands_make_no_difference() -> None:
+    clip = tiny_model.pictures(64, 32, 2)
+    core = _core(clip, INTER)
+    frame, samples = core.prepare(_setting(INTER, (16, 4))), pack(padded(clip[1]))
+    latents = _latents(core, frame, samples)
+    target = latents.numpy().ravel().astype(np.float32)
+    error, _ = _tried(core, frame, samples, latents)
+    refiner = LatentRefiner(core.model)
+    whole = refiner(frame, target, latents, error)
+    for rows in (1, 3):
+        with (
+            patch("roicodec.codec.refine._POSITIONS", 0),
+            patch("roicodec.codec.refine._LEAST_ROWS", rows),
+        ):
+            assert refiner(frame, target, latents, error) == pytest.approx(whole, abs=1e-3)

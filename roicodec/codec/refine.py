@@ -43,6 +43,8 @@ _CHROMA = 4 / 6
 _LEAST = 1e-3
 """Mean square of a plane that is as good as without error."""
 _LATENT_UNIT = 2.0**LATENT_EXPONENT
+_POSITIONS, _LEAST_ROWS = 16384, 16
+"""Of a band of the frame, whose derivatives are taken at a time: they need 10 kB a position."""
 
 
 class LatentRefiner:
@@ -87,24 +89,34 @@ class LatentRefiner:
     ) -> Tensor:
         """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``."""
         net, layout = self._networks[frame.setting.kind != INTRA], frame.layout
+        network = frame.model.network
 
         def whole(rows: Tensor, exponent: int = 0) -> Tensor:
             """Raster rows as a frame in units, ``[1, C, H/8, W/8]``."""
             scaled = rows.float() * 2.0**exponent
             return scaled.view(1, layout.height, layout.width, -1).permute(0, 3, 1, 2)
 
+        # Tensors of inference mode take no part in derivatives; what is made of them here does.
         with torch.inference_mode(False), torch.enable_grad():
-            latents = whole(decoded, LATENT_EXPONENT).requires_grad_()
+            latents = whole(decoded, LATENT_EXPONENT)
             start = whole(net.synthesis_quality(torch.from_numpy(index).float()))
             context = None
             if frame.context is not None:
-                network = frame.model.network
                 rows = layout.frame([network.backend.values(r) for r in frame.context])
                 context = whole(rows, network.arrays.exponent("context_out"))
-            made, _ = net.synthesise(latents, start, context)
             weighted = _weighted(error) / UNIT
-            kept = layout.merged(weighted, torch.zeros_like(weighted))
-            (gradient,) = torch.autograd.grad(made, latents, whole(kept))
+            pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))
+            gradient = torch.zeros_like(latents)
+            reach, height = len(net.synthesis), max(_LEAST_ROWS, _POSITIONS // layout.width)
+            for top in range(0, layout.height, height):
+                # What is made of these rows depends on so many more on either side.
+                near = slice(max(top - reach, 0), top + height + reach)
+                band = latents[:, :, near].detach().requires_grad_()
+                beside = None if context is None else context[:, :, near]
+                made, _ = net.synthesise(band, start[:, :, near], beside)
+                own = slice(top - near.start, top - near.start + height)
+                made, wanted = made[:, :, own], pull[:, :, top : top + height]
+                gradient[:, :, near] += torch.autograd.grad(made, band, wanted)[0]
         return gradient.permute(0, 2, 3, 1).reshape(decoded.shape)
 
 
