@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from roicodec.codec.core import FrameSetting
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.complexity import complexity
 from roicodec.container import INTER, Header, StreamWriter
+from roicodec.errors import InputError
 from roicodec.evaluate.bd import compare
 from roicodec.evaluate.metrics import psnr_regions
 from roicodec.media import Reader
@@ -140,9 +142,12 @@ class Clip:
 
 
 def percent(anchor: list[Point], test: list[Point]) -> float:
-    """BD-BR."""
+    """BD-BR; NaN where the qualities have nothing in common."""
     points = [([p.size for p in c], [p.psnr for p in c]) for c in (anchor, test)]
-    return compare(*points[0], *points[1]).percent
+    try:
+        return compare(*points[0], *points[1]).percent
+    except InputError:
+        return math.nan
 
 
 def main() -> None:
