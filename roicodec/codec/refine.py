@@ -43,7 +43,7 @@ _CHROMA = 4 / 6
 _LEAST = 1e-3
 """Mean square of a plane that is as good as without error."""
 _LATENT_UNIT = 2.0**LATENT_EXPONENT
-_POSITIONS, _LEAST_ROWS = 16384, 16
+_POSITIONS, _LEAST_ROWS = 8192, 16
 """Of a band of the frame, whose derivatives are taken at a time: they need 10 kB a position."""
 
 
@@ -55,12 +55,15 @@ class LatentRefiner:
     """
 
     def __init__(self, model: Model) -> None:
+        self._device = model.backend.device
         # Tensors of inference mode take no part in derivatives.
         with torch.inference_mode(False):
             self._networks = {
-                inter: restore_network(network.network.arrays.raw).eval().requires_grad_(False)
+                inter: restore_network(network.network.arrays.raw).to(self._device).eval()
                 for inter, network in ((False, model.intra), (True, model.inter))
             }
+            for network in self._networks.values():
+                network.requires_grad_(False)
 
     def __call__(
         self, frame: Prepared, target: NDArray[np.float32], decoded: Tensor, error: Tensor
@@ -75,13 +78,15 @@ class LatentRefiner:
                 ``[(H/8) (W/8), 96]``.
         """
         layout, network = frame.layout, frame.model.network
+        decoded, error = decoded.to(self._device), error.to(self._device)
         index = np.where(layout.roi, frame.quality[True], frame.quality[False])
         own = network.steps(frame.quality)[layout.roi.astype(int)] * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
         gradient = self._gradient(frame, index, decoded, error)
-        least = decoded - gradient / torch.from_numpy(curvature * _LATENT_UNIT).float()
-        moves = _PART * (least - torch.from_numpy(target).view(decoded.shape))
-        moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy()
+        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)
+        before = torch.from_numpy(target).to(self._device).view(decoded.shape)
+        moves = _PART * (decoded - gradient / scale - before)
+        moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy(force=True)
         return moved.ravel()
 
     def _gradient(
@@ -99,7 +104,8 @@ class LatentRefiner:
         # Tensors of inference mode take no part in derivatives; what is made of them here does.
         with torch.inference_mode(False), torch.enable_grad():
             latents = whole(decoded, LATENT_EXPONENT)
-            start = whole(net.synthesis_quality(torch.from_numpy(index).float()))
+            quality = torch.from_numpy(index).float().to(self._device)
+            start = whole(net.synthesis_quality(quality))
             context = None
             if frame.context is not None:
                 rows = layout.frame([network.backend.values(r) for r in frame.context])

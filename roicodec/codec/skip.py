@@ -2,9 +2,8 @@
 
 After a trial without skip, a cell is skipped when what its latents win in distortion is not worth
 their bits: the choice of mode by D + lambda R of Sullivan and Wiegand (IEEE Signal Processing
-Magazine, 1998). The map's own bits are counted as a
-price on every pair of neighbours that differ, minimized cell by cell on the two colours of a
-chessboard (iterated conditional modes; Besag, 1986).
+Magazine, 1998). The map's own bits are counted as a price on every pair of neighbours that differ,
+minimized cell by cell on the two colours of a chessboard (iterated conditional modes; Besag, 1986).
 """
 
 from __future__ import annotations
