@@ -11,8 +11,8 @@ def limit_threads(count: int) -> None:
     """Give torch and OpenCV ``count`` threads. Call it before anything imports torch.
 
     A pool wider than the free cores makes torch many times slower, and waiting threads that spin
-    for long take the cores from those that work. Threads that sleep at once are waked too late for
-    the next layer: two were slower than one, and encode twice as fast if they spin for microseconds.
+    for long take the cores from those that work. Threads that sleep at once wake too late for the
+    next layer: two were slower than one, and twice as fast when they spin for microseconds.
     """
     os.environ["OMP_NUM_THREADS"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
