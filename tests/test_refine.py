@@ -15,7 +15,7 @@ from roicodec.codec.refine import LatentRefiner
 from roicodec.container import INTER, INTRA
 from roicodec.model.networks import UNIT
 from roicodec.model.restore import restore_network
-from roicodec.model.schema import LATENT_EXPONENT
+from roicodec.model.schema import LATENT_EXPONENT, STEP_EXPONENT
 from roicodec.picture import Picture
 
 from . import tiny_model
@@ -110,10 +110,11 @@ def test_moves_are_the_derivative() -> None:
         one = one.view(_ROWS, 96)
         slope = (pull(latents + one) - pull(latents - one)) / 16
         found.append(moves[at])
-        expected.append(-slope * int(steps[0, at % 96]) ** 2)
-    ratio = np.array(found) / expected
-    assert np.ptp(ratio) < 0.05 * abs(ratio.mean())
-    assert ratio.mean() > 0
+        # A quarter of Newton's step; an error of a step of its own makes 0.87 quantizer steps².
+        own = steps[0, at % 96] * 2.0**STEP_EXPONENT * UNIT
+        curvature = 0.87 * (80 * 2 ** (-3.75 * 30 / 63) / own) ** 2 * 4.0**LATENT_EXPONENT
+        expected.append(-0.25 * slope / curvature)
+    assert found == pytest.approx(expected, rel=0.03)
 
 
 @torch.inference_mode()

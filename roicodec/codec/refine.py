@@ -79,20 +79,27 @@ class LatentRefiner:
         """
         layout, network = frame.layout, frame.model.network
         decoded, error = decoded.to(self._device), error.to(self._device)
-        index = np.where(layout.roi, frame.quality[True], frame.quality[False])
-        own = network.steps(frame.quality)[layout.roi.astype(int)] * (2.0**STEP_EXPONENT * UNIT)
+        index = [frame.quality[False], frame.quality[True]]
+        region = torch.from_numpy(layout.roi.astype(np.int64)).to(self._device)
+        own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
-        gradient = self._gradient(frame, index, decoded, error)
-        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)
+        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)[region]
+        gradient = self._gradient(frame, index, region, decoded, error)
         before = torch.from_numpy(target).to(self._device).view(decoded.shape)
         moves = _PART * (decoded - gradient / scale - before)
         moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy(force=True)
         return moved.ravel()
 
     def _gradient(
-        self, frame: Prepared, index: NDArray[np.int64], decoded: Tensor, error: Tensor
+        self, frame: Prepared, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
     ) -> Tensor:
-        """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``."""
+        """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``.
+
+        Args:
+            index: quality of the rest and of the ROI.
+            region: 1 where a position is ROI, else 0, int64 ``[(H/8) (W/8)]``.
+            frame, decoded, error: as in a call.
+        """
         net, layout = self._networks[frame.setting.kind != INTRA], frame.layout
         network = frame.model.network
 
@@ -104,8 +111,8 @@ class LatentRefiner:
         # Tensors of inference mode take no part in derivatives; what is made of them here does.
         with torch.inference_mode(False), torch.enable_grad():
             latents = whole(decoded, LATENT_EXPONENT)
-            quality = torch.from_numpy(index).float().to(self._device)
-            start = whole(net.synthesis_quality(quality))
+            quality = torch.tensor(index, dtype=torch.float32, device=self._device)
+            start = whole(net.synthesis_quality(quality)[region])
             context = None
             if frame.context is not None:
                 rows = layout.frame([network.backend.values(r) for r in frame.context])
