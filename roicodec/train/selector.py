@@ -132,7 +132,7 @@ def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) 
     cost = np.full((len(BITS), len(BITS)), np.nan)
     for pair in pairs(inter):
         fixed.pair = pair
-        coded = _coded(encoder, fixed, run)
+        coded = plain if pair == (8, 8) else _coded(encoder, fixed, run)
         at = BITS.index(pair[0]), BITS.index(pair[1])
         cost[at] = coded.bits * math.exp(slope * (plain.psnr - coded.psnr))
     return Sample(name, inter, plain.features, float(plain.shares[-1]), cost)
