@@ -32,8 +32,13 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
 	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
 	  --steps 6000 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
+	$(FIT) intra --run runs/intra-bits --init runs/intra/last.pt --quantize \
+	  --steps 13000 --rate 5e-4 --batch 8
+	$(FIT) inter --run runs/inter-bits --intra runs/intra-bits/last.pt \
+	  --init runs/inter-long/last.pt --quantize \
+	  --steps 4000 --rate 5e-4 --batch 4 --unroll 3 --size 192 --length 24
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 90 \
-	  --intra runs/intra/last.pt --inter runs/inter-long/last.pt
+	  --intra runs/intra-bits/last.pt --inter runs/inter-bits/last.pt
 	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 7 \
 	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote

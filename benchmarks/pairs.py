@@ -7,7 +7,8 @@ at several prices of arithmetic (--complexity), and without ROI; at four qualiti
 to the largest that the pair's offsets allow. In % of the bytes of the stream, BD-BR on ROI-weighted
 PSNR (6Y + U + V) / 8 against no ROI, scored on the ROI that is given to all; and 10^3 BitOPs a
 pixel of decoding, the mean over inter frames and qualities. A ROI is anything that --roi takes.
-Without clips, those of the development package with --roi auto.
+The oracle of a clip is the best of its fixed pairs. Without clips, those of the development package
+with --roi auto.
 """
 
 from __future__ import annotations
@@ -179,6 +180,8 @@ def main() -> None:
             counted = Counter("{}/{}".format(*pair) for p in curve for pair in p.pairs)
             pairs = ", ".join(f"{pair}: {n}" for pair, n in counted.most_common())
             print(f"  {name:26}{row[0]:+9.1f}{row[1]:9.0f}   {pairs}", flush=True)
+        fixed = [rows[name][-1] for name, selector, _ in tried if selector]
+        rows.setdefault("oracle", []).append(min(fixed))
     print(f"{'mean':28} {heading}")
     for name, values in rows.items():
         print("  {:26}{:+9.1f}{:9.0f}".format(name, *map(mean, zip(*values, strict=True))))

@@ -1,11 +1,13 @@
 """What few bits cost in rate and distortion: BD-BR of the networks at each bit-width.
 
     OMP_NUM_THREADS=1 python -m benchmarks.quantization [CLIP…] [--frames 16] [--bits 16,8,4,2]
+        [--float FOLDER]
 
-Every clip is encoded at four qualities, without ROI, by the networks in float32 (nothing rounded
-but the latents; benchmarks/float_backend.py) and at each bit-width. BD-BR on (6Y + U + V) / 8 of
-PSNR, of the bytes of the frame chunks, against float32. Without clips, those of the development
-package.
+Every clip is encoded at four qualities, without ROI, by the networks in float32 (weights of 16
+bits, depthwise ones of 8; nothing rounded but the latents; benchmarks/float_backend.py) and at each
+bit-width. FOLDER holds the weights of the float networks where these are not the released ones, but
+those from before they were trained in few bits. BD-BR on (6Y + U + V) / 8 of PSNR, of the bytes of
+the frame chunks, against float32. Without clips, those of the development package.
 """
 
 from __future__ import annotations
@@ -56,16 +58,17 @@ def main() -> None:
     parser.add_argument("clips", nargs="*", type=Path)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--bits", default="16,8,4,2")
+    parser.add_argument("--float", type=Path, dest="before", help="weights of the float networks")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     widths = [int(b) for b in asked.bits.split(",")]
-    exact, plain = load_model(), Model(load_arrays(), FloatBackend())
+    exact, plain = load_model(), Model(load_arrays(asked.before), FloatBackend())
     found: dict[int, list[float]] = {bits: [] for bits in widths}
     print(f"{'BD-BR against float32, %':28}", *(f"{b:3d} bits" for b in widths))
     for clip in asked.clips or [find_clip(name) for name in CLIPS]:
         with Reader(str(clip), slice(0, asked.frames)) as reader:
             pictures = list(reader)
-        anchor = curve(pictures, 8, plain)
+        anchor = curve(pictures, 16, plain)
         for bits in widths:
             found[bits].append(compare(*anchor, *curve(pictures, bits, exact)).percent)
         print(f"{clip.stem[:28]:28}", *(f"{found[b][-1]:8.2f}" for b in widths), flush=True)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.results [--clips FOLDER] [--out runs/eval] [--short] [--report-only]
 
-Runs ``roicodec eval`` in low delay and with intra frames only; encodes that are finished in --out
-are not repeated. FOLDER holds the clips and, in ``masks``, their ROI. Without it the clips of the
-development package are taken, whose ROI roicodec finds itself.
+Runs ``roicodec eval`` in low delay, with intra frames only, and in low delay with the ROI that
+roicodec finds itself; encodes that are finished in --out are not repeated. FOLDER holds the clips
+and, in ``masks``, the ROI of some; the others are those of the last part. Without it the clips of
+the development package are taken.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.content import content, table
 from examples.clips import CLIPS, find_clip
 from roicodec.evaluate.plots import plot_grid
 from roicodec.evaluate.points import read_points
+from roicodec.evaluate.regions import find_masks
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.tables import (
     MEASURES,
@@ -42,23 +44,35 @@ VALID = Path("../shared/data/valid")
 LONG = ("bbb_640x360", "crowd_1280x720", "surveil_highway_640x360")
 """Clips that ``--short`` leaves out: they take two thirds of the time."""
 QUALITIES = "8,24,40,56"
-AGAINST = "x264,x265,svtav1"
 BY_CLIP = ("psnr_y", "wpsnr_y")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison of the page."""
+    """One comparison of the page.
 
-    config: str
+    Attributes:
+        name: of its folder and its pictures.
+        title: of its section.
+        config: of ``roicodec eval``.
+        frames: of each clip.
+        reference: of BD-BR.
+        against: other codecs.
+    """
+
+    name: str
     title: str
+    config: str
     frames: int
     reference: str
+    against: str = "x264,x265,svtav1"
 
 
+AUTO = Part("auto", "Where roicodec finds the ROI", "ld", 32, "x265_medium_ld", "x265")
 PARTS = (
-    Part("ld", "Low delay", 32, "x265_medium_ld"),
-    Part("intra", "Intra frames only", 8, "x265_medium_intra"),
+    Part("ld", "Low delay", "ld", 32, "x265_medium_ld"),
+    Part("intra", "Intra frames only", "intra", 8, "x265_medium_intra"),
+    AUTO,
 )
 
 
@@ -66,19 +80,22 @@ def evaluate(part: Part, clips: Path, out: Path, *, short: bool, jobs: int) -> N
     """Run the comparison."""
     words: list[object] = ["--config", part.config, "--out", out, "--reference", part.reference]
     if clips.is_dir():
+        masks, stored = clips / "masks", clips.parent / "anchors" / "results.csv"
         found = [p for p in sorted(clips.iterdir()) if p.is_file()]
+        if part == AUTO:
+            found = [p for p in found if not find_masks(str(masks), p)]
         chosen = [p for p in found if p.stem not in LONG]
         chosen += [p for p in found if p.stem in LONG and not short]
-        words += ["--frames", part.frames, "--masks", clips / "masks"]
-        if part.config == "ld":
-            words += ["--roi", clips / "masks"]
-            stored = clips.parent / "anchors" / "results.csv"
+        words += ["--frames", part.frames]
+        words += ["--roi", "auto"] if part == AUTO else ["--masks", masks]
+        if part.name == "ld":
+            words += ["--roi", masks]
             words += ["--points", stored] if stored.exists() else []
     else:
         chosen = [find_clip(name) for name in CLIPS]
         words += ["--frames", min(part.frames, 8), "--roi", "auto"]
     command = [sys.executable, "-m", "roicodec", "eval", *chosen, *words]
-    command += ["--qualities", QUALITIES, "--against", AGAINST, "--jobs", jobs]
+    command += ["--qualities", QUALITIES, "--against", part.against, "--jobs", jobs]
     subprocess.run(list(map(str, command)), check=True)
 
 
@@ -177,13 +194,17 @@ def section(part: Part, out: Path, images: Path) -> Iterator[str]:
     for title in ("Date", "Versions", "Machine"):
         yield f"- {title}: {about[title]}"
     yield from (f"- Clips: {clips}", f"- Command: `{about['Command']}`", "")
+    if part == AUTO:
+        yield from ("The ROI is that of `--roi auto`, for every encoder, and is scored on.", "")
+        yield from content(out, encodes, images, "x265_medium_ld+roi6")
+        return
     yield from (f"BD-BR in % against {part.reference}; less is better.", "")
     yield from rates(encodes, comparisons)
     yield from notes(comparisons)
     for measure in (m for m in MEASURES if m.key in BY_CLIP):
-        for path in plot_grid(encodes, measure, images / f"{part.config}_{measure.key}"):
+        for path in plot_grid(encodes, measure, images / f"{part.name}_{measure.key}"):
             yield from (f"![{part.title}, {measure.title}]({images.name}/{path.name})", "")
-    if part.config == "ld":
+    if part.name == "ld":
         yield from content(out, encodes, images, "x265_medium_ld+roi6")
     yield from ("### Cost and files", "")
     yield from ("Speed and memory of one process on one thread; arithmetic of the networks.", "")
@@ -222,7 +243,7 @@ def main() -> None:
             evaluate(
                 part,
                 choice.clips,
-                choice.out / part.config,
+                choice.out / part.name,
                 short=choice.short,
                 jobs=choice.jobs,
             )
@@ -230,7 +251,7 @@ def main() -> None:
     shutil.rmtree(images, ignore_errors=True)
     lines = [HEAD]
     for part in PARTS:
-        lines += section(part, choice.out / part.config, images)
+        lines += section(part, choice.out / part.name, images)
     (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n")
     print(DOCS / "results.md")
 

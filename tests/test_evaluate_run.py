@@ -494,7 +494,7 @@ def test_results_as_markdown(measured: tuple[Any, list[Encode], Path], tmp_path:
     clips, encodes, out = measured
     about = dict.fromkeys(("Date", "Versions", "Machine", "Command"), "told")
     found = write_results(out, clips, encodes, "x264_medium_ld", about, [])
-    part = report.Part("ld", "Low delay", FRAMES, "x264_medium_ld")
+    part = report.Part("ld", "Low delay", "ld", FRAMES, "x264_medium_ld")
     lines = list(report.section(part, out, tmp_path))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
     heads = {row[0]: row for row, rule in itertools.pairwise(rows) if rule[0] == "---"}

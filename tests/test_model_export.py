@@ -418,7 +418,7 @@ def test_no_mean_moves_by_quantization() -> None:
     torch.manual_seed(3)
     layer, x = blocks.Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
     branch = quantized._Branch(layer, None)
-    branch.calibrate(x)
+    branch.calibrate(x, quantized.TRAINED_BITS)
     exact = layer(x)
     for bits in (2, 4, 8):
         made = branch(x, bits)
@@ -430,3 +430,17 @@ def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
     top = torch.tensor([0.0, 0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0])
     assert quantized._spread(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
     assert quantized._spread(torch.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_steps_of_sixteen_bits_follow_ranges_that_training_changed() -> None:
+    torch.manual_seed(3)
+    block, x = blocks.Block(8), torch.randn(2, 8, 8, 8)
+    net = torch.nn.Sequential(quantized.QuantizedBlock(block, torch.zeros(8), torch.zeros(8)))
+    quantized._calibrate(net, lambda: net(x), quantized.TRAINED_BITS)
+    before = copy.deepcopy(net)
+    quantized.calibrate_wide(net, lambda: net(4 * x))
+    for part in ("mix_in", "expand"):
+        now, then = (getattr(n[0], part).input.log_step for n in (net, before))
+        assert now[:-1].equal(then[:-1])
+        assert now[-1] == then[-1] + 2
+        assert getattr(net[0], part).bias.equal(getattr(before[0], part).bias)

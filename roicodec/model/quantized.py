@@ -17,7 +17,14 @@ from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Reg
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["TRAINED_BITS", "QuantizedBlock", "largest_inputs", "load_network", "quantize_network"]
+__all__ = [
+    "TRAINED_BITS",
+    "QuantizedBlock",
+    "calibrate_wide",
+    "largest_inputs",
+    "load_network",
+    "quantize_network",
+]
 
 TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 _SPREAD = 6
@@ -54,14 +61,15 @@ class _Branch(nn.Module):
         return x * torch.exp2(-self.equalize)[:, None, None]
 
     @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Set every step on data, and the biases so that no output's mean moves.
+    def calibrate(self, x: Tensor, widths: tuple[int, ...]) -> None:
+        """Set steps on data, and the biases so that no output's mean moves.
 
         Bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
         Correction", ICCV 2019 (arXiv:1906.04721), section 4.2, here with the data's own means.
         """
         exact = self._mean(x, self.weight)
-        for k, bits in enumerate(TRAINED_BITS):
+        for bits in widths:
+            k = TRAINED_BITS.index(bits)
             self.input.calibrate(x, bits)
             self.steps.calibrate(self.weight, bits)
             if bits < 16:
@@ -90,7 +98,7 @@ class QuantizedBlock(nn.Module):
         self.depthwise = block.depthwise
         self.depthwise_input = ActivationQuantizer((8,), signed=False)
         self.depthwise_steps = WeightQuantizer((8,), len(block.depthwise.weight))
-        self.calibrating = False
+        self.calibrating: tuple[int, ...] = ()
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None
@@ -99,23 +107,23 @@ class QuantizedBlock(nn.Module):
         regions = regions or Regions(16, 16)
         a = self.mix_in.equalized(x if context is None else torch.cat((x, context), 1))
         if self.calibrating:
-            self.mix_in.calibrate(a)
+            self.mix_in.calibrate(a, self.calibrating)
         hidden = F.relu(regions.each(lambda b: self.mix_in(a, b))).float()
-        if self.calibrating:
+        if 8 in self.calibrating:
             self.depthwise_input.calibrate(hidden, 8)
             self.depthwise_steps.calibrate(self.depthwise.weight, 8)
         weight = self.depthwise_steps(self.depthwise.weight, 8)
         hidden = self.depthwise_input(hidden, 8)
         hidden = F.relu(_depthwise(self.depthwise, hidden, weight)).float()
         if self.calibrating:
-            self.mix_out.calibrate(hidden)
+            self.mix_out.calibrate(hidden, self.calibrating)
         x = x + regions.each(lambda b: self.mix_out(hidden, b)).float()
         a = self.expand.equalized(x)
         if self.calibrating:
-            self.expand.calibrate(a)
+            self.expand.calibrate(a, self.calibrating)
         wide = F.relu(regions.each(lambda b: self.expand(a, b))).float()
         if self.calibrating:
-            self.project.calibrate(wide)
+            self.project.calibrate(wide, self.calibrating)
         return x + regions.each(lambda b: self.project(wide, b)).float()
 
 
@@ -191,7 +199,15 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
         _equalize_hidden(block.depthwise, spread["mix_out"], block.mix_out)
         _equalize_hidden(block.expand, spread["project"], block.project)
         _replace(net, name, QuantizedBlock(block, spread["mix_in"], spread["expand"]))
-    _calibrate(net, run)
+    _calibrate(net, run, TRAINED_BITS)
+
+
+def calibrate_wide(net: nn.Module, run: Callable[[], object]) -> None:
+    """Set the steps of 16-bit activations on what ``run`` passes through a quantized network.
+
+    Training computes in float at 16 bits, and does not move them when ranges grow.
+    """
+    _calibrate(net, run, TRAINED_BITS[-1:])
 
 
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:
@@ -214,11 +230,11 @@ def _replace(net: nn.Module, name: str, block: QuantizedBlock) -> None:
     setattr(net.get_submodule(parent), child, block)
 
 
-def _calibrate(net: nn.Module, run: Callable[[], object]) -> None:
-    """Set every step to least squared error on what ``run`` passes through, and shift biases."""
+def _calibrate(net: nn.Module, run: Callable[[], object], widths: tuple[int, ...]) -> None:
+    """Set these bit-widths' steps to least squared error on what ``run`` passes; shift biases."""
     blocks: Iterable[QuantizedBlock] = [m for m in net.modules() if isinstance(m, QuantizedBlock)]
     for block in blocks:
-        block.calibrating = True
+        block.calibrating = widths
     run()
     for block in blocks:
-        block.calibrating = False
+        block.calibrating = ()

@@ -141,7 +141,7 @@ def fit(
             task.quantized = quantize
         elif init:
             net = trained_network(init, stage == "inter")
-            if not _is_quantized(net):
+            if not quantize and not _is_quantized(net):
                 count = revive(net, lambda: task.step(net))
                 click.echo(f"{init}: {count} hidden channels that never fired start anew")
         else:

@@ -17,7 +17,7 @@ from roicodec.container import INTER, INTRA
 from roicodec.model.export import export_network, skeleton_ranges
 from roicodec.model.model import Model
 from roicodec.model.networks import FrameNet
-from roicodec.model.quantized import QuantizedBlock, quantize_network
+from roicodec.model.quantized import QuantizedBlock, calibrate_wide, quantize_network
 from roicodec.model.weights import NAMES, POST_FILTER, model_id
 from roicodec.picture import Picture
 from roicodec.roi.sources import NoRoi
@@ -101,7 +101,9 @@ def _integers(net: FrameNet, stage: Stage) -> Arrays:
                 stage.step(net)
 
     run(WARM_UP)
-    if not any(isinstance(m, QuantizedBlock) for m in net.modules()):
+    if any(isinstance(m, QuantizedBlock) for m in net.modules()):
+        calibrate_wide(net, run)
+    else:
         quantize_network(net, run)
     with skeleton_ranges(net) as ranges:
         run(24)

@@ -48,6 +48,9 @@ def _through(exact: Tensor, smooth: Tensor) -> Tensor:
     return smooth + (exact - smooth).detach()
 
 
+_PLAIN = ((0.38, 8), (0.42, 4), (0.06, 16))
+"""Shares of steps at one bit-width. Four bits have most to learn, eight are what is used most."""
+
 WARM_UP = 12
 """Steps before one whose data sets a network's quantizers: features grow along a GOP, and steps set
 on its first frames cost 2 dB at 8 bits."""
@@ -102,13 +105,15 @@ class Stage:
         raise NotImplementedError
 
     def regions(self, batch: int, cells: int) -> Regions | None:
-        """Bit-widths of a step: mostly 8, or 16, or a random pair on random 64x64 regions."""
+        """Bit-widths of a step: of :data:`_PLAIN`, or a random pair on random 64x64 regions."""
         if not self.quantized:
             return None
         kind = self.rng.random()
-        if kind < 0.7:
-            return Regions(8, 8) if kind < 0.6 else Regions(16, 16)
-        roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS[:-1], 2))
+        for share, bits in _PLAIN:
+            kind -= share
+            if kind < 0:
+                return Regions(bits, bits)
+        roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS, 2))
         coarse = self.rng.random((batch, 1, -(-cells // 4), -(-cells // 4))) < 0.5
         mask = coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells]
         return Regions(roi, bg, torch.from_numpy(mask))
