@@ -1,6 +1,7 @@
 """What the choice of bit-widths is worth: every fixed pair beside the learned one.
 
     OMP_NUM_THREADS=1 python -m benchmarks.pairs [CLIP=ROI…] [--frames 16] [--candidates 4,8,16]
+        [--effort 5]
 
 Every clip is encoded with each pair out of the candidates, with those that the fitted layer chooses
 at several prices of arithmetic (--complexity), and without ROI; at four qualities, from the least
@@ -126,16 +127,14 @@ class Clip:
     def curve(
         self,
         model: Model,
-        candidates: tuple[int, ...],
+        options: EncoderOptions,
         selector: BitWidthSelector | None = None,
-        price: float = 0.0,
         *,
         plain: bool = False,
     ) -> list[Point]:
         """Encode at four qualities that fit the pairs of a middle one; ``plain`` without ROI."""
-        options = EncoderOptions(quality=30, candidates=candidates, complexity=price)
         roi = NoRoi(*self.size) if plain else self
-        offsets = quality_offsets(candidates, 1.0)
+        offsets = quality_offsets(options.candidates, 1.0)
         first = self.point(model, options, selector, roi)
         used = [offsets[bits] for pair in first.pairs for bits in pair]
         asked = [replace(options, quality=q) for q in qualities(used)]
@@ -156,9 +155,11 @@ def main() -> None:
     parser.add_argument("clips", nargs="*", metavar="CLIP=ROI")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--candidates", default="4,8,16")
+    parser.add_argument("--effort", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     candidates = tuple(int(b) for b in asked.candidates.split(","))
+    options = EncoderOptions(quality=30, candidates=candidates, effort=asked.effort)
     model = load_model()
     named = [c.rpartition("=") for c in asked.clips] or [
         (str(find_clip(name)), "=", "auto") for name in CLIPS
@@ -167,14 +168,14 @@ def main() -> None:
     heading = "BD-BR, %  kBitOPs a pixel"
     for path, _, roi in named:
         clip = Clip(Path(path), roi, asked.frames)
-        plain = clip.curve(model, (8,), plain=True)
+        plain = clip.curve(model, replace(options, candidates=(8,)), plain=True)
         print(f"{clip.name:28} {heading}  frames with each pair")
         tried: list[tuple[str, BitWidthSelector | None, float]] = [
             ("{} / {}".format(*pair), Fixed(*pair), 0.0) for pair in product(candidates, repeat=2)
         ]
         tried += [(f"learned, --complexity {price:g}", None, price) for price in PRICES]
         for name, selector, price in tried:
-            curve = clip.curve(model, candidates, selector, price)
+            curve = clip.curve(model, replace(options, complexity=price), selector)
             row = percent(plain, curve), mean(p.bit_ops for p in curve)
             rows.setdefault(name, []).append(row)
             counted = Counter("{}/{}".format(*pair) for p in curve for pair in p.pairs)

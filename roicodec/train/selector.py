@@ -49,6 +49,8 @@ than they are over a GOP."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 10.0
+_EFFORT = 4
+"""Of the encoder: a trial for skip, and little more time than that takes."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def samples_of_clip(
 ) -> Iterator[Sample]:
     """Samples of the first frame and of the run after it."""
     size = pictures[0].width, pictures[0].height
-    options = EncoderOptions(quality=quality, candidates=BITS, gop=65535)
+    options = EncoderOptions(quality=quality, candidates=BITS, gop=65535, effort=_EFFORT)
     fixed, known = _Fixed(), _Remembered(roi, "mask")
     encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
     searcher = encoder._searcher
