@@ -22,6 +22,7 @@ from roicodec.roi.selector import (
 )
 from roicodec.roi.sources import RectangleRoi
 from roicodec.train.selector import (
+    _EFFORT,
     Sample,
     _coded,
     _Fixed,
@@ -199,7 +200,9 @@ def test_what_is_measured_of_a_clip() -> None:
     assert (intra.inter, inter.inter) == (False, True)
 
     fixed = _Fixed()
-    options = EncoderOptions(quality=20, candidates=tuple(QUALITY_OFFSETS), gop=65535)
+    options = EncoderOptions(
+        quality=20, candidates=tuple(QUALITY_OFFSETS), gop=65535, effort=_EFFORT
+    )
     encoder = Encoder(64, 64, options, roi, tiny_model.model(), fixed)
     seen = {}
     for pair, coarser in (((8, 8), 0), ((8, 8), 8), ((16, 4), 0)):
