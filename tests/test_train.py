@@ -210,6 +210,7 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
         load_folder(tmp_path, tmp_path / "cache", motion=False)
     for arguments, says in (
         (("intra", "--size", 100), "must be a multiple of 32"),
+        (("intra", "--quantize", "--compile"), "a graph for each pair"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)

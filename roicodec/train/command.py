@@ -117,6 +117,8 @@ def fit(
     """
     if size % PAD:
         raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
+    if compiled and quantize:
+        raise click.UsageError("--compile: not with --quantize, a graph for each pair of bit-widths")
     if stage == "inter" and intra_path is None:
         raise click.UsageError("--intra: name the checkpoint of a trained intra network")
     torch.set_num_threads(threads)
