@@ -118,7 +118,7 @@ def fit(
     if size % PAD:
         raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
     if compiled and quantize:
-        raise click.UsageError("--compile: not with --quantize, a graph for each pair of bit-widths")
+        raise click.UsageError("--compile: not with --quantize, which needs a graph for each pair")
     if stage == "inter" and intra_path is None:
         raise click.UsageError("--intra: name the checkpoint of a trained intra network")
     torch.set_num_threads(threads)
