@@ -432,13 +432,14 @@ def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
     assert quantized._spread(torch.zeros(3)).tolist() == [0, 0, 0]
 
 
-def test_steps_of_sixteen_bits_follow_ranges_that_training_changed() -> None:
+def test_steps_of_sixteen_bits_follow_ranges_that_grew_in_training() -> None:
     torch.manual_seed(3)
     block, x = blocks.Block(8), torch.randn(2, 8, 8, 8)
     net = torch.nn.Sequential(quantized.QuantizedBlock(block, torch.zeros(8), torch.zeros(8)))
     quantized._calibrate(net, lambda: net(x), quantized.TRAINED_BITS)
     before = copy.deepcopy(net)
-    quantized.calibrate_wide(net, lambda: net(4 * x))
+    for scale in (4, 0):
+        quantized.calibrate_wide(net, lambda scale=scale: net(scale * x))
     for part in ("mix_in", "expand"):
         now, then = (getattr(n[0], part).input.log_step for n in (net, before))
         assert now[:-1].equal(then[:-1])

@@ -203,11 +203,17 @@ def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
 
 
 def calibrate_wide(net: nn.Module, run: Callable[[], object]) -> None:
-    """Set the steps of 16-bit activations on what ``run`` passes through a quantized network.
+    """Widen the steps of 16-bit activations to what ``run`` passes through a quantized network.
 
-    Training computes in float at 16 bits, and does not move them when ranges grow.
+    Training computes in float at 16 bits, and does not move them when ranges grow. Where they
+    shrank, at the worst to nothing but zeros, a finer step would be of no use.
     """
+    inputs = [m.input for m in net.modules() if isinstance(m, _Branch)]
+    before = [i.log_step.detach().clone() for i in inputs]
     _calibrate(net, run, TRAINED_BITS[-1:])
+    with torch.no_grad():
+        for quantizer, log_step in zip(inputs, before, strict=True):
+            quantizer.log_step.copy_(torch.maximum(quantizer.log_step, log_step))
 
 
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:
