@@ -1,7 +1,8 @@
 """Fit the choice of bit-widths to costs measured with the released networks.
 
-A clip's first frame, and then a run of inter frames, are encoded with every pair of bit-widths,
-each time from the same state: what a pair saves in one frame the next ones may have to pay.
+A clip's first frame and then a run of inter frames are encoded with every pair of bit-widths, each
+time from the same state: what a pair saves in one frame the next ones may have to pay. So the cost
+of the first frame's pair is that of some frames after it, too, which all have the same pair.
 
 A pair's J is the bits that it would take at the ROI-weighted PSNR of 8 bits everywhere, were ln R
 a straight line over PSNR with the slope that 8 bits have there: near them R + lambda D, with the
@@ -46,9 +47,11 @@ _QUALITIES = (8, 16, 24, 32, 40)
 _RUN = 24
 """Inter frames that are encoded with the same pair. With 8, few bits outside the ROI look better
 than they are over a GOP."""
+_LEANING, _USUAL = 8, (16, 8)
+"""Inter frames after the first that count for its pair, and theirs."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
-_RIDGE = 10.0
+_RIDGE = 300.0
 _EFFORT = 4
 """Of the encoder: a trial for skip, and little more time than that takes."""
 
@@ -90,7 +93,7 @@ class _Remembered:
 class _Fixed:
     """Picks one pair, and keeps the features that it is shown."""
 
-    pair = (16, 8)
+    pair = (8, 8)
     features: Features
     mask: Mask
 
@@ -115,26 +118,24 @@ def samples_of_clip(
     encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
     searcher = encoder._searcher
     searcher._proposals = _Remembered(searcher._proposals, "push")  # type: ignore[assignment]
-    for run in (pictures[:1], pictures[1 : 1 + _RUN]):
+    for run in (pictures[: 1 + _LEANING], pictures[1 : 1 + _RUN]):
         sample = _sample(name, encoder, fixed, run)
         if sample:
             yield sample
-        fixed.pair = (16, 8)
+        fixed.pair = _USUAL
         encoder.encode(run[0])
 
 
 def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) -> Sample | None:
     inter = encoder._count > 0
-    fixed.pair = (8, 8)
-    plain = _coded(encoder, fixed, run)
+    plain = _coded(encoder, fixed, run, (8, 8))
     if not 0.02 < plain.shares.min() <= plain.shares.max() < 0.9:
         return None
-    coarser = _coded(encoder, fixed, run, _COARSER)
+    coarser = _coded(encoder, fixed, run, (8, 8), _COARSER)
     slope = math.log(plain.bits / coarser.bits) / (plain.psnr - coarser.psnr)
     cost = np.full((len(BITS), len(BITS)), np.nan)
     for pair in pairs(inter):
-        fixed.pair = pair
-        coded = plain if pair == (8, 8) else _coded(encoder, fixed, run)
+        coded = plain if pair == (8, 8) else _coded(encoder, fixed, run, pair)
         at = BITS.index(pair[0]), BITS.index(pair[1])
         cost[at] = coded.bits * math.exp(slope * (plain.psnr - coded.psnr))
     return Sample(name, inter, plain.features, float(plain.shares[-1]), cost)
@@ -151,8 +152,18 @@ class _Coded:
     shares: NDArray[np.float64]
 
 
-def _coded(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], coarser: int = 0) -> _Coded:
-    """Encode a run from an encoder's state, which stays, some quality indices coarser."""
+def _coded(
+    encoder: Encoder,
+    fixed: _Fixed,
+    run: Sequence[Picture],
+    pair: tuple[int, int],
+    coarser: int = 0,
+) -> _Coded:
+    """Encode a run from an encoder's state, which stays, some quality indices coarser.
+
+    The pair is that of the whole run, or of its first frame alone where that is intra.
+    """
+    fixed.pair = pair
     trial = copy.copy(encoder)
     trial._core = copy.copy(encoder._core)
     trial._control = copy.copy(encoder._control)
@@ -168,6 +179,8 @@ def _coded(encoder: Encoder, fixed: _Fixed, run: Sequence[Picture], coarser: int
         bits += 8.0 * sum(map(len, (chunk.mask, chunk.motion, chunk.latents)))
         where = samples_of(fixed.mask, picture.width, picture.height)
         psnr.append(psnr_regions(picture, made, where).weighted_yuv)
+        if encoder._count == 0:
+            fixed.pair = _USUAL
     return _Coded(bits, float(np.mean(psnr)), features[0], np.array(shares))
 
 
