@@ -29,7 +29,7 @@ KINDS = {
     "crowd_1280x720": "crowd",
     "bbb_640x360": "animation",
 }
-_OWN, _WITH_ROI = "roicodec_ld", "roicodec_ld+roi"
+_OWN = "roicodec_ld"
 _BD = {"w YUV": "wpsnr_yuv", "ROI Y": "psnr_roi_y", "rest Y": "psnr_bg_y", "whole YUV": "psnr_yuv"}
 _FEATURES = ("gradient_y", "sigma_y", "sigma_dx")
 _MIDDLE = 24
@@ -60,11 +60,12 @@ def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> 
         return
     with listed.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    clips = list(dict.fromkeys(e.clip for e in encodes if e.codec == _WITH_ROI))
+    with_roi = [e for e in encodes if e.codec.startswith(f"{_OWN}+")]
+    clips = list(dict.fromkeys(e.clip for e in with_roi))
     clips.sort(key=lambda c: list(KINDS).index(c) if c in KINDS else len(KINDS))
 
     def of(clip: str) -> list[Row]:
-        return [r for r in rows if r["clip"] == clip and r["codec"] == _WITH_ROI]
+        return [r for r in rows if r["clip"] == clip and r["codec"].startswith(f"{_OWN}+")]
 
     yield from (
         "### With a ROI, by kind of content",
@@ -96,7 +97,7 @@ def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> 
         ),
     )
     for clip in clips:
-        drawn = _drawn(out, encodes, clip, images)
+        drawn = _drawn(out, with_roi, clip, images)
         if drawn:
             yield f"![{clip}: ROI and bit-widths]({images.name}/{drawn.name})"
     yield ""
@@ -104,7 +105,9 @@ def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> 
 
 def _choice(rows: Sequence[Row], encodes: Sequence[Encode], clip: str) -> list[str]:
     spent, plain = (sum(float(r[n]) for r in rows) for n in ("bit_ops", "plain_bit_ops"))
-    time = _cpu(encodes, clip, _WITH_ROI) / _cpu(encodes, clip, _OWN)
+    own = [e for e in encodes if e.clip == clip and e.codec.startswith(_OWN)]
+    plain_time = _cpu([e for e in own if e.codec == _OWN])
+    time = _cpu([e for e in own if e.codec != _OWN]) / plain_time
     return [
         f"{100 * _mean(rows, 'roi_share'):.0f} %",
         f"{_mean(rows, 'b_roi'):.1f}",
@@ -119,24 +122,23 @@ def _mean(rows: Sequence[Row], name: str) -> float:
     return mean(float(r[name]) for r in rows) if rows else float("nan")
 
 
-def _cpu(encodes: Sequence[Encode], clip: str, codec: str) -> float:
-    chosen = [e for e in encodes if e.clip == clip and e.codec == codec]
-    found = speed(chosen, lambda e: e.decoding)
+def _cpu(encodes: Sequence[Encode]) -> float:
+    found = speed(encodes, lambda e: e.decoding)
     return found.cpu_ms if found else float("nan")
 
 
 def _percent(comparisons: Sequence[Comparison], clip: str, key: str) -> str:
     for c in comparisons:
-        if (c.clip, c.measure) == (clip, key) and c.codec == _WITH_ROI and c.result:
+        if (c.clip, c.measure) == (clip, key) and c.codec.startswith(f"{_OWN}+") and c.result:
             star = "\\*" if c.result.warning else ""
             return "" if isnan(c.result.percent) else f"{c.result.percent:+.1f}{star}"
     return ""
 
 
-def _drawn(out: Path, encodes: Sequence[Encode], clip: str, images: Path) -> Path | None:
+def _drawn(out: Path, with_roi: Sequence[Encode], clip: str, images: Path) -> Path | None:
     """The decoded middle frame, its ROI outlined, bit-widths written in."""
-    chosen = [e for e in encodes if (e.clip, e.codec) == (clip, _WITH_ROI)]
-    encode = next((e for e in chosen if e.setting == _MIDDLE and e.stream), None)
+    chosen = [e for e in with_roi if e.clip == clip and e.setting == _MIDDLE]
+    encode = next((e for e in chosen if e.stream), None)
     if encode is None:
         return None
     stream = out / encode.stream
