@@ -39,7 +39,7 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	  --steps 4000 --rate 5e-4 --batch 4 --unroll 3 --size 192 --length 24
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 90 \
 	  --intra runs/intra-bits/last.pt --inter runs/inter-bits/last.pt
-	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 7 \
+	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 24 \
 	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

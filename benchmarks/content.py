@@ -30,6 +30,8 @@ KINDS = {
     "bbb_640x360": "animation",
 }
 _OWN = "roicodec_ld"
+_WITH_ROI = f"{_OWN}+"
+"""What the names of those with a ROI begin with."""
 _BD = {"w YUV": "wpsnr_yuv", "ROI Y": "psnr_roi_y", "rest Y": "psnr_bg_y", "whole YUV": "psnr_yuv"}
 _FEATURES = ("gradient_y", "sigma_y", "sigma_dx")
 _MIDDLE = 24
@@ -60,12 +62,12 @@ def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> 
         return
     with listed.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    with_roi = [e for e in encodes if e.codec.startswith(f"{_OWN}+")]
+    with_roi = [e for e in encodes if e.codec.startswith(_WITH_ROI)]
     clips = list(dict.fromkeys(e.clip for e in with_roi))
     clips.sort(key=lambda c: list(KINDS).index(c) if c in KINDS else len(KINDS))
 
     def of(clip: str) -> list[Row]:
-        return [r for r in rows if r["clip"] == clip and r["codec"].startswith(f"{_OWN}+")]
+        return [r for r in rows if r["clip"] == clip and r["codec"].startswith(_WITH_ROI)]
 
     yield from (
         "### With a ROI, by kind of content",
@@ -129,7 +131,7 @@ def _cpu(encodes: Sequence[Encode]) -> float:
 
 def _percent(comparisons: Sequence[Comparison], clip: str, key: str) -> str:
     for c in comparisons:
-        if (c.clip, c.measure) == (clip, key) and c.codec.startswith(f"{_OWN}+") and c.result:
+        if (c.clip, c.measure) == (clip, key) and c.codec.startswith(_WITH_ROI) and c.result:
             star = "\\*" if c.result.warning else ""
             return "" if isnan(c.result.percent) else f"{c.result.percent:+.1f}{star}"
     return ""

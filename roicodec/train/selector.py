@@ -93,7 +93,7 @@ class _Remembered:
 class _Fixed:
     """Picks one pair, and keeps the features that it is shown."""
 
-    pair = (8, 8)
+    pair: tuple[int, int]
     features: Features
     mask: Mask
 
