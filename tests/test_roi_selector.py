@@ -145,7 +145,9 @@ def test_dearer_arithmetic_never_gets_more_bits(
 def sample(features: Features, saved: NDArray[np.float64]) -> Sample:
     """A frame, half of it ROI, in which bit-width k saves ``saved[region, k]`` of a region."""
     plain = 1000.0
-    return Sample("clip", True, features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1]))
+    return Sample(
+        "clip", True, (16, 8), features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1])
+    )
 
 
 def test_costs_of_a_region_by_hand() -> None:
@@ -157,7 +159,7 @@ def test_costs_of_a_region_by_hand() -> None:
         (16, 4): 1200, (16, 8): 800, (4, 16): 2000, (8, 16): 1400, (16, 16): 1600,
     }.items():  # fmt: skip
         cost[at[roi], at[rest]] = j
-    found = region_costs(Sample("clip", True, np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
+    found = region_costs(Sample("clip", True, (16, 8), np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
     # The least of the ROI's rows, 1300, 900 and 800, less that at 8 bits, of a quarter of 1000.
     assert found[0, [at[4], at[8], at[16]]] == pytest.approx([400 / 250, 0, -100 / 250])
     # The least of the rest's columns: 900, 800 and 1400.
@@ -192,14 +194,18 @@ def test_what_is_measured_of_a_clip() -> None:
     """Each pair's cost is its own bits, brought to the PSNR of 8 bits along the curve of those."""
     clip = tiny_model.pictures(64, 64, 3)
     roi = RectangleRoi((0, 0, 32, 32), (64, 64))
-    intra, inter = samples_of_clip("clip", clip, roi, 20, tiny_model.model())
-    for found, tried in ((intra, pairs(inter=False)), (inter, pairs(inter=True))):
-        assert found.share == 0.25
+    found = list(samples_of_clip("clip", clip, roi, 20, tiny_model.model()))
+    assert [(s.usual, s.inter) for s in found] == [
+        ((8, 4), False), ((8, 4), True), ((16, 8), False), ((16, 8), True)
+    ]  # fmt: skip
+    for one, table in zip(found, [(2, 4, 8)] * 2 + [(4, 8, 16)] * 2, strict=True):
+        assert one.share == 0.25
+        tried = pairs(table, one.inter)
         at = [(list(QUALITY_OFFSETS).index(a), list(QUALITY_OFFSETS).index(b)) for a, b in tried]
-        assert sorted(map(tuple, np.argwhere(~np.isnan(found.cost)))) == sorted(at)
-    assert (intra.inter, inter.inter) == (False, True)
+        assert sorted(map(tuple, np.argwhere(~np.isnan(one.cost)))) == sorted(at)
+    intra = found[2]
 
-    fixed = _Fixed()
+    fixed = _Fixed((16, 8))
     options = EncoderOptions(
         quality=20, candidates=tuple(QUALITY_OFFSETS), gop=65535, effort=_EFFORT
     )

@@ -22,7 +22,7 @@ import torch
 from click.testing import CliRunner, Result
 from matplotlib import image
 from safetensors.numpy import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
@@ -39,7 +39,7 @@ from roicodec.model.networks import (
     FrameOutput,
     quantizer_step,
 )
-from roicodec.model.quantized import load_network
+from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
 from roicodec.quant import lsq
 from roicodec.roi.sources import RectangleRoi
@@ -211,6 +211,7 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (("intra", "--size", 100), "must be a multiple of 32"),
         (("intra", "--quantize", "--compile"), "a graph for each pair"),
+        (("intra", "--quantize", "--batch", 3), "--quantize splits it in 4"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)
@@ -264,10 +265,11 @@ def test_quantized_inter_training_resumes(
     more = [
         *("--intra", runs / "intra" / "last.pt", "--init", runs / "inter" / "last.pt"),
         *("--quantize", "--steps", 4, "--length", 5, "--unroll", 2, "--rate", 0.01, *_SMALL),
+        *("--batch", 4),
     ]
     whole = _fit("inter", data, runs / "inter-q", *more)
     assert "analysis.0.mix_in.steps.log_step" in whole["net"]
-    assert whole["task"]["reference"].y.shape == (2, 64, 64)
+    assert whole["task"]["reference"].y.shape == (4, 64, 64)
     again = _fit_interrupted(monkeypatch, 2, "inter", data, runs / "inter-again", *more)
     _assert_equal(whole, again)
     changed = [n for n, w in whole["net"].items() if not n.endswith(("ready", "equalize"))
@@ -275,6 +277,38 @@ def test_quantized_inter_training_resumes(
     assert "up.weight" in changed
     with pytest.raises(InputError, match="not quantized"):
         _fit("inter", data, runs / "inter", *more)
+
+
+def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:
+    """Each part of a batch is coded as it is alone, at the widest, the narrowest, ... bit-width."""
+    clips = load_folder(data, tmp_path, motion=False)
+    stage = IntraStage(clips, 1, 4, 64)
+    assert stage.regions(4, 8) is None
+    net = FrameNet(False)
+    for block in net.modules():
+        if isinstance(block, Block):  # its last layers are zero at first
+            nn.init.normal_(block.mix_out.weight, std=0.05)
+            nn.init.normal_(block.project.weight, std=0.05)
+    quantize_network(net, lambda: stage.step(net))
+    stage.quantized = True
+    drawn = set()
+    for _ in range(40):
+        step = stage.regions(4, 8)
+        assert step is not None
+        *plain, pair = step.parts
+        assert all(r.bits_roi == r.bits_bg and r.mask is None for r in plain)
+        drawn.add(tuple(r.bits_bg for r in plain))
+        assert pair.mask is not None
+        assert pair.mask.shape == (1, 1, 8, 8)
+    assert drawn == {(4, 8, 16), (2, 4, 8)}
+    made = next(m for m in net.modules() if isinstance(m, QuantizedBlock))
+    x = torch.randn(4, made.mix_in.weight.shape[1], 8, 8)
+    with torch.no_grad():
+        together = made(x, None, step)
+        alone = [made(x[i : i + 1], None, r)[0] for i, r in enumerate(step.parts)]
+        other = made(x, None, step.parts[2])
+    apart = [(t - a).abs().mean() for t, a in zip(together, alone, strict=True)]
+    assert max(apart) < 0.02 * (together[0] - other[0]).abs().mean()
 
 
 def test_release(

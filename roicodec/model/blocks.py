@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BRANCH_DTYPE", "Block", "Depthwise", "Pointwise", "QualityTable", "Regions"]
+__all__ = ["BRANCH_DTYPE", "Block", "Depthwise", "Pointwise", "QualityTable", "Regions", "Sandwich"]
 
 BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 """What branches compute in while training: bfloat16 only where the CPU multiplies it itself."""
@@ -33,16 +33,32 @@ class Regions:
     bits_bg: int
     mask: Tensor | None = None
 
-    def each(self, make: Callable[[int], Tensor]) -> Tensor:
-        """Compute ``make(bits)`` for both regions and take each position from its own."""
+    def each(self, layer: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
+        """Compute ``layer(x, bits)`` for both regions and take each position from its own."""
         if self.mask is None or self.bits_roi == self.bits_bg:
-            return make(self.bits_bg)
-        roi, bg = make(self.bits_roi), make(self.bits_bg)
+            return layer(x, self.bits_bg)
+        roi, bg = layer(x, self.bits_roi), layer(x, self.bits_bg)
         mask = self.mask
         if roi.shape[-1] != mask.shape[-1]:
             times = roi.shape[-1] // mask.shape[-1]
             mask = mask.repeat_interleave(times, 2).repeat_interleave(times, 3)
         return torch.where(mask, roi, bg)
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    """Bit-widths that a training step takes side by side, each for its share of the batch.
+
+    Attributes:
+        parts: for the first frames of the batch, the next, ..., as ``Tensor.tensor_split`` splits.
+    """
+
+    parts: tuple[Regions, ...]
+
+    def each(self, layer: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
+        """As :meth:`Regions.each`, part by part."""
+        split = zip(self.parts, x.tensor_split(len(self.parts)), strict=True)
+        return torch.cat([regions.each(layer, part) for regions, part in split])
 
 
 class Pointwise(nn.Conv2d):
@@ -103,7 +119,7 @@ class Block(nn.Module):
         self.project = Pointwise(expansion * width, width, zero=True)
 
     def forward(
-        self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None
+        self, x: Tensor, context: Tensor | None = None, regions: Regions | Sandwich | None = None
     ) -> Tensor:
         """Map ``x`` float ``[B, width, H, W]`` (and ``context`` ``[B, K, H, W]``) to its like.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Block, Pointwise, QualityTable, Regions
+from roicodec.model.blocks import Block, Pointwise, QualityTable, Regions, Sandwich
 
 __all__ = [
     "FEATURES",
@@ -270,7 +270,7 @@ class FrameNet(nn.Module):
         quality: Tensor,
         prediction: Tensor | None = None,
         features: Tensor | None = None,
-        regions: Regions | None = None,
+        regions: Regions | Sandwich | None = None,
     ) -> FrameOutput:
         """Code a batch of frames.
 
@@ -333,7 +333,7 @@ class FrameNet(nn.Module):
         latents: Tensor,
         start: Tensor,
         context: Tensor | None = None,
-        regions: Regions | None = None,
+        regions: Regions | Sandwich | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What is added to the prediction, packed ``[B, 96, H/8, W/8]``, and features.
 
@@ -361,7 +361,7 @@ class FrameNet(nn.Module):
         return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
 
     def _context(
-        self, prediction: Tensor | None, features: Tensor | None, regions: Regions | None
+        self, prediction: Tensor | None, features: Tensor | None, regions: Regions | Sandwich | None
     ) -> Tensor | None:
         if prediction is None or features is None:
             return None

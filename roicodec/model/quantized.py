@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Regions
+from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Regions, Sandwich
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
@@ -101,14 +101,14 @@ class QuantizedBlock(nn.Module):
         self.calibrating: tuple[int, ...] = ()
 
     def forward(
-        self, x: Tensor, context: Tensor | None = None, regions: Regions | None = None
+        self, x: Tensor, context: Tensor | None = None, regions: Regions | Sandwich | None = None
     ) -> Tensor:
         """As the float block; ``regions`` defaults to 16 bits everywhere."""
         regions = regions or Regions(16, 16)
         a = self.mix_in.equalized(x if context is None else torch.cat((x, context), 1))
         if self.calibrating:
             self.mix_in.calibrate(a, self.calibrating)
-        hidden = F.relu(regions.each(lambda b: self.mix_in(a, b))).float()
+        hidden = F.relu(regions.each(self.mix_in, a)).float()
         if 8 in self.calibrating:
             self.depthwise_input.calibrate(hidden, 8)
             self.depthwise_steps.calibrate(self.depthwise.weight, 8)
@@ -117,14 +117,14 @@ class QuantizedBlock(nn.Module):
         hidden = F.relu(_depthwise(self.depthwise, hidden, weight)).float()
         if self.calibrating:
             self.mix_out.calibrate(hidden, self.calibrating)
-        x = x + regions.each(lambda b: self.mix_out(hidden, b)).float()
+        x = x + regions.each(self.mix_out, hidden).float()
         a = self.expand.equalized(x)
         if self.calibrating:
             self.expand.calibrate(a, self.calibrating)
-        wide = F.relu(regions.each(lambda b: self.expand(a, b))).float()
+        wide = F.relu(regions.each(self.expand, a)).float()
         if self.calibrating:
             self.project.calibrate(wide, self.calibrating)
-        return x + regions.each(lambda b: self.project(wide, b)).float()
+        return x + regions.each(self.project, wide).float()
 
 
 def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from roicodec.train.klt import block_covariance, klt_basis
 from roicodec.train.losses import RateDistortion, relative_weight
 from roicodec.train.ranks import Ranks, joined
 from roicodec.train.revive import revive
-from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage, packed_centred
+from roicodec.train.stages import PARTS, WARM_UP, InterStage, IntraStage, Stage, packed_centred
 
 __all__ = ["train_command"]
 
@@ -119,6 +119,8 @@ def fit(
         raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
     if compiled and quantize:
         raise click.UsageError("--compile: not with --quantize, which needs a graph for each pair")
+    if quantize and batch < PARTS:
+        raise click.UsageError(f"--batch {batch}: --quantize splits it in {PARTS}")
     if stage == "inter" and intra_path is None:
         raise click.UsageError("--intra: name the checkpoint of a trained intra network")
     torch.set_num_threads(threads)

@@ -2,7 +2,8 @@
 
 A clip's first frame and then a run of inter frames are encoded with every pair of bit-widths, each
 time from the same state: what a pair saves in one frame the next ones may have to pay. So the cost
-of the first frame's pair is that of some frames after it, too, which all have the same pair.
+of the first frame's pair is that of some frames after it, too, which all have the same pair: the
+usual one of the set of candidates, for what is spared in one frame the next must not want back.
 
 A pair's J is the bits that it would take at the ROI-weighted PSNR of 8 bits everywhere, were ln R
 a straight line over PSNR with the slope that 8 bits have there: near them R + lambda D, with the
@@ -42,13 +43,15 @@ BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
 _TABLES = ((2, 4, 8), (4, 8, 16))
 """Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
+_BEYOND = ((2, 8), (16, 2), (16, 0))
+"""Pairs tried beside the last table's, for the layer of all bit-widths."""
 _PLAIN = BITS.index(8)
 _QUALITIES = (8, 16, 24, 32, 40)
 _RUN = 24
 """Inter frames that are encoded with the same pair. With 8, few bits outside the ROI look better
 than they are over a GOP."""
-_LEANING, _USUAL = 8, (16, 8)
-"""Inter frames after the first that count for its pair, and theirs."""
+_LEANING = 8
+"""Inter frames after the first that count for its pair."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 300.0
@@ -63,6 +66,7 @@ class Sample:
     Attributes:
         clip: its name.
         inter: whether it has a reference.
+        usual: pair of the frame before it, or of those after an intra frame.
         features: of ROI and rest, ``[2, 10]``.
         share: of the area that is ROI, 0..1, exclusive.
         cost: J in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where not tried.
@@ -70,6 +74,7 @@ class Sample:
 
     clip: str
     inter: bool
+    usual: tuple[int, int]
     features: Features
     share: float
     cost: NDArray[np.float64]
@@ -91,42 +96,58 @@ class _Remembered:
 
 
 class _Fixed:
-    """Picks one pair, and keeps the features that it is shown."""
+    """Picks one pair, the usual one at first, and keeps the features that it is shown."""
 
-    pair: tuple[int, int]
     features: Features
     mask: Mask
+
+    def __init__(self, usual: tuple[int, int]) -> None:
+        self.usual = self.pair = usual
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
         self.features, self.mask = features, mask
         return self.pair
 
 
-def pairs(inter: bool) -> list[tuple[int, int]]:
-    """The pairs tried."""
-    tried = {pair for bits in _TABLES for pair in product(bits, bits)}
-    return sorted(tried | ({(8, 0)} if inter else set()))
+def usual_pair(candidates: Sequence[int]) -> tuple[int, int]:
+    """The pair that most frames get: the two widest."""
+    return candidates[-1], candidates[-2]
+
+
+def pairs(candidates: Sequence[int], inter: bool) -> list[tuple[int, int]]:
+    """The pairs tried of a table."""
+    beyond = _BEYOND if candidates == _TABLES[-1] else ()
+    tried = [*product(candidates, repeat=2), *beyond]
+    return [(roi, bg) for roi, bg in tried if bg or inter]
 
 
 def samples_of_clip(
     name: str, pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
 ) -> Iterator[Sample]:
-    """Samples of the first frame and of the run after it."""
+    """Samples of the first frame and of the run after it, for every table."""
     size = pictures[0].width, pictures[0].height
     options = EncoderOptions(quality=quality, candidates=BITS, gop=65535, effort=_EFFORT)
-    fixed, known = _Fixed(), _Remembered(roi, "mask")
-    encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
-    searcher = encoder._searcher
-    searcher._proposals = _Remembered(searcher._proposals, "push")  # type: ignore[assignment]
-    for run in (pictures[: 1 + _LEANING], pictures[1 : 1 + _RUN]):
-        sample = _sample(name, encoder, fixed, run)
-        if sample:
-            yield sample
-        fixed.pair = _USUAL
-        encoder.encode(run[0])
+    known = _Remembered(roi, "mask")
+    proposals = None
+    for table in _TABLES:
+        fixed = _Fixed(usual_pair(table))
+        encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
+        proposals = proposals or _Remembered(encoder._searcher._proposals, "push")
+        encoder._searcher._proposals = proposals  # type: ignore[assignment]
+        for run in (pictures[: 1 + _LEANING], pictures[1 : 1 + _RUN]):
+            sample = _sample(name, encoder, fixed, run, table)
+            if sample:
+                yield sample
+            encoder.encode(run[0])
 
 
-def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) -> Sample | None:
+def _sample(
+    name: str,
+    encoder: Encoder,
+    fixed: _Fixed,
+    run: Sequence[Picture],
+    candidates: tuple[int, ...],
+) -> Sample | None:
     inter = encoder._count > 0
     plain = _coded(encoder, fixed, run, (8, 8))
     if not 0.02 < plain.shares.min() <= plain.shares.max() < 0.9:
@@ -134,11 +155,12 @@ def _sample(name: str, encoder: Encoder, fixed: _Fixed, run: Sequence[Picture]) 
     coarser = _coded(encoder, fixed, run, (8, 8), _COARSER)
     slope = math.log(plain.bits / coarser.bits) / (plain.psnr - coarser.psnr)
     cost = np.full((len(BITS), len(BITS)), np.nan)
-    for pair in pairs(inter):
+    for pair in pairs(candidates, inter):
         coded = plain if pair == (8, 8) else _coded(encoder, fixed, run, pair)
         at = BITS.index(pair[0]), BITS.index(pair[1])
         cost[at] = coded.bits * math.exp(slope * (plain.psnr - coded.psnr))
-    return Sample(name, inter, plain.features, float(plain.shares[-1]), cost)
+    share = float(plain.shares[-1])
+    return Sample(name, inter, fixed.usual, plain.features, share, cost)
 
 
 @dataclass(frozen=True)
@@ -180,7 +202,8 @@ def _coded(
         where = samples_of(fixed.mask, picture.width, picture.height)
         psnr.append(psnr_regions(picture, made, where).weighted_yuv)
         if encoder._count == 0:
-            fixed.pair = _USUAL
+            fixed.pair = fixed.usual
+    fixed.pair = fixed.usual
     return _Coded(bits, float(np.mean(psnr)), features[0], np.array(shares))
 
 
@@ -219,12 +242,13 @@ def fit_layer(
     """Ridge regression of minus the regions' costs on their normalized features.
 
     Args:
-        samples: to fit to.
+        samples: to fit to; those of other usual pairs than the candidates' do not count.
         candidates: what both regions choose from.
 
     Returns:
         Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
     """
+    samples = [s for s in samples if s.usual == usual_pair(candidates)]
     flat = np.concatenate([s.features for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
     weights = np.zeros((2, 2, len(BITS), len(FEATURES)))
@@ -333,6 +357,7 @@ def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> 
         for kept_sample in json.loads(path.read_text(encoding="utf-8")):
             fields = {**kept_sample, "cost": np.array(kept_sample["cost"], np.float64)}
             fields["features"] = np.array(kept_sample["features"])
+            fields["usual"] = tuple(kept_sample["usual"])
             samples.append(Sample(**fields))
             click.echo(f"{clip.name}: quality {quality}, ROI {samples[-1].share:.2f}", err=True)
     return samples
@@ -343,7 +368,8 @@ def _show(
 ) -> None:
     for candidates in _TABLES:
         for kind in (False, True):
-            some = [s for s in samples if s.inter == kind]
+            usual = usual_pair(candidates)
+            some = [s for s in samples if s.inter == kind and s.usual == usual]
             if not some:
                 continue
             shares = excess(some, candidates, fitted[name_of(candidates)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Regions
+from roicodec.model.blocks import Regions, Sandwich
 from roicodec.model.networks import (
     FEATURES,
     PIXELS,
@@ -29,7 +29,7 @@ from roicodec.model.warp import compensate, compensate_features
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
-__all__ = ["WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred", "skipped"]
+__all__ = ["PARTS", "WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred", "skipped"]
 
 
 def packed_centred(batch: Batch) -> Tensor:
@@ -48,8 +48,11 @@ def _through(exact: Tensor, smooth: Tensor) -> Tensor:
     return smooth + (exact - smooth).detach()
 
 
-_PLAIN = ((0.38, 8), (0.42, 4), (0.06, 16))
-"""Shares of steps at one bit-width. Four bits have most to learn, eight are what is used most."""
+_SETS = ((0.75, (4, 8, 16)), (0.25, (2, 4, 8)))
+"""Candidates that a step takes together, and how often: those that the codec offers."""
+
+PARTS = 4
+"""Of a batch in few bits: the candidates, and a random pair."""
 
 WARM_UP = 12
 """Steps before one whose data sets a network's quantizers: features grow along a GOP, and steps set
@@ -104,19 +107,22 @@ class Stage:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
         raise NotImplementedError
 
-    def regions(self, batch: int, cells: int) -> Regions | None:
-        """Bit-widths of a step: of :data:`_PLAIN`, or a random pair on random 64x64 regions."""
+    def regions(self, batch: int, cells: int) -> Sandwich | None:
+        """Bit-widths of a step: a set of candidates, and a random pair on random 64x64 regions.
+
+        Each has a quarter of the batch, so that every step moves the weights for the widest and the
+        narrowest at once: the sandwich rule of Yu and Huang, "Universally Slimmable Networks and
+        Improved Training Techniques", ICCV 2019 (arXiv:1903.05134), section 3.1. A sequence keeps
+        its place in the set, and with it the errors that build up at its bit-width.
+        """
         if not self.quantized:
             return None
-        kind = self.rng.random()
-        for share, bits in _PLAIN:
-            kind -= share
-            if kind < 0:
-                return Regions(bits, bits)
+        share = self.rng.random()
+        candidates = next(c for p, c in _SETS if (share := share - p) < 0)
         roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS, 2))
-        coarse = self.rng.random((batch, 1, -(-cells // 4), -(-cells // 4))) < 0.5
-        mask = coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells]
-        return Regions(roi, bg, torch.from_numpy(mask))
+        coarse = self.rng.random((batch // PARTS, 1, -(-cells // 4), -(-cells // 4))) < 0.5
+        mask = torch.from_numpy(coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells])
+        return Sandwich((*(Regions(b, b) for b in candidates), Regions(roi, bg, mask)))
 
     def state(self) -> dict[str, Any]:
         """All that is needed to continue exactly."""
@@ -238,7 +244,8 @@ class InterStage(Stage):
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         self._renew()
-        frames = [self._code_next(net) for _ in range(self.unroll)]
+        regions = self.regions(self.batch, self.size // 16)
+        frames = [self._code_next(net, regions) for _ in range(self.unroll)]
         ref = self.reference
         self.reference = Batch(ref.y.detach(), ref.u.detach(), ref.v.detach())
         self.features = self.features.detach()
@@ -246,7 +253,9 @@ class InterStage(Stage):
         joined = {name: torch.cat([r[name] for r in results]) for name in results[0]}
         return RateDistortion(joined), torch.cat([quality for _, quality in frames])
 
-    def _code_next(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
+    def _code_next(
+        self, net: Callable[..., FrameOutput], regions: Sandwich | None
+    ) -> tuple[RateDistortion, Tensor]:
         """Code the next frame of every sequence."""
         now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
         batch = to_tensors([s.frames[p] for s, p in now])
@@ -258,7 +267,6 @@ class InterStage(Stage):
         moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = (x - p).detach()
-        regions = self.regions(self.batch, self.size // 16)
         features = moved.permute(0, 3, 1, 2)
         out = net(x, quality, p, features, regions)
         out = skipped(out, x, p, features, quality)
