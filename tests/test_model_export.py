@@ -129,7 +129,7 @@ class _Case:
         if self.inter:
             features = _integers(self.features, STREAM_EXPONENT)
             context = network.context(layout, predicted - 128, features)
-            whole = layout.frame([network.backend.values(r) for r in context])
+            whole = layout.frame(network.backend.values(context))
             step = 2.0 ** network.arrays.exponent("context_out")
             out["context"] = _difference(whole.numpy() * step, _rows(taken["context_out"]))
         latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)

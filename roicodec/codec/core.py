@@ -98,7 +98,7 @@ class Prepared:
     prediction: Tensor
     """Packed, int32 ``[(H/8) (W/8), 96]``; 128 in intra frames."""
     features: Tensor | None
-    context: list[Tensor] | None
+    context: Tensor | None
     sums: ChannelSums
     """Of all that was coded of the frame and before it, as :meth:`FrameCore.latents` left them."""
 

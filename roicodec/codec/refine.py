@@ -115,7 +115,7 @@ class LatentRefiner:
             start = whole(net.synthesis_quality(quality)[region])
             context = None
             if frame.context is not None:
-                rows = layout.frame([network.backend.values(r) for r in frame.context])
+                rows = layout.frame(network.backend.values(frame.context))
                 context = whole(rows, network.arrays.exponent("context_out"))
             weighted = _weighted(error) / UNIT
             pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))

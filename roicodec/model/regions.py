@@ -22,23 +22,22 @@ class Part:
     Attributes:
         bits: its bit-width, 2..16.
         roi: whether it is the ROI.
-        where: raster positions at 1/8, int64 ``[N]``, ascending.
-        phases: of each phase (:data:`~roicodec.model.networks.PHASES`) the places in ``where`` that
-            have it, int64.
+        rows: its own among the layout's rows.
         box: rows and columns of the layout's field that hold the part and its neighbours.
-        inside: of ``where``, raster positions in the box, int64 ``[N]``.
+        inside: raster positions of its rows in the box, int64 ``[N]``.
     """
 
     bits: int
     roi: bool
-    where: Tensor
-    phases: tuple[Tensor, ...]
+    rows: slice
     box: Box
     inside: Tensor
 
 
 class Layout:
     """The regions of a frame that are computed, position by position at 1/8.
+
+    Networks work on a row for each position of the parts: part after part, each in raster order.
 
     Args:
         mask: ROI on the padded frame's 16x16 grid, bool ``[h, w]``.
@@ -51,6 +50,8 @@ class Layout:
         height, width: of the frame, in positions.
         roi: the mask, position by position, bool ``[height * width]``.
         positions: raster positions of all parts, int64 ``[N]``, ascending.
+        phases: for each phase (:data:`~roicodec.model.networks.PHASES`), which of the
+            :meth:`phased` rows have it in each part, with whether that is ROI.
     """
 
     def __init__(
@@ -73,28 +74,47 @@ class Layout:
         ]
         boxes = [box_around(cells) for _, _, cells in regions]
         self._field = _union(boxes)
-        self._placed: list[Tensor] = []
-        computed = np.zeros(self.roi.shape, np.bool_)
+        order: list[NDArray[np.int64]] = []
+        placed: list[NDArray[np.int64]] = []
+        phased: list[list[NDArray[np.int64]]] = [[] for _ in range(PHASES.size)]
+        start = 0
         for (bits, roi, cells), (rows, columns) in zip(regions, boxes, strict=True):
             where = np.flatnonzero(_finer(cells))
             row, column = np.divmod(where, self.width)
-            phase = PHASES[row % 2, column % 2]
-            arrays = (
-                where,
-                _raster(row, column, (rows, columns)),
-                _raster(row, column, self._field),
-                *(np.flatnonzero(phase == p) for p in range(PHASES.size)),
-            )
-            at, inside, placed, *phases = (torch.from_numpy(a).to(device) for a in arrays)
+            inside = torch.from_numpy(_raster(row, column, (rows, columns))).to(device)
             box = _less(rows, self._field[0].start), _less(columns, self._field[1].start)
-            self.parts.append(Part(bits, roi, at, tuple(phases), box, inside))
-            self._placed.append(placed)
-            computed[where] = True
+            self.parts.append(Part(bits, roi, slice(start, start + len(where)), box, inside))
+            phase = PHASES[row % 2, column % 2]
+            for p, places in enumerate(phased):
+                places.append(start + np.flatnonzero(phase == p))
+            order.append(where)
+            placed.append(_raster(row, column, self._field))
+            start += len(where)
+        self.phases = self._spans(phased)
+        joined = np.concatenate([np.zeros(0, np.int64), *order])
+        by_phase = np.concatenate([np.zeros(0, np.int64), *(a for p in phased for a in p)])
+        computed = np.zeros(self.roi.shape, np.bool_)
+        computed[joined] = True
         self._whole = len(self.parts) == 1 and bool(computed.all())
-        self._computed = torch.from_numpy(computed).to(device)
         self.positions = np.flatnonzero(computed)
-        rank = torch.from_numpy(np.cumsum(computed) - 1).to(device)
-        self._ranks = [rank[part.where] for part in self.parts]
+        # Where the phased rows of all positions are, in raster order.
+        back = np.empty(self.roi.shape, np.int64)
+        back[joined[by_phase]] = np.arange(start)
+        arrays = joined, by_phase, back[self.positions], computed
+        self._order, self._by_phase, self._back, self._computed = (
+            torch.from_numpy(a).to(device) for a in arrays
+        )
+        self._placed = [torch.from_numpy(a).to(device) for a in placed]
+
+    def _spans(self, phased: list[list[NDArray[np.int64]]]) -> list[list[tuple[bool, slice]]]:
+        found, start = [], 0
+        for places in phased:
+            spans = []
+            for part, own in zip(self.parts, places, strict=True):
+                spans.append((part.roi, slice(start, start + len(own))))
+                start += len(own)
+            found.append(spans)
+        return found
 
     def field(self, rows: list[Tensor]) -> Tensor:
         """Put the parts' rows ``[N, C]`` in the smallest box that holds all their neighbours, too,
@@ -113,28 +133,26 @@ class Layout:
         rows = box.reshape(-1, box.shape[-1])
         return rows if self._whole else rows.index_select(0, part.inside)
 
-    def frame(self, rows: list[Tensor]) -> Tensor:
-        """Put the parts' rows ``[N, C]`` in raster order, ``[H * W, C]``; zeros elsewhere."""
-        if self._whole:
-            return rows[0]
-        return _filled(rows, [part.where for part in self.parts], len(self.roi))
+    def rows(self, frame: Tensor) -> Tensor:
+        """Rows from raster order: a copy, or the frame itself where they are all of it."""
+        return frame if self._whole else frame.index_select(0, self._order)
+
+    def frame(self, rows: Tensor) -> Tensor:
+        """Put rows in raster order, ``[H * W, C]``; zeros elsewhere."""
+        return rows if self._whole else _filled([rows], [self._order], len(self.roi))
+
+    def phased(self, rows: Tensor) -> Tensor:
+        """Rows phase by phase, in each phase part by part."""
+        return rows.index_select(0, self._by_phase)
+
+    def ordered(self, phased: Tensor) -> Tensor:
+        """Put phased rows in the order of :attr:`positions`."""
+        return phased.index_select(0, self._back)
 
     def of(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of :attr:`positions` from raster order: a copy, or the frame itself where they are
         all of it."""
         return frame if len(self.positions) == len(frame) else frame[self.positions]
-
-    def ordered(self, rows: list[Tensor]) -> Tensor:
-        """Put the parts' rows in the order of :attr:`positions`."""
-        return rows[0] if len(rows) == 1 else _filled(rows, self._ranks, len(self.positions))
-
-    def take(self, frame: Tensor, part: Part) -> Tensor:
-        """A part's rows from raster order: a copy, or the frame itself where it is all of it."""
-        return frame if self._whole else frame.index_select(0, part.where)
-
-    def rows(self, frame: Tensor) -> list[Tensor]:
-        """Take each part's rows from raster order."""
-        return [self.take(frame, part) for part in self.parts]
 
     def computed(self) -> NDArray[np.bool_]:
         """Cells of any part, ``[h, w]``."""

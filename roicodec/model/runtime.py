@@ -17,7 +17,7 @@ from torch import Tensor
 
 from roicodec.model.layers import Arrays, BlockLayers, NetworkArrays
 from roicodec.model.networks import STEPS
-from roicodec.model.regions import Layout, Part
+from roicodec.model.regions import Layout
 from roicodec.model.schema import (
     INDEX_EXPONENT,
     LATENT_EXPONENT,
@@ -47,8 +47,8 @@ class Reconstruction:
     features: Tensor
 
 
-EntropyState = list[Tensor]
-"""What the entropy network knows between its steps: skeleton rows of each part."""
+EntropyState = Tensor
+"""What the entropy network knows between its steps: skeleton rows."""
 
 
 class _Block:
@@ -114,32 +114,26 @@ class IntegerNetwork:
     # --- pieces -----------------------------------------------------------------------------
 
     def _run(
-        self,
-        name: str,
-        rows: list[Tensor],
-        layout: Layout,
-        context: list[Tensor] | None = None,
-    ) -> list[Tensor]:
-        """One block, in place on the parts' skeleton rows."""
-        blocks = [self._blocks(name, part.bits) for part in layout.parts]
+        self, name: str, rows: Tensor, layout: Layout, context: Tensor | None = None
+    ) -> Tensor:
+        """One block, in place on skeleton rows."""
+        parts = [(part, self._blocks(name, part.bits)) for part in layout.parts]
         hidden = []
-        for i, block in enumerate(blocks):
-            x = rows[i] if context is None else torch.cat((rows[i], context[i]), 1)
+        for part, block in parts:
+            x = rows[part.rows]
+            if context is not None:
+                x = torch.cat((x, context[part.rows]), 1)
             hidden.append(block.mix_in(block.quantize_first(x)))
         field = layout.field(hidden)
-        for i, (part, block) in enumerate(zip(layout.parts, blocks, strict=True)):
+        for part, block in parts:
             spatial = block.depthwise(layout.around(field, part))
-            x = block.mix_out.accumulate(rows[i], layout.inside(spatial, part))
-            rows[i] = block.project.accumulate(x, block.expand(block.quantize_second(x)))
+            x = block.mix_out.accumulate(rows[part.rows], layout.inside(spatial, part))
+            block.project.accumulate(x, block.expand(block.quantize_second(x)))
         return rows
 
     def _stack(
-        self,
-        name: str,
-        rows: list[Tensor],
-        layout: Layout,
-        context: list[Tensor] | None = None,
-    ) -> list[Tensor]:
+        self, name: str, rows: Tensor, layout: Layout, context: Tensor | None = None
+    ) -> Tensor:
         count = sum(n.startswith(f"{name}.") for n in self.arrays.blocks())
         for i in range(count):
             rows = self._run(f"{name}.{i}", rows, layout, context)
@@ -148,9 +142,13 @@ class IntegerNetwork:
     def _table(self, name: str, quality: int) -> Tensor:
         return self._tables[name][quality]
 
-    def _start(self, name: str, part: Part, quality: int, count: int) -> Tensor:
-        """Skeleton rows that all hold the vector of a quality."""
-        return self.backend.skeleton(self._table(name, quality).expand(count, -1))
+    def _start(self, name: str, layout: Layout, quality: dict[bool, int]) -> Tensor:
+        """Skeleton rows that hold the vector of each part's quality."""
+        rows = []
+        for part in layout.parts:
+            vector = self.backend.skeleton(self._table(name, quality[part.roi]))
+            rows.append(vector.expand(part.rows.stop - part.rows.start, -1))
+        return torch.cat(rows)
 
     @staticmethod
     def _shrink(frame: Tensor, height: int, width: int) -> Tensor:
@@ -168,8 +166,8 @@ class IntegerNetwork:
 
     # --- the networks -----------------------------------------------------------------------
 
-    def context(self, layout: Layout, prediction: Tensor, features: Tensor) -> list[Tensor]:
-        """Context rows of each part.
+    def context(self, layout: Layout, prediction: Tensor, features: Tensor) -> Tensor:
+        """Context, skeleton rows ``[N, C]``.
 
         Args:
             layout: regions of the frame.
@@ -177,16 +175,15 @@ class IntegerNetwork:
             features: int16 ``[(H/8) (W/8), 32]``, motion-compensated.
         """
         values = torch.cat((prediction.to(torch.int16) << SAMPLE_SHIFT, features), 1)
-        rows = [self.backend.skeleton(r) for r in layout.rows(values)]
-        rows = self._run("context_block", rows, layout)
-        return [self._skeleton("context_out")(r) for r in rows]
+        rows = self._run("context_block", self.backend.skeleton(layout.rows(values)), layout)
+        return self._skeleton("context_out")(rows)
 
     def analyse(
         self,
         layout: Layout,
         residual: Tensor,
         quality: dict[bool, int],
-        context: list[Tensor] | None,
+        context: Tensor | None,
     ) -> Tensor:
         """Latents before quantization, int16 ``[(H/8) (W/8), 96]``; encoder only.
 
@@ -197,13 +194,11 @@ class IntegerNetwork:
             context: of :meth:`context`.
         """
         values = torch.nn.functional.pad(residual.int() << SAMPLE_SHIFT, (0, self.features))
-        rows = [
-            self.backend.skeleton(r + self._table("analysis_quality", quality[part.roi]))
-            for part, r in zip(layout.parts, layout.rows(values), strict=True)
-        ]
-        rows = self._stack("analysis", rows, layout, context)
-        down = self._skeleton("down")
-        return layout.frame([self.backend.values(down(r)) for r in rows])
+        values = layout.rows(values)
+        for part in layout.parts:
+            values[part.rows] += self._table("analysis_quality", quality[part.roi])
+        rows = self._stack("analysis", self.backend.skeleton(values), layout, context)
+        return layout.frame(self.backend.values(self._skeleton("down")(rows)))
 
     def hyper_analyse(self, layout: Layout, latents: Tensor) -> Tensor:
         """Hyper-latents before quantization, in units, float ``[(H/32) (W/32), 32]``."""
@@ -228,7 +223,7 @@ class IntegerNetwork:
         hyper: NDArray[np.int32],
         quality: dict[bool, int],
         base_quality: int,
-        context: list[Tensor] | None,
+        context: Tensor | None,
     ) -> EntropyState:
         """Everything that is known before the first latent.
 
@@ -246,13 +241,10 @@ class IntegerNetwork:
         h = self.backend.integers(self._skeleton("hyper_synthesis.0")(rows), _WIDE)
         h = self._wide("hyper_synthesis.1", self._grow(h, height // 4, width // 4), _WIDE)
         h = self.backend.codes(self._grow(h, height // 2, width // 2), _WIDE)
-        state = []
-        for i, part in enumerate(layout.parts):
-            e = self._start("entropy_quality", part, quality[part.roi], len(part.where))
-            e = self._skeleton("hyper_synthesis.2").op.accumulate(e, layout.take(h, part))
-            if context is not None:
-                e = self._skeleton("context_in").accumulate(e, context[i])
-            state.append(e)
+        state = self._start("entropy_quality", layout, quality)
+        self._skeleton("hyper_synthesis.2").op.accumulate(state, layout.rows(h))
+        if context is not None:
+            self._skeleton("context_in").accumulate(state, context)
         return self._run("entropy.0", state, layout)
 
     def entropy_next(
@@ -267,8 +259,7 @@ class IntegerNetwork:
             decoded: latents, int16 ``[(H/8) (W/8), 96]``, 0 where they are not known.
         """
         inject = self._skeleton(f"inject.{step - 1}")
-        for e, known in zip(state, layout.rows(decoded), strict=True):
-            inject.accumulate(e, self.backend.skeleton(known))
+        inject.accumulate(state, self.backend.skeleton(layout.rows(decoded)))
         return self._run(f"entropy.{step}", state, layout)
 
     def distribution(
@@ -279,22 +270,21 @@ class IntegerNetwork:
         Each ``[N, 24]``, of the layout's positions: those channels of a position that are its own
         in this step, ascending.
         """
-        means, indices = [], []
-        for part, rows in zip(layout.parts, state, strict=True):
-            shape = len(rows), self.latents // STEPS
-            mean = torch.empty(shape, dtype=torch.int16, device=rows.device)
-            index = torch.empty(shape, dtype=torch.int32, device=rows.device)
-            bias = self._table("index_quality", quality[part.roi]).to(torch.int32)
-            half = 1 << (-INDEX_EXPONENT - 1)
-            for phase, at in enumerate(part.phases):
-                first = (step - phase) % STEPS
-                values = self.backend.values(self._head(step, first)(rows.index_select(0, at)))
-                mean[at] = values[:, : shape[1]]
-                raised = values[:, shape[1] :].to(torch.int32) + bias[first::STEPS]
-                index[at] = (raised + half) >> -INDEX_EXPONENT
-            means.append(mean)
-            indices.append(index)
-        return layout.ordered(means), layout.ordered(indices)
+        rows = layout.phased(state)
+        shape = len(rows), self.latents // STEPS
+        mean = torch.empty(shape, dtype=torch.int16, device=rows.device)
+        index = torch.empty(shape, dtype=torch.int32, device=rows.device)
+        for phase, spans in enumerate(layout.phases):
+            first = (step - phase) % STEPS
+            start, stop = spans[0][1].start, spans[-1][1].stop
+            values = self.backend.values(self._head(step, first)(rows[start:stop]))
+            mean[start:stop] = values[:, : shape[1]]
+            index[start:stop] = values[:, shape[1] :]
+            for roi, own in spans:
+                index[own] += self._table("index_quality", quality[roi])[first::STEPS]
+        half = 1 << (-INDEX_EXPONENT - 1)
+        index.add_(half).bitwise_right_shift_(-INDEX_EXPONENT)
+        return layout.ordered(mean), layout.ordered(index)
 
     @cache  # noqa: B019 - one network lives as long as the process
     def _head(self, step: int, first: int) -> _Skeleton:
@@ -329,14 +319,11 @@ class IntegerNetwork:
         layout: Layout,
         latents: Tensor,
         quality: dict[bool, int],
-        context: list[Tensor] | None,
+        context: Tensor | None,
     ) -> Reconstruction:
         """From latents, int16 ``[(H/8) (W/8), 96]``, to what is added to a prediction."""
-        up = self._skeleton("up")
-        rows = []
-        for part, known in zip(layout.parts, layout.rows(latents), strict=True):
-            start = self._start("synthesis_quality", part, quality[part.roi], len(known))
-            rows.append(up.accumulate(start, self.backend.skeleton(known)))
+        rows = self._start("synthesis_quality", layout, quality)
+        self._skeleton("up").accumulate(rows, self.backend.skeleton(layout.rows(latents)))
         rows = self._stack("synthesis", rows, layout, context)
-        values = layout.frame([self.backend.values(r) for r in rows])
+        values = layout.frame(self.backend.values(rows))
         return Reconstruction(values[:, : -self.features], values[:, -self.features :])

@@ -80,11 +80,13 @@ class _Quantize:
 
     def __call__(self, skeleton: Tensor) -> Tensor:
         codes = torch.empty(skeleton.shape, dtype=_dtype(self._grid))
+        sums = torch.empty(_ROWS, skeleton.shape[1])
         for part in _parts(len(skeleton)):
             rows = skeleton[part]
             if not self._direct:
                 rows = rows - _MAGIC
-            codes[part] = _codes(torch.addcmul(self._start, rows, self._scale), self._grid)
+            made = torch.addcmul(self._start, rows, self._scale, out=sums[: len(rows)])
+            codes[part] = _clamped(made, self._grid)
         return codes
 
 
@@ -107,7 +109,7 @@ class _FusedPointwise:
             self._sum(sums, codes)
             if self._target == SKELETON:
                 return _saturate(sums)
-            return _codes(sums, self._target)
+            return _clamped(sums, self._target).to(_dtype(self._target))
         if not len(codes):
             return torch.empty((0, self._channels), dtype=torch.uint8)
         out: Tensor = torch.ops.onednn.qlinear_pointwise(
@@ -223,7 +225,8 @@ class _Depthwise:
         frame: Tensor = planes[0].permute(1, 2, 0)
         if fused:
             return frame
-        return _codes(frame.add_(_MAGIC + _offset(self._target)), self._target)
+        frame.add_(_MAGIC + _offset(self._target))
+        return _clamped(frame, self._target).to(_dtype(self._target))
 
 
 def _offset(grid: Grid) -> int:
@@ -240,10 +243,10 @@ def _relu(grid: Grid) -> tuple[str, list[float]]:
     return ("relu", []) if grid.bits == 8 else ("hardtanh", [0.0, float(grid.high)])
 
 
-def _codes(sums: Tensor, grid: Grid) -> Tensor:
-    """Clamp ``MAGIC + offset + integer`` in place and take the low bits."""
+def _clamped(sums: Tensor, grid: Grid) -> Tensor:
+    """Clamp ``MAGIC + offset + integer`` in place; as int32, whose low bits are the code."""
     base = _MAGIC + _offset(grid)
-    return sums.clamp_(base + grid.low, base + grid.high).view(torch.int32).to(_dtype(grid))
+    return sums.clamp_(base + grid.low, base + grid.high).view(torch.int32)
 
 
 def _saturate(skeleton: Tensor) -> Tensor:
