@@ -31,6 +31,7 @@ from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.warp import compensate
 from roicodec.picture import Picture
 from roicodec.roi.masks import Mask, samples_of
+from roicodec.roi.selector import LinearSelector
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.train.postfilter import PostFilterFit
 
@@ -321,6 +322,20 @@ def test_dear_arithmetic_takes_fewer_bit_ops() -> None:
         for price in (0, 20, 1e6)
     ]
     assert sums[0] >= sums[1] >= sums[2] == 2 * 2 * 4**2
+
+
+def test_an_intra_frame_s_arithmetic_is_worth_as_much_as_another_frame_s() -> None:
+    """Its cost is that of nine frames, or of those of its GOP, and its arithmetic its own."""
+    prices = []
+    for gop in (1, 5, 96):
+        options = EncoderOptions(complexity=50, gop=gop)
+        encoder = Encoder(64, 64, options, NoRoi(64, 64), tiny_model.model())
+        assert isinstance(encoder._selector, LinearSelector)
+        prices.append(encoder._selector.price)
+    assert prices[0][0] == pytest.approx(5 * prices[1][0])
+    assert prices[0][0] == pytest.approx(9 * prices[2][0])
+    assert (prices[0][1] == prices[2][1]).all()
+    assert (prices[2] > 0).all()
 
 
 def test_more_bits_in_the_roi_change_little_outside() -> None:

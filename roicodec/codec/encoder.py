@@ -41,6 +41,7 @@ from roicodec.roi.features import region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
 from roicodec.roi.selector import (
+    LEANING,
     QUALITY_OFFSETS,
     BitWidthSelector,
     fitted_selector,
@@ -163,10 +164,10 @@ class Encoder:
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
         self._effort = EFFORTS[options.effort]
-        self._selector = selector or fitted_selector(
-            options.candidates,
-            options.complexity / 100 * _mega_bit_ops(model, options.candidates),
-        )
+        price = options.complexity / 100 * _mega_bit_ops(model, options.candidates)
+        # An intra frame's scores are shares of the cost of all frames that count for it.
+        price[0] /= min(options.gop, 1 + LEANING)
+        self._selector = selector or fitted_selector(options.candidates, price)
         self._refiner = LatentRefiner(model)
         self._control = options.control(width * height)
         start = self._control.quality(INTER)

@@ -15,6 +15,7 @@ from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask
 
 __all__ = [
+    "LEANING",
     "PLAIN",
     "QUALITY_OFFSETS",
     "BitWidthSelector",
@@ -28,6 +29,9 @@ __all__ = [
 PLAIN = 8
 """The bit-width of a frame without ROI, where it is a candidate."""
 
+
+LEANING = 8
+"""Frames after an intra frame whose cost counts for its bit-widths, too, for they lean on it."""
 
 QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 24}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""

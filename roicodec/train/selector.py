@@ -33,7 +33,7 @@ from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import QUALITY_OFFSETS, LinearSelector, name_of
+from roicodec.roi.selector import LEANING, QUALITY_OFFSETS, LinearSelector, name_of
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 
@@ -50,8 +50,6 @@ _QUALITIES = (8, 16, 24, 32, 40)
 _RUN = 24
 """Inter frames that are encoded with the same pair. With 8, few bits outside the ROI look better
 than they are over a GOP."""
-_LEANING = 8
-"""Inter frames after the first that count for its pair."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 300.0
@@ -134,7 +132,7 @@ def samples_of_clip(
         encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
         proposals = proposals or _Remembered(encoder._searcher._proposals, "push")
         encoder._searcher._proposals = proposals  # type: ignore[assignment]
-        for run in (pictures[: 1 + _LEANING], pictures[1 : 1 + _RUN]):
+        for run in (pictures[: 1 + LEANING], pictures[1 : 1 + _RUN]):
             sample = _sample(name, encoder, fixed, run, table)
             if sample:
                 yield sample
