@@ -21,6 +21,7 @@ __all__ = [
     "BitWidthSelector",
     "LinearSelector",
     "fitted_selector",
+    "log_features",
     "name_of",
     "plain_bit_width",
     "quality_offsets",
@@ -29,6 +30,9 @@ __all__ = [
 PLAIN = 8
 """The bit-width of a frame without ROI, where it is a candidate."""
 
+
+_LEAST = 0.05
+"""Levels, or samples of motion, below which features are as good as 0."""
 
 LEANING = 8
 """Frames after an intra frame whose cost counts for its bit-widths, too, for they lean on it."""
@@ -60,7 +64,7 @@ class LinearSelector:
         candidates: K bit-widths, ascending; 0 is skip.
         weights: ``[2, 2, K, 10]``, of intra and inter frames; of the ROI's layer and the rest's.
         bias: ``[2, 2, K]``.
-        mean, scale: ``[10]``: features enter as ``(feature - mean) / scale``.
+        mean, scale: ``[10]``: features enter as ``(log_features - mean) / scale``.
         price: ``[2, K]``, taken off the scores of intra and of inter frames: what a candidate's
             arithmetic costs.
 
@@ -93,7 +97,7 @@ class LinearSelector:
 
     def scores(self, features: Features, *, inter: bool) -> NDArray[np.float64]:
         """Outputs of the layers, ``[2, K]``, for features ``[2, 10]``."""
-        normalized = (features - self.mean) / self.scale
+        normalized = (log_features(features) - self.mean) / self.scale
         kind = int(inter)
         return np.asarray(np.einsum("rkf,rf->rk", self.weights[kind], normalized) + self.bias[kind])
 
@@ -108,6 +112,15 @@ class LinearSelector:
             scores[1, skip] = -np.inf
         b_roi, b_bg = (self.candidates[best] for best in scores.argmax(1))
         return b_roi, b_roi if mask.all() else b_bg
+
+
+def log_features(features: Features) -> Features:
+    """Features on a scale on which their ratios count: hardly any motion is far from none at all.
+
+    Args:
+        features: of any shape, at least 0.
+    """
+    return np.asarray(np.log(_LEAST + features))
 
 
 def plain_bit_width(candidates: Sequence[int]) -> int:

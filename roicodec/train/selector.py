@@ -33,7 +33,7 @@ from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import LEANING, QUALITY_OFFSETS, LinearSelector, name_of
+from roicodec.roi.selector import LEANING, QUALITY_OFFSETS, LinearSelector, log_features, name_of
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 
@@ -52,7 +52,7 @@ _RUN = 24
 than they are over a GOP."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
-_RIDGE = 300.0
+_RIDGE = 30.0
 _EFFORT = 4
 """Of the encoder: a trial for skip, and little more time than that takes."""
 
@@ -247,7 +247,7 @@ def fit_layer(
         Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
     """
     samples = [s for s in samples if s.usual == usual_pair(candidates)]
-    flat = np.concatenate([s.features for s in samples])
+    flat = np.concatenate([log_features(s.features) for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
     weights = np.zeros((2, 2, len(BITS), len(FEATURES)))
     bias = np.zeros((2, 2, len(BITS)))
@@ -255,7 +255,7 @@ def fit_layer(
         some = [s for s in samples if s.inter == kind]
         if not some:
             continue
-        inputs = (np.stack([s.features for s in some]) - mean) / scale
+        inputs = (np.stack([log_features(s.features) for s in some]) - mean) / scale
         costs = np.stack([region_costs(s, candidates) for s in some])
         for region, k in product(range(2), range(len(BITS))):
             known = ~np.isnan(costs[:, region, k])
