@@ -30,6 +30,7 @@ from roicodec.model.model import Model
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.warp import compensate
 from roicodec.picture import Picture
+from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.selector import LinearSelector
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
@@ -322,6 +323,28 @@ def test_dear_arithmetic_takes_fewer_bit_ops() -> None:
         for price in (0, 20, 1e6)
     ]
     assert sums[0] >= sums[1] >= sums[2] == 2 * 2 * 4**2
+
+
+def test_bit_widths_go_by_features_that_are_averaged_since_the_intra_frame() -> None:
+    """One tenth of each frame's own; frames without a ROI, or that are all ROI, do not count."""
+    seen = []
+
+    class Watching:
+        def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
+            seen.append(float(features[0, 0]))
+            return 8, 8
+
+    class ButTheThird(NoRoi):
+        def mask(self, index: int, *rest: object) -> Mask:
+            return np.eye(4, dtype=bool) & (index != 2)
+
+    described = [np.full((2, 10), float(n)) for n in (1, 2, 90, 12, 5)]
+    with patch("roicodec.codec.encoder.region_features", side_effect=described):
+        roi, options = ButTheThird(64, 64), EncoderOptions(gop=4, effort=1)
+        encoder = Encoder(64, 64, options, roi, tiny_model.model(), Watching())
+        for picture in tiny_model.pictures(64, 64, 5):
+            encoder.encode(picture)
+    assert seen == pytest.approx([1, 2, 90, 3, 5])
 
 
 def test_an_intra_frame_s_arithmetic_is_worth_as_much_as_another_frame_s() -> None:

@@ -37,7 +37,7 @@ from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.search import MotionSearcher
 from roicodec.picture import Picture
-from roicodec.roi.features import region_features
+from roicodec.roi.features import Features, region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
 from roicodec.roi.selector import (
@@ -58,6 +58,9 @@ _INTRA_BOOST = 20
 
 _PRICE = 0.09
 """Squared quantizer steps that a bit is worth when symbols are chosen; in training it is 0.08."""
+
+_PULL = 0.1
+"""How far an inter frame moves the features by which bit-widths are chosen towards its own."""
 
 _OVERHEAD = 28
 """Bytes of a frame chunk beside its sections."""
@@ -176,6 +179,7 @@ class Encoder:
         self._first_pts: int | None = None
         self.observer: Observer | None = None
         self._mask: Mask | None = None
+        self._average: Features | None = None
         self._skip: Mask | None = None
         self._before: Picture | None = None
         self.header_fields: dict[str, Any] = {
@@ -256,8 +260,20 @@ class Encoder:
         time = float((picture.pts - self._first_pts) * self._options.time_base)
         mask = self._roi.mask(self._count, time, picture, self._before)
         features = region_features(picture, vectors, mask)
+        if mask.any() and not mask.all():
+            features = self._steady(features, intra)
         b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
         return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
+
+    def _steady(self, features: Features, intra: bool) -> Features:
+        """Features averaged since the intra frame: bit-widths that alternate cost more than either,
+        for what one frame coarsens the next refines."""
+        if intra:
+            self._average = None
+            return features
+        before = self._average
+        self._average = features if before is None else before + _PULL * (features - before)
+        return self._average
 
     def _tried(
         self, frame: Prepared, picture: Picture
