@@ -36,9 +36,12 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	  --steps 13000 --rate 5e-4 --batch 8
 	$(FIT) inter --run runs/inter-bits --intra runs/intra-bits/last.pt \
 	  --init runs/inter-long/last.pt --quantize \
-	  --steps 4000 --rate 5e-4 --batch 4 --unroll 3 --size 192 --length 24
+	  --steps 6000 --rate 5e-4 --batch 4 --unroll 3 --size 192 --length 24
+	$(FIT) inter --run runs/inter-four --intra runs/intra-bits/last.pt \
+	  --init runs/inter-bits/last.pt --quantize --bits 4 \
+	  --steps 400 --batch 4 --unroll 3 --size 192 --length 24
 	$(BIN)/python -m roicodec.train release --data $(DATA) --out runs/weights --clips 90 \
-	  --intra runs/intra-bits/last.pt --inter runs/inter-bits/last.pt
+	  --intra runs/intra-bits/last.pt --inter runs/inter-four/last.pt
 	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 24 \
 	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote

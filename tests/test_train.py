@@ -39,7 +39,7 @@ from roicodec.model.networks import (
     FrameOutput,
     quantizer_step,
 )
-from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
+from roicodec.model.quantized import TRAINED_BITS, QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
 from roicodec.quant import lsq
 from roicodec.roi.sources import RectangleRoi
@@ -212,6 +212,7 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
         (("intra", "--size", 100), "must be a multiple of 32"),
         (("intra", "--quantize", "--compile"), "a graph for each pair"),
         (("intra", "--quantize", "--batch", 3), "--quantize splits it in 4"),
+        (("intra", "--bits", 4), "only with --quantize"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)
@@ -277,6 +278,33 @@ def test_quantized_inter_training_resumes(
     assert "up.weight" in changed
     with pytest.raises(InputError, match="not quantized"):
         _fit("inter", data, runs / "inter", *more)
+
+
+def test_one_bit_width_is_trained_alone(
+    inter: dict[str, Any], data: Path, runs: Path, tmp_path: Path
+) -> None:
+    more = ["--intra", runs / "intra" / "last.pt", "--length", 5, *_SMALL, "--rate", 0.01]
+    begun = ["--init", runs / "inter" / "last.pt", "--quantize", "--batch", 4, "--steps", 2]
+    before = _fit("inter", data, tmp_path / "all", *more, *begun)["ema"]
+    more += ["--init", tmp_path / "all" / "last.pt", "--quantize", "--bits", 4, "--steps", 4]
+    after = _fit("inter", data, tmp_path / "four", *more)["net"]
+    row = TRAINED_BITS.index(4)
+    moved = set()
+    for name, was in before.items():
+        now = after[name]
+        if name.endswith((".bias", ".log_step")) and len(was) == len(TRAINED_BITS):
+            others = torch.arange(len(was)) != row
+            assert torch.equal(now[others], was[others])
+            now, was = now[row], was[row]
+            moved |= {name.rpartition(".")[2]} if not torch.equal(now, was) else set()
+        else:
+            assert torch.equal(now, was), name
+        if name.endswith(("mix_in.input.log_step", "expand.input.log_step")):
+            assert now >= before[name][row + 1].round() + 1
+    assert moved == {"bias", "log_step"}
+    # It continues from what it was, and does not widen again.
+    again = _fit("inter", data, tmp_path / "four", *more, "--steps", 5)
+    assert again["step"] == 5
 
 
 def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:

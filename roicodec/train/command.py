@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from roicodec.errors import InputError
 from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
-from roicodec.model.quantized import QuantizedBlock, load_network, quantize_network
+from roicodec.model.quantized import QuantizedBlock, free_only, load_network, quantize_network
 from roicodec.model.schema import PAD
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, sample_intra
@@ -82,6 +82,12 @@ def train_command() -> None:
     help="Checkpoint or released .safetensors to start from.",
 )
 @click.option("--quantize", is_flag=True, help="Train with quantization, at random bit-widths.")
+@click.option(
+    "--bits",
+    type=click.IntRange(2, 8),
+    help="With --quantize: train what this bit-width has of its own, and leave all others as good"
+    " as they are.",
+)
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--size", default=128, show_default=True, help="Side of the crops, of 32s.")
@@ -101,6 +107,7 @@ def fit(
     intra_path: Path | None,
     init: Path | None,
     quantize: bool,
+    bits: int | None,
     steps: int,
     batch: int,
     size: int,
@@ -119,7 +126,9 @@ def fit(
         raise click.UsageError(f"--size {size}: must be a multiple of {PAD}")
     if compiled and quantize:
         raise click.UsageError("--compile: not with --quantize, which needs a graph for each pair")
-    if quantize and batch < PARTS:
+    if bits and not quantize:
+        raise click.UsageError("--bits: only with --quantize")
+    if quantize and not bits and batch < PARTS:
         raise click.UsageError(f"--batch {batch}: --quantize splits it in {PARTS}")
     if stage == "inter" and intra_path is None:
         raise click.UsageError("--intra: name the checkpoint of a trained intra network")
@@ -154,6 +163,9 @@ def fit(
                 _start_inter(net, task)
         if quantize and not checkpoint.exists():
             _quantize(net, task)
+        if bits:
+            free_only(net, bits, widen=not checkpoint.exists())
+            task.bits = bits
         _train(net, task, run, steps, rate, compiled, ranks)
 
 

@@ -97,9 +97,11 @@ class Stage:
     Attributes:
         quantized: whether to draw bit-widths and regions too, for a quantized network.
         batch: frames or sequences that a step codes side by side.
+        bits: instead of a sandwich, the bit-width of everything.
     """
 
     quantized = False
+    bits: int | None = None
     rng: np.random.Generator
     batch: int
 
@@ -107,7 +109,7 @@ class Stage:
         """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
         raise NotImplementedError
 
-    def regions(self, batch: int, cells: int) -> Sandwich | None:
+    def regions(self, batch: int, cells: int) -> Regions | Sandwich | None:
         """Bit-widths of a step: a set of candidates, and a random pair on random 64x64 regions.
 
         Each has a quarter of the batch, so that every step moves the weights for the widest and the
@@ -117,6 +119,8 @@ class Stage:
         """
         if not self.quantized:
             return None
+        if self.bits is not None:
+            return Regions(self.bits, self.bits)
         share = self.rng.random()
         candidates = next(c for p, c in _SETS if (share := share - p) < 0)
         roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS, 2))
@@ -254,7 +258,7 @@ class InterStage(Stage):
         return RateDistortion(joined), torch.cat([quality for _, quality in frames])
 
     def _code_next(
-        self, net: Callable[..., FrameOutput], regions: Sandwich | None
+        self, net: Callable[..., FrameOutput], regions: Regions | Sandwich | None
     ) -> tuple[RateDistortion, Tensor]:
         """Code the next frame of every sequence."""
         now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
