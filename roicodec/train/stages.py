@@ -48,8 +48,8 @@ def _through(exact: Tensor, smooth: Tensor) -> Tensor:
     return smooth + (exact - smooth).detach()
 
 
-_SETS = ((0.75, (4, 8, 16)), (0.25, (2, 4, 8)))
-"""Candidates that a step takes together, and how often: those that the codec offers."""
+_USUAL, _NARROW, _USUAL_SHARE = (4, 8, 16), (2, 4, 8), 0.75
+"""Candidates that a step takes together, those that the codec offers, and how often the first."""
 
 PARTS = 4
 """Of a batch in few bits: the candidates, and a random pair."""
@@ -121,8 +121,7 @@ class Stage:
             return None
         if self.bits is not None:
             return Regions(self.bits, self.bits)
-        share = self.rng.random()
-        candidates = next(c for p, c in _SETS if (share := share - p) < 0)
+        candidates = _USUAL if self.rng.random() < _USUAL_SHARE else _NARROW
         roi, bg = (int(b) for b in self.rng.choice(TRAINED_BITS, 2))
         coarse = self.rng.random((batch // PARTS, 1, -(-cells // 4), -(-cells // 4))) < 0.5
         mask = torch.from_numpy(coarse.repeat(4, 2).repeat(4, 3)[:, :, :cells, :cells])
