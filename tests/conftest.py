@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import pytest
@@ -17,6 +18,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 settings.register_profile("roicodec", deadline=None, derandomize=True)
 settings.load_profile("roicodec")
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """What the command line does with signals ends with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def make_header(**changes: object) -> Header:

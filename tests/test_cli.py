@@ -49,7 +49,6 @@ def run(
     for name in ("roicodec.pipeline", "roicodec.cli.progress"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments: object) -> Outcome:
         capsys.readouterr()
@@ -60,7 +59,6 @@ def run(
         return Outcome(end.value.code, out, err)
 
     yield call
-    signal.signal(signal.SIGTERM, before)
     for name in ("roicodec.pipeline", "roicodec.cli.progress"):
         sys.modules.pop(name, None)
 
@@ -463,6 +461,16 @@ def test_interrupted(
     assert process.returncode == status, err
     assert b"Traceback" not in err
     assert left_over(clip.parent) == before
+
+
+def test_interrupted_within_an_import(clip: Path) -> None:
+    process = in_process_of_its_own(
+        "encode", "in.y4m", "new.rq", env={"FAKE_INTERRUPT": "1"}, stderr=subprocess.PIPE,
+        cwd=clip.parent,
+    )  # fmt: skip
+    _, err = process.communicate()
+    assert (process.returncode, err.count(b"\n")) == (130, 1), err
+    assert not (clip.parent / "new.rq").exists()
 
 
 def test_doctor(run: Run) -> None:

@@ -21,8 +21,6 @@ from roicodec.evaluate.command import eval_command
 
 __all__ = ["main"]
 
-INTERRUPTED, TERMINATED = 130, 143
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -43,11 +41,13 @@ for command in (encode, decode, info, eval_command, doctor):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+    """Run a command and exit: 0 done, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 
     An error is one line on standard error.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and '&' leave them
+            signal.signal(number, _stop)
     try:
         status = cli.main(args=arguments, prog_name="roicodec", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except RoicodecError as error:
         _complain(str(error))
         status = 1
-    except (KeyboardInterrupt, click.Abort):
+    except _Stopped as stopped:
         _complain("interrupted; no output was written")
-        status = INTERRUPTED
+        status = 128 + stopped.number
     except BrokenPipeError:
         # Whoever read our output has gone (click exits with 1, too, when it is the first to
         # see that); the interpreter must not trip over it at exit.
@@ -83,5 +83,16 @@ def _complain(message: str) -> None:
     print(f"roicodec: error: {message}", file=sys.stderr)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(TERMINATED)
+class _Stopped(BaseException):
+    """A signal ends the program.
+
+    Not KeyboardInterrupt: where that passes through an ``exec`` of text (as when a module is
+    imported that makes data classes), Python ends by the signal, whatever status is asked for.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Stopped(number)
