@@ -46,7 +46,7 @@ from roicodec.roi.masks import Mask, samples_of
 from roicodec.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.roi.sources import NoRoi, RoiSource, parse_roi
 
-PRICES = (0.0, 30.0, 100.0)
+PRICES = (0.0, 10.0, 100.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""
 
 

@@ -32,7 +32,6 @@ from roicodec.model.warp import compensate
 from roicodec.picture import Picture
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import LinearSelector
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.train.postfilter import PostFilterFit
 
@@ -345,20 +344,6 @@ def test_bit_widths_go_by_features_that_are_averaged_since_the_intra_frame() -> 
         for picture in tiny_model.pictures(64, 64, 5):
             encoder.encode(picture)
     assert seen == pytest.approx([1, 2, 90, 3, 5])
-
-
-def test_an_intra_frame_s_arithmetic_is_worth_as_much_as_another_frame_s() -> None:
-    """Its cost is that of nine frames, or of those of its GOP, and its arithmetic its own."""
-    prices = []
-    for gop in (1, 5, 96):
-        options = EncoderOptions(complexity=50, gop=gop)
-        encoder = Encoder(64, 64, options, NoRoi(64, 64), tiny_model.model())
-        assert isinstance(encoder._selector, LinearSelector)
-        prices.append(encoder._selector.price)
-    assert prices[0][0] == pytest.approx(5 * prices[1][0])
-    assert prices[0][0] == pytest.approx(9 * prices[2][0])
-    assert (prices[0][1] == prices[2][1]).all()
-    assert (prices[2] > 0).all()
 
 
 def test_more_bits_in_the_roi_change_little_outside() -> None:

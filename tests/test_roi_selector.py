@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.roi.features import Features
 from roicodec.roi.selector import (
     QUALITY_OFFSETS,
@@ -22,13 +21,13 @@ from roicodec.roi.selector import (
 )
 from roicodec.roi.sources import RectangleRoi
 from roicodec.train.selector import (
-    _EFFORT,
+    BITS,
+    TRIED,
     Sample,
+    _ahead,
     _coded,
-    _Fixed,
     excess,
     fit_layer,
-    pairs,
     region_costs,
     samples_of_clip,
 )
@@ -147,28 +146,61 @@ def test_dearer_arithmetic_never_gets_more_bits(
 def sample(features: Features, saved: NDArray[np.float64]) -> Sample:
     """A frame, half of it ROI, in which bit-width k saves ``saved[region, k]`` of a region."""
     plain = 1000.0
-    return Sample(
-        "clip", True, (16, 8), features, 0.5, plain - plain / 2 * (saved[0][:, None] + saved[1])
-    )
+    cost = plain - plain / 2 * (saved[0][:, None] + saved[1])
+    return Sample("clip", True, features, 0.5, cost, BIT_OPS)
+
+
+BIT_OPS = np.array([0.1, 0.5, 0.8, 1, 1.2, 1.5, 1.8, 2, 6])
+
+
+def by_hand(**changes: float) -> Sample:
+    """A clip, a quarter of it ROI, in which 8 bits take 1000."""
+    costs = {
+        "4/4": 1500, "4/8": 1300, "8/4": 900, "8/8": 1000,
+        "16/4": 1200, "16/8": 800, "4/16": 2000, "8/16": 1400, "16/16": 1600,
+    } | changes  # fmt: skip
+    cost = np.full((9, 9), np.nan)
+    for pair, j in costs.items():
+        roi, rest = map(int, pair.split("/"))
+        cost[BITS.index(roi), BITS.index(rest)] = j
+    return Sample("clip", True, np.zeros((2, 10)), 0.25, cost, BIT_OPS)
 
 
 def test_costs_of_a_region_by_hand() -> None:
-    """Costs are those of the best pair that the bit-width is part of."""
-    cost = np.full((9, 9), np.nan)
-    at = {b: k for k, b in enumerate(QUALITY_OFFSETS)}
-    for (roi, rest), j in {
-        (4, 4): 1500, (4, 8): 1300, (8, 4): 900, (8, 8): 1000,
-        (16, 4): 1200, (16, 8): 800, (4, 16): 2000, (8, 16): 1400, (16, 16): 1600,
-    }.items():  # fmt: skip
-        cost[at[roi], at[rest]] = j
-    found = region_costs(Sample("clip", True, (16, 8), np.zeros((2, 10)), 0.25, cost), (4, 8, 16))
-    # The least of the ROI's rows, 1300, 900 and 800, less that at 8 bits, of a quarter of 1000.
-    assert found[0, [at[4], at[8], at[16]]] == pytest.approx([400 / 250, 0, -100 / 250])
-    # The least of the rest's columns: 900, 800 and 1400.
-    assert found[1, [at[4], at[8], at[16]]] == pytest.approx([100 / 750, 0, 600 / 750])
+    found = region_costs(by_hand(), (4, 8, 16))
+    rows = [BITS.index(b) for b in (4, 8, 16)]
+    # 16/8 takes 0.25 x 6 + 0.75 x 2 = 3 of arithmetic, and 8/4 1.25: it is best from a price of
+    # 0.1 J / 1.75 on, so the ROI goes down 4, and the rest 1, at that price. 4/4 takes 0.25 less.
+    price = 0.1 / 1.75
+    assert found[0, rows] == pytest.approx([0.6 / 0.25, 0, -4 * price])
+    # 16 bits in the rest are best with 8 in the ROI: 0.6 J more than 16/8, of a part of 0.75.
+    assert found[1, rows] == pytest.approx([price, 0, 0.6 / 0.75])
     # 6 bits were not tried; 0 cannot be read off.
-    assert found[0, at[6]] == pytest.approx(200 / 250)
+    assert found[0, BITS.index(6)] == pytest.approx(1.2)
     assert np.isnan(found[:, 0]).all()
+
+
+def test_what_is_passed_over_costs_more_than_what_is_taken() -> None:
+    """8 bits in the ROI: from 16/8 to 4/4 at 0.7 J / 2, where 8/4 has 0.0375 J more than both."""
+    found = region_costs(by_hand(**{"8/4": 1450, "8/8": 1400, "16/8": 800}), (4, 8, 16))
+    price = 0.7 / 2 / 1.4
+    eight = 4 * price + 0.0375 / 1.4 / 0.25
+    assert found[0, BITS.index(16)] == pytest.approx(-eight)
+    assert found[0, BITS.index(4)] == pytest.approx(5 * price - eight)
+    assert found[1, BITS.index(4)] == pytest.approx(price)
+
+
+@pytest.mark.parametrize("changes", [{}, {"8/4": 1450, "8/8": 1400}, {"16/4": 850}])
+@pytest.mark.parametrize("price", [0, 0.04, 0.06, 0.2, 0.3, 2, 3, 20])
+def test_regions_choose_as_the_best_pair_does_at_any_price(
+    changes: dict[str, float], price: float
+) -> None:
+    sample, rows = by_hand(**changes), [BITS.index(b) for b in (4, 8, 16)]
+    work = 0.25 * BIT_OPS[:, None] + 0.75 * BIT_OPS
+    total = sample.cost / sample.cost[7, 7] + price * work
+    best = np.unravel_index(np.nanargmin(total), total.shape)
+    costs = region_costs(sample, (4, 8, 16))[:, rows] + price * BIT_OPS[rows]
+    assert tuple(np.array(rows)[costs.argmin(1)]) == best
 
 
 def test_the_fit_finds_a_linear_law() -> None:
@@ -193,35 +225,41 @@ def test_the_fit_finds_a_linear_law() -> None:
 
 def test_what_is_measured_of_a_clip() -> None:
     """Each pair's cost is its own bits, brought to the PSNR of 8 bits along the curve of those."""
-    clip = tiny_model.pictures(64, 64, 3)
+    clip, model = tiny_model.pictures(64, 64, 3), tiny_model.model()
     roi = RectangleRoi((0, 0, 32, 32), (64, 64))
-    found = list(samples_of_clip("clip", clip, roi, 20, tiny_model.model()))
-    assert [(s.usual, s.inter) for s in found] == [
-        ((8, 4), False), ((8, 4), True), ((16, 8), False), ((16, 8), True)
-    ]  # fmt: skip
-    for one, table in zip(found, [(2, 4, 8)] * 2 + [(4, 8, 16)] * 2, strict=True):
-        assert one.share == 0.25
-        tried = pairs(table, one.inter)
-        at = [(list(QUALITY_OFFSETS).index(a), list(QUALITY_OFFSETS).index(b)) for a, b in tried]
-        assert sorted(map(tuple, np.argwhere(~np.isnan(one.cost)))) == sorted(at)
-    intra = found[2]
+    intra, inter = samples_of_clip("clip", clip, roi, 30, model)
+    assert (intra.inter, inter.inter) == (False, True)
+    assert intra.share == inter.share == 0.25
+    of = BITS.index
+    at = sorted((of(a), of(b)) for a, b in TRIED)
+    assert sorted(map(tuple, np.argwhere(~np.isnan(inter.cost)))) == at
+    assert np.array_equal(intra.cost[:, 1:], inter.cost[:, 1:], equal_nan=True)
+    assert np.isnan(intra.cost[:, 0]).all()
+    assert not intra.features[:, 6:].any()
 
-    fixed = _Fixed((16, 8))
-    options = EncoderOptions(
-        quality=20, candidates=tuple(QUALITY_OFFSETS), gop=65535, effort=_EFFORT
+    plain, coarse, other, fine, skipped = (
+        _coded(clip, roi, quality, model, pair)
+        for quality, pair in [
+            (30, (8, 8)),
+            (22, (8, 8)),
+            (14, (16, 4)),
+            (11, (16, 8)),
+            (11, (16, 0)),
+        ]
     )
-    encoder = Encoder(64, 64, options, roi, tiny_model.model(), fixed)
-    seen = {}
-    for pair, coarser in (((8, 8), 0), ((8, 8), 8), ((16, 4), 0)):
-        # The frames after it, which lean on it, count for the first one's pair.
-        seen[pair, coarser] = _coded(encoder, fixed, clip, pair, coarser)
-        assert fixed.pair == (16, 8)
-    plain, coarse, other = seen.values()
+    assert skipped.bits < fine.bits
     assert coarse.bits < plain.bits
-    assert coarse.psnr < plain.psnr < other.psnr
-    of = list(QUALITY_OFFSETS).index
-    assert intra.cost[of(8), of(8)] == plain.bits
+    assert coarse.psnr < plain.psnr
+    assert _ahead((16, 4)) == 16  # 24 in the ROI, which counts 0.8, less 16 outside
+    assert inter.features == pytest.approx(plain.features[1:].mean(0))
+    assert inter.cost[of(8), of(8)] == plain.bits
     # Bits of 8 and 8 at the other pair's PSNR, on a straight line through two points.
     slope = np.log(plain.bits / coarse.bits) / (plain.psnr - coarse.psnr)
     there = plain.bits * np.exp(slope * (other.psnr - plain.psnr))
-    assert intra.cost[of(16), of(4)] / plain.bits == pytest.approx(other.bits / there)
+    assert inter.cost[of(16), of(4)] / plain.bits == pytest.approx(other.bits / there)
+
+
+def test_next_to_no_roi_teaches_nothing() -> None:
+    clip = tiny_model.pictures(64, 64, 2)
+    roi = RectangleRoi((0, 0, 64, 64), (64, 64))
+    assert samples_of_clip("clip", clip, roi, 20, tiny_model.model()) == []

@@ -25,7 +25,6 @@ from roicodec.codec.rate_control import (
 from roicodec.codec.refine import LatentRefiner
 from roicodec.codec.skip import SkipTrials
 from roicodec.codec.symbols import LatentChooser, LatentWriter, put_hyper
-from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
@@ -34,14 +33,12 @@ from roicodec.model.model import Model
 from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.model.postfilter import FilteredPlane, shown, useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
-from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.motion.search import MotionSearcher
 from roicodec.picture import Picture
 from roicodec.roi.features import Features, region_features
 from roicodec.roi.mask_coding import encode_mask
 from roicodec.roi.masks import Mask
 from roicodec.roi.selector import (
-    LEANING,
     QUALITY_OFFSETS,
     BitWidthSelector,
     fitted_selector,
@@ -119,17 +116,6 @@ def _filters(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
     return useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
 
 
-def _mega_bit_ops(model: Model, candidates: tuple[int, ...]) -> NDArray[np.float64]:
-    """10^6 BitOPs a pixel that decoding takes at each candidate, ``[2, K]`` (intra, inter)."""
-    cells = 16
-    counts = [
-        [complexity(decoder_layers(n.network.arrays.raw, FrameShape(0, cells, b, b))).bit_ops
-         for b in candidates]
-        for n in (model.intra, model.inter)
-    ]  # fmt: skip
-    return np.array(counts) / (cells * 256 * 1e6)
-
-
 def _motion_qp(quality: int) -> float:
     """The H.264 QP whose quality is near an index's."""
     return min(max(36 - 0.35 * quality, 12), 44)
@@ -167,9 +153,7 @@ class Encoder:
         self._core = FrameCore(width, height, model, offsets)
         self._options, self._roi = options, roi
         self._effort = EFFORTS[options.effort]
-        price = options.complexity / 100 * _mega_bit_ops(model, options.candidates)
-        # An intra frame's scores are shares of the cost of all frames that count for it.
-        price[0] /= min(options.gop, 1 + LEANING)
+        price = options.complexity / 100 * model.mega_bit_ops(options.candidates)
         self._selector = selector or fitted_selector(options.candidates, price)
         self._refiner = LatentRefiner(model)
         self._control = options.control(width * height)

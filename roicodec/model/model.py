@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roicodec.complexity import complexity
 from roicodec.entropy import Tables
 from roicodec.errors import ModelError
 from roicodec.model.adaptation import Adaptation
@@ -16,6 +17,7 @@ from roicodec.model.layers import NetworkArrays
 from roicodec.model.postfilter import PostFilter
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.schema import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.weights import NAMES, POST_FILTER, Arrays, load_arrays, model_id
 from roicodec.quant.backends import choose_backend, hardest_layers, heaviest
 from roicodec.quant.integer import Layer
@@ -93,6 +95,23 @@ class Model:
         self.intra, self.inter = (
             NetworkModel(files[name], self.backend, _post_filter(filters, name)) for name in NAMES
         )
+
+    def mega_bit_ops(self, bits: Sequence[int]) -> NDArray[np.float64]:
+        """10^6 BitOPs a pixel that decoding takes at each bit-width where all is computed.
+
+        Args:
+            bits: K bit-widths; 0 is skip.
+
+        Returns:
+            ``[2, K]``, of intra and inter frames.
+        """
+        cells = 16
+        counts = [
+            [complexity(decoder_layers(n.network.arrays.raw, FrameShape(0, cells, b, b))).bit_ops
+             for b in bits]
+            for n in (self.intra, self.inter)
+        ]  # fmt: skip
+        return np.array(counts) / (cells * 256 * 1e6)
 
 
 def load_model(folder: Path | None = None, backend: str | None = None) -> Model:

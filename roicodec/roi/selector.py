@@ -15,7 +15,6 @@ from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask
 
 __all__ = [
-    "LEANING",
     "PLAIN",
     "QUALITY_OFFSETS",
     "BitWidthSelector",
@@ -33,9 +32,6 @@ PLAIN = 8
 
 _LEAST = 0.05
 """Levels, or samples of motion, below which features are as good as 0."""
-
-LEANING = 8
-"""Frames after an intra frame whose cost counts for its bit-widths, too, for they lean on it."""
 
 QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 24}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""

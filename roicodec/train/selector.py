@@ -1,21 +1,19 @@
 """Fit the choice of bit-widths to costs measured with the released networks.
 
-A clip's first frame and then a run of inter frames are encoded with every pair of bit-widths, each
-time from the same state: what a pair saves in one frame the next ones may have to pay. So the cost
-of the first frame's pair is that of some frames after it, too, which all have the same pair: the
-usual one of the set of candidates, for what is spared in one frame the next must not want back.
+A clip is encoded, its first frame intra, with each pair of bit-widths from end to end: what a pair
+saves in one frame the next ones may have to pay, and all the more if they have another pair.
 
-A pair's J is the bits that it would take at the ROI-weighted PSNR of 8 bits everywhere, were ln R
-a straight line over PSNR with the slope that 8 bits have there: near them R + lambda D, with the
-lambda at which they are best. So a pair that only moves along the curve is as dear as before.
+A pair's J is the bits that it takes at the ROI-weighted PSNR of 8 bits everywhere: its quality is
+moved to come near that, and the rest of the way ln R is taken for a straight line over PSNR with
+the slope that 8 bits have there. Near them it is R + lambda D, with the lambda at which they are
+best. So a pair that only moves along the curve is as dear as before.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -26,30 +24,45 @@ import torch
 from numpy.typing import NDArray
 
 from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.codec.rate_control import ConstantQuality
-from roicodec.evaluate.metrics import psnr_regions
+from roicodec.container import INTER, INTRA
+from roicodec.evaluate.metrics import ROI_WEIGHT, psnr_regions
 from roicodec.model.model import Model, load_model
+from roicodec.model.networks import QUALITIES
 from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import LEANING, QUALITY_OFFSETS, LinearSelector, log_features, name_of
+from roicodec.roi.selector import PLAIN, QUALITY_OFFSETS, LinearSelector, log_features, name_of
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 
-__all__ = ["Sample", "excess", "fit_layer", "region_costs", "samples_of_clip", "selector"]
+__all__ = [
+    "BITS",
+    "TRIED",
+    "Sample",
+    "excess",
+    "fit_layer",
+    "region_costs",
+    "samples_of_clip",
+    "selector",
+]
+
+_Pair = tuple[int, int]
 
 BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
 _TABLES = ((2, 4, 8), (4, 8, 16))
 """Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
-_BEYOND = ((2, 8), (16, 2), (16, 0))
-"""Pairs tried beside the last table's, for the layer of all bit-widths."""
-_PLAIN = BITS.index(8)
-_QUALITIES = (8, 16, 24, 32, 40)
-_RUN = 24
-"""Inter frames that are encoded with the same pair. With 8, few bits outside the ROI look better
-than they are over a GOP."""
+_BEYOND = {(16, 2), (16, 0)}
+"""Pairs tried beside those, for the layer of all bit-widths."""
+TRIED = sorted({pair for table in _TABLES for pair in product(table, table)} | _BEYOND)
+"""Pairs of bit-widths (ROI, rest) whose costs are measured."""
+_PLAIN = BITS.index(PLAIN)
+_QUALITIES = (32, 38, 44, 50, 56)
+"""Of 8 bits. Pairs that look good have indices from 0 to 63 then, too."""
+_LENGTH = 25
+"""Frames of a clip that are encoded. With 9, few bits outside the ROI look better than they are
+over a GOP."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 30.0
@@ -59,175 +72,164 @@ _EFFORT = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame and what each pair of bit-widths costs it.
+    """The intra frame or the inter frames of a clip, and what each pair of bit-widths costs.
 
     Attributes:
         clip: its name.
-        inter: whether it has a reference.
-        usual: pair of the frame before it, or of those after an intra frame.
-        features: of ROI and rest, ``[2, 10]``.
+        inter: whether of the inter frames.
+        features: of ROI and rest, ``[2, 10]``; of inter frames the mean.
         share: of the area that is ROI, 0..1, exclusive.
-        cost: J in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where not tried.
+        cost: J of all frames, in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where
+            not tried.
+        bit_ops: 10^6 BitOPs a pixel of decoding at each bit-width, ``[bits]``.
     """
 
     clip: str
     inter: bool
-    usual: tuple[int, int]
     features: Features
     share: float
     cost: NDArray[np.float64]
+    bit_ops: NDArray[np.float64]
 
 
 class _Remembered:
-    """Answers of a search for motion or ROI, which do not depend on what was coded."""
+    """A source of ROI that is asked once for each frame."""
 
-    def __init__(self, inner: object, method: str) -> None:
-        self._inner, self._method = inner, method
-        self._answers: dict[object, object] = {}
-        setattr(self, method, self._answer)
+    def __init__(self, inner: RoiSource) -> None:
+        self._inner = inner
+        self._masks: dict[int, Mask] = {}
 
-    def _answer(self, first: object, *rest: object, **named: object) -> object:
-        key = first.pts if isinstance(first, Picture) else first
-        if key not in self._answers:
-            self._answers[key] = getattr(self._inner, self._method)(first, *rest, **named)
-        return self._answers[key]
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        if index not in self._masks:
+            self._masks[index] = self._inner.mask(index, time, picture, reference)
+        return self._masks[index]
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class _Fixed:
-    """Picks one pair, the usual one at first, and keeps the features that it is shown."""
+    """Picks one pair, 8 bits instead of skip in intra frames, and keeps what it is shown."""
 
-    features: Features
-    mask: Mask
-
-    def __init__(self, usual: tuple[int, int]) -> None:
-        self.usual = self.pair = usual
+    def __init__(self, pair: tuple[int, int]) -> None:
+        self._pair = pair
+        self.features: list[Features] = []
+        self.masks: list[Mask] = []
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
-        self.features, self.mask = features, mask
-        return self.pair
-
-
-def usual_pair(candidates: Sequence[int]) -> tuple[int, int]:
-    """The pair that most frames get: the two widest."""
-    return candidates[-1], candidates[-2]
-
-
-def pairs(candidates: Sequence[int], inter: bool) -> list[tuple[int, int]]:
-    """The pairs tried of a table."""
-    beyond = _BEYOND if candidates == _TABLES[-1] else ()
-    tried = [*product(candidates, repeat=2), *beyond]
-    return [(roi, bg) for roi, bg in tried if bg or inter]
+        self.features.append(features)
+        self.masks.append(mask)
+        roi, rest = self._pair
+        return roi, rest or (0 if inter else PLAIN)
 
 
 def samples_of_clip(
     name: str, pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
-) -> Iterator[Sample]:
-    """Samples of the first frame and of the run after it, for every table."""
-    size = pictures[0].width, pictures[0].height
-    options = EncoderOptions(quality=quality, candidates=BITS, gop=65535, effort=_EFFORT)
-    known = _Remembered(roi, "mask")
-    proposals = None
-    for table in _TABLES:
-        fixed = _Fixed(usual_pair(table))
-        encoder = Encoder(*size, options, known, model, fixed)  # type: ignore[arg-type]
-        proposals = proposals or _Remembered(encoder._searcher._proposals, "push")
-        encoder._searcher._proposals = proposals  # type: ignore[assignment]
-        for run in (pictures[: 1 + LEANING], pictures[1 : 1 + _RUN]):
-            sample = _sample(name, encoder, fixed, run, table)
-            if sample:
-                yield sample
-            encoder.encode(run[0])
-
-
-def _sample(
-    name: str,
-    encoder: Encoder,
-    fixed: _Fixed,
-    run: Sequence[Picture],
-    candidates: tuple[int, ...],
-) -> Sample | None:
-    inter = encoder._count > 0
-    plain = _coded(encoder, fixed, run, (8, 8))
+) -> list[Sample]:
+    """Samples of a clip's intra and inter frames; none if its ROI is next to nothing or all."""
+    known = _Remembered(roi)
+    plain = _coded(pictures, known, quality, model, (PLAIN, PLAIN))
     if not 0.02 < plain.shares.min() <= plain.shares.max() < 0.9:
-        return None
-    coarser = _coded(encoder, fixed, run, (8, 8), _COARSER)
+        return []
+    coarser = _coded(pictures, known, quality - _COARSER, model, (PLAIN, PLAIN))
     slope = math.log(plain.bits / coarser.bits) / (plain.psnr - coarser.psnr)
     cost = np.full((len(BITS), len(BITS)), np.nan)
-    for pair in pairs(candidates, inter):
-        coded = plain if pair == (8, 8) else _coded(encoder, fixed, run, pair)
+    for pair in TRIED:
+        same = pair == (PLAIN, PLAIN)
+        moved = min(quality - _ahead(pair), QUALITIES - 1)
+        coded = plain if same else _coded(pictures, known, moved, model, pair)
         at = BITS.index(pair[0]), BITS.index(pair[1])
         cost[at] = coded.bits * math.exp(slope * (plain.psnr - coded.psnr))
-    share = float(plain.shares[-1])
-    return Sample(name, inter, fixed.usual, plain.features, share, cost)
+    share = float(plain.shares.mean())
+    bit_ops = model.mega_bit_ops(BITS)
+    without_skip = np.where(np.array(BITS) == 0, np.nan, cost)
+    return [
+        Sample(name, False, plain.features[0], share, without_skip, bit_ops[INTRA]),
+        Sample(name, True, plain.features[1:].mean(0), share, cost, bit_ops[INTER]),
+    ]
+
+
+def _ahead(pair: tuple[int, int]) -> int:
+    """About as many quality indices as a pair's ROI-weighted PSNR is ahead of that of 8 bits."""
+    roi, rest = (QUALITY_OFFSETS[bits] for bits in pair)
+    return round(ROI_WEIGHT * roi + (1 - ROI_WEIGHT) * rest)
 
 
 @dataclass(frozen=True)
 class _Coded:
-    """What a run comes to: bits, the mean of ROI-weighted PSNR in dB, features of the first frame,
-    and each frame's share of ROI."""
+    """What a clip comes to with one pair: bits, the mean of ROI-weighted PSNR in dB, the features
+    and the share of ROI of each frame."""
 
     bits: float
     psnr: float
-    features: Features
+    features: NDArray[np.float64]
     shares: NDArray[np.float64]
 
 
 def _coded(
-    encoder: Encoder,
-    fixed: _Fixed,
-    run: Sequence[Picture],
-    pair: tuple[int, int],
-    coarser: int = 0,
+    pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model, pair: tuple[int, int]
 ) -> _Coded:
-    """Encode a run from an encoder's state, which stays, some quality indices coarser.
-
-    The pair is that of the whole run, or of its first frame alone where that is intra.
-    """
-    fixed.pair = pair
-    trial = copy.copy(encoder)
-    trial._core = copy.copy(encoder._core)
-    trial._control = copy.copy(encoder._control)
-    assert isinstance(trial._control, ConstantQuality)
-    trial._control.index -= coarser
+    fixed = _Fixed(pair)
+    count = len(pictures)
+    options = EncoderOptions(
+        quality=quality, candidates=BITS, gop=count, frames=count, effort=_EFFORT
+    )
+    encoder = Encoder(pictures[0].width, pictures[0].height, options, roi, model, fixed)
     bits, psnr = 0.0, []
-    features: list[Features] = []
-    shares: list[float] = []
-    for picture in run:
-        chunk, made = trial.encode(picture)
-        features.append(fixed.features)
-        shares.append(float(fixed.mask.mean()))
+    for picture in pictures:
+        chunk, made = encoder.encode(picture)
         bits += 8.0 * sum(map(len, (chunk.mask, chunk.motion, chunk.latents)))
-        where = samples_of(fixed.mask, picture.width, picture.height)
+        where = samples_of(fixed.masks[-1], picture.width, picture.height)
         psnr.append(psnr_regions(picture, made, where).weighted_yuv)
-        if encoder._count == 0:
-            fixed.pair = fixed.usual
-    fixed.pair = fixed.usual
-    return _Coded(bits, float(np.mean(psnr)), features[0], np.array(shares))
+    shares = np.array([mask.mean() for mask in fixed.masks])
+    return _Coded(bits, float(np.mean(psnr)), np.stack(fixed.features), shares)
 
 
 def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float64]:
-    """What each bit-width costs a region, the other having the best that goes with it.
+    """What each bit-width costs a region: so that what is best of each are the best pair.
 
-    So the best bit-width of each region together are the best pair, though costs do not add up.
+    J does not add up over regions, and what is best for one depends on the other. These costs do:
+    as arithmetic gets a price, and the pair that is best in J + price * BitOPs goes from one to
+    the next, each region's bit-width goes along with it, at the same price. What is passed over
+    costs as much more as the best pair that it is part of does, at that price.
 
     Args:
-        sample: of a frame.
+        sample: of a clip.
         candidates: what both regions choose from.
 
     Returns:
         ``[2, bits]`` as a share of the region's part of J at 8 bits, 0 at 8; linear in between
         where not tried, NaN for 0 if it was not.
     """
-    table = np.full_like(sample.cost, np.nan)
-    chosen = np.ix_(*[[BITS.index(b) for b in candidates]] * 2)
-    table[chosen] = sample.cost[chosen]
+    parts, bit_ops = (sample.share, 1 - sample.share), sample.bit_ops
+    chosen = [BITS.index(b) for b in candidates]
+    worth = {p: sample.cost[p] / sample.cost[_PLAIN, _PLAIN] for p in product(chosen, chosen)}
+    worth = {pair: j for pair, j in worth.items() if pair[0] and not math.isnan(j)}
+    work = {(a, b): parts[0] * bit_ops[a] + parts[1] * bit_ops[b] for a, b in worth}
     costs = np.full((2, len(BITS)), np.nan)
+
+    def beyond(region: int, k: int, now: _Pair, price: float) -> float:
+        """How much more the best pair with a bit-width costs than another pair, in the region."""
+        those = [worth[p] + price * work[p] for p in worth if p[region] == k]
+        more = min(those, default=math.nan) - worth[now] - price * work[now]
+        return float(max(more, 0.0) / parts[region])
+
+    now = min((p for p in worth if p[1]), key=lambda p: worth[p])
     for region in (0, 1):
-        known = ~np.isnan(table).all(1 - region)
-        lowest = np.where(np.isnan(table), np.inf, table).min(1 - region)
-        costs[region, known] = lowest[known]
-    parts = np.array([[sample.share], [1 - sample.share]]) * sample.cost[_PLAIN, _PLAIN]
-    costs = np.asarray((costs - costs[:, [_PLAIN]]) / parts)
+        for k in chosen:
+            if k == 0 or k >= now[region]:
+                costs[region, k] = beyond(region, k, now, 0.0)
+    while lower := [p for p in worth if p != now and p[0] <= now[0] and 0 < p[1] <= now[1]]:
+        prices = {p: (worth[p] - worth[now]) / (work[now] - work[p]) for p in lower}
+        then = min(lower, key=lambda p: (prices[p], work[p]))
+        for region in (0, 1):
+            for k in chosen:
+                if then[region] <= k < now[region]:
+                    spared = prices[then] * (bit_ops[now[region]] - bit_ops[k])
+                    more = beyond(region, k, now, prices[then])
+                    costs[region, k] = costs[region, now[region]] + spared + more
+        now = then
+    costs -= costs[:, [_PLAIN]]
     for row in costs:
         known = ~np.isnan(row[1:])
         row[1:] = np.interp(BITS[1:], np.array(BITS[1:])[known], row[1:][known])
@@ -240,13 +242,12 @@ def fit_layer(
     """Ridge regression of minus the regions' costs on their normalized features.
 
     Args:
-        samples: to fit to; those of other usual pairs than the candidates' do not count.
+        samples: to fit to.
         candidates: what both regions choose from.
 
     Returns:
         Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
     """
-    samples = [s for s in samples if s.usual == usual_pair(candidates)]
     flat = np.concatenate([log_features(s.features) for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
     weights = np.zeros((2, 2, len(BITS), len(FEATURES)))
@@ -262,8 +263,8 @@ def fit_layer(
             if not known.any():
                 continue
             x = np.column_stack([inputs[known, region], np.ones(known.sum())])
-            # One dear frame must not outvote many: what costs a whole J more is bad enough.
-            y = -np.minimum(costs[known, region, k], 1.0)
+            # One dear clip must not outvote many: what costs ten times as much is bad enough.
+            y = -np.minimum(costs[known, region, k], 10.0)
             penalty = np.diag([_RIDGE] * len(FEATURES) + [0.0])
             solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
             weights[kind, region, k], bias[kind, region, k] = solved[:-1], solved[-1]
@@ -340,13 +341,13 @@ def selector(
 def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> list[Sample]:
     """Samples of clips spread over a folder; each clip's are written to ``kept`` when measured."""
     kept.mkdir(parents=True, exist_ok=True)
-    clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) > _RUN]
+    clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) >= _LENGTH]
     samples = []
     for number, clip in enumerate(clips[:: max(1, len(clips) // count)]):
         quality = _QUALITIES[number % len(_QUALITIES)]
         path = kept / f"{model.id.hex()}-{clip.name}-{quality}.json"
         if not path.exists():
-            pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[: _RUN + 1])]
+            pictures = [picture_of(f, t) for t, f in enumerate(clip.frames[:_LENGTH])]
             roi = parse_roi(("auto",), clip.width, clip.height)
             found = [asdict(s) for s in samples_of_clip(clip.name, pictures, roi, quality, model)]
             part = path.with_suffix(".tmp")
@@ -354,8 +355,7 @@ def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> 
             part.rename(path)
         for kept_sample in json.loads(path.read_text(encoding="utf-8")):
             fields = {**kept_sample, "cost": np.array(kept_sample["cost"], np.float64)}
-            fields["features"] = np.array(kept_sample["features"])
-            fields["usual"] = tuple(kept_sample["usual"])
+            fields |= {name: np.array(kept_sample[name]) for name in ("features", "bit_ops")}
             samples.append(Sample(**fields))
             click.echo(f"{clip.name}: quality {quality}, ROI {samples[-1].share:.2f}", err=True)
     return samples
@@ -366,8 +366,7 @@ def _show(
 ) -> None:
     for candidates in _TABLES:
         for kind in (False, True):
-            usual = usual_pair(candidates)
-            some = [s for s in samples if s.inter == kind and s.usual == usual]
+            some = [s for s in samples if s.inter == kind]
             if not some:
                 continue
             shares = excess(some, candidates, fitted[name_of(candidates)])
