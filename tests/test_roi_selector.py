@@ -217,7 +217,7 @@ def test_the_fit_finds_a_linear_law() -> None:
     learned = LinearSelector((2, 8, 16), weights, bias, layer["mean"], layer["scale"])
     truth = np.einsum("rkf,rf->rk", law, x)[:, rows]
     assert learned.scores(frames[-1].features, inter=True) == pytest.approx(truth, abs=0.02)
-    shares = excess(frames, (2, 8, 16), layer)
+    shares = excess(frames, (2, 8, 16), {"clip": layer})
     fixed = [v for k, v in shares.items() if k != "learned"]
     assert len(fixed) == 9
     assert 0 <= shares["learned"] < 0.05 * min(fixed)

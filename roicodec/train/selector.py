@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -39,6 +39,7 @@ from roicodec.train.data import load_folder, picture_of
 __all__ = [
     "BITS",
     "TRIED",
+    "Layer",
     "Sample",
     "excess",
     "fit_layer",
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 _Pair = tuple[int, int]
+Layer = dict[str, NDArray[np.float64]]
+"""Arrays of a :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``."""
 
 BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
@@ -66,6 +69,8 @@ over a GOP."""
 _COARSER = 8
 """Quality indices between the two points that tell how rate goes with distortion."""
 _RIDGE = 30.0
+_PRICES = (0, 5, 10, 15, 30, 100, 400)
+"""Of 10^6 BitOPs a pixel, in percent of a region's cost, at which choices are scored."""
 _EFFORT = 4
 """Of the encoder: a trial for skip, and little more time than that takes."""
 
@@ -236,17 +241,12 @@ def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float6
     return costs
 
 
-def fit_layer(
-    samples: Sequence[Sample], candidates: Sequence[int] = BITS
-) -> dict[str, NDArray[np.float64]]:
+def fit_layer(samples: Sequence[Sample], candidates: Sequence[int] = BITS) -> Layer:
     """Ridge regression of minus the regions' costs on their normalized features.
 
     Args:
         samples: to fit to.
         candidates: what both regions choose from.
-
-    Returns:
-        Arrays of :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``.
     """
     flat = np.concatenate([log_features(s.features) for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
@@ -278,35 +278,44 @@ def fit_layer(
 
 
 def excess(
-    samples: Sequence[Sample], candidates: Sequence[int], layer: dict[str, NDArray[np.float64]]
+    samples: Sequence[Sample],
+    candidates: Sequence[int],
+    layers: Mapping[str, Layer],
+    price: float = 0.0,
 ) -> dict[str, float]:
-    """Mean cost of every fixed pair and of the layer's choices, over the oracle's, as a share."""
+    """What every fixed pair and the layers' choices cost over the oracle's, the mean as a share.
+
+    Args:
+        samples: to score on.
+        candidates: what both regions choose from.
+        layers: of each clip, by its name.
+        price: of 10^6 BitOPs a pixel, as a share of J.
+    """
     chosen = [BITS.index(b) for b in candidates]
-    tables = np.stack([s.cost[np.ix_(chosen, chosen)] for s in samples])
-    best = np.nanmin(tables, (1, 2))
-    ratio = tables / best[:, None, None] - 1
-    out = {
-        f"{a}/{b}": float(ratio[:, i, j].mean())
-        for (i, a), (j, b) in product(enumerate(candidates), repeat=2)
-    }
-    linear = LinearSelector(
-        candidates,
-        *(layer["weights"][:, :, chosen], layer["bias"][:, :, chosen]),
-        *(layer["mean"], layer["scale"]),
-    )
     mixed = np.array([[True, False]])
-    picks = [linear.choose(s.features, mixed, inter=s.inter) for s in samples]
-    found = [ratio[n, candidates.index(a), candidates.index(b)] for n, (a, b) in enumerate(picks)]
-    return {**out, "learned": float(np.mean(found))}
+    over: dict[str, list[float]] = {"{}/{}".format(*p): [] for p in product(candidates, repeat=2)}
+    over["learned"] = []
+    for s in samples:
+        layer = layers[s.clip]
+        prices = price * s.bit_ops[chosen]
+        linear = LinearSelector(
+            candidates,
+            *(layer["weights"][:, :, chosen], layer["bias"][:, :, chosen]),
+            *(layer["mean"], layer["scale"], prices),
+        )
+        table = s.cost[np.ix_(chosen, chosen)] / s.cost[_PLAIN, _PLAIN]
+        table = table + s.share * prices[:, None] + (1 - s.share) * prices
+        for (i, a), (j, b) in product(enumerate(candidates), repeat=2):
+            over[f"{a}/{b}"].append(table[i, j] / np.nanmin(table) - 1)
+        a, b = linear.choose(s.features, mixed, inter=s.inter)
+        over["learned"].append(over[f"{a}/{b}"][-1])
+    return {name: float(np.mean(values)) for name, values in over.items()}
 
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
 @click.option("--clips", "count", default=24, show_default=True, help="Clips to measure on.")
-@click.option(
-    "--held-out", type=click.Path(path_type=Path, exists=True), help="Clips to score the choice on."
-)
 @click.option(
     "--samples",
     "kept",
@@ -320,22 +329,19 @@ def excess(
     type=click.Path(path_type=Path),
     default=Path(selector_module.__file__).with_name("selector.json"),
 )
-def selector(
-    data: Path, cache: Path, count: int, held_out: Path | None, kept: Path, out: Path
-) -> None:
-    """Measure what every pair of bit-widths costs, and fit the selector to it."""
+def selector(data: Path, cache: Path, count: int, kept: Path, out: Path) -> None:
+    """Measure what every pair of bit-widths costs, and fit the selector to it.
+
+    Then each clip is scored with the layer that is fitted to the others.
+    """
     torch.set_num_threads(1)
     model = load_model()
     samples = _measured(data, cache, count, model, kept)
     fitted = {name_of(c): fit_layer(samples, c) for c in (*_TABLES, BITS)}
     lists = {c: {n: a.tolist() for n, a in layer.items()} for c, layer in fitted.items()}
     out.write_text(json.dumps(lists) + "\n", encoding="utf-8")
-    _show("fitted on", samples, fitted)
-    if held_out:
-        scored = _measured(held_out, cache, 1000, model, kept)
-        _show("held out", scored, fitted)
-        for clip in dict.fromkeys(s.clip for s in scored):
-            _show(clip, [s for s in scored if s.clip == clip], fitted)
+    for candidates in _TABLES:
+        _show(samples, candidates)
 
 
 def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> list[Sample]:
@@ -361,15 +367,12 @@ def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> 
     return samples
 
 
-def _show(
-    name: str, samples: list[Sample], fitted: dict[str, dict[str, NDArray[np.float64]]]
-) -> None:
-    for candidates in _TABLES:
-        for kind in (False, True):
-            some = [s for s in samples if s.inter == kind]
-            if not some:
-                continue
-            shares = excess(some, candidates, fitted[name_of(candidates)])
-            what = "inter" if kind else "intra"
-            row = ", ".join(f"{k} {100 * v:+.1f}%" for k, v in shares.items())
-            click.echo(f"{name}, {len(some)} {what} frames, {candidates}, over the oracle: {row}")
+def _show(samples: list[Sample], candidates: tuple[int, ...]) -> None:
+    clips = dict.fromkeys(s.clip for s in samples)
+    layers = {c: fit_layer([s for s in samples if s.clip != c], candidates) for c in clips}
+    for price, inter in product(_PRICES, (False, True)):
+        some = [s for s in samples if s.inter == inter]
+        shares = excess(some, candidates, layers, price / 100)
+        what = f"{candidates}, --complexity {price:g}, {'inter' if inter else 'intra'}"
+        row = ", ".join(f"{k} {100 * v:+.2f}%" for k, v in shares.items())
+        click.echo(f"{what}, over the oracle: {row}")
