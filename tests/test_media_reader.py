@@ -4,6 +4,7 @@ import io
 import itertools
 import sys
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,20 @@ def test_lossless_files_come_back_sample_by_sample(tmp_path: Path, size: tuple[i
     assert times(reader, shown) == [Fraction(n, 25) for n in range(len(source))]
     assert reader.warnings == []
     assert packets == []
+
+
+def test_files_are_read_in_threads(tmp_path: Path) -> None:
+    """What FFmpeg logs of one is not taken for another's, nor lost."""
+    paths = []
+    for n, tag in enumerate(("420jpeg", "420mpeg2", "420paldv")):
+        header = f"YUV4MPEG2 W32 H32 F25:1 Ip A{n + 1}:{n + 2} C{tag}\n".encode()
+        paths.append(tmp_path / f"{tag}.y4m")
+        paths[-1].write_bytes(header + b"FRAME\n" + bytes(32 * 32 * 3 // 2))
+    alone = [read(path)[0].info for path in paths]
+    assert len({info.chroma_location for info in alone}) == 3
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda path: read(path)[0].info, paths * 30))
+    assert together == alone * 30
 
 
 def test_planes_are_those_of_the_decoder(tmp_path: Path) -> None:

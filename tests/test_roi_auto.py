@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import cv2
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 from roicodec.roi.auto import AutoRoi
-from roicodec.roi.saliency import SaliencyMap, SpectralMotion, motion_contrast, spectral_residual
+from roicodec.roi.saliency import (
+    SaliencyMap,
+    SpectralMotion,
+    _flow,
+    motion_contrast,
+    spectral_residual,
+)
 from roicodec.roi.sources import parse_roi
 
 WIDTH, HEIGHT = 320, 192
@@ -65,6 +72,22 @@ def test_motion_against_a_panning_camera() -> None:
     outside = np.delete(contrast, np.s_[40:130], axis=0).mean()
     assert inside > 5
     assert outside < 1
+
+
+def test_motion_is_the_same_in_threads() -> None:
+    planes = [texture(seed) for seed in range(8)]
+    alone = [motion_contrast(now, before) for before, now in pairwise(planes)] * 8
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(motion_contrast, planes[1:] * 8, planes[:-1] * 8))
+    assert np.array_equal(alone, together)
+
+
+def test_motion_of_flat_frames_is_that_of_their_edges_repeated() -> None:
+    flat = [texture(seed, 256, 12) for seed in (1, 2)]
+    high = [np.pad(plane, ((0, 30), (0, 0)), "edge") for plane in flat]
+    assert motion_contrast(*flat).shape == (12, 256)
+    assert np.isfinite(motion_contrast(*flat)).all()
+    assert _flow(*flat)[:12] == pytest.approx(_flow(*[plane[:32] for plane in high])[:12])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (4096, 16), (16, 2304), (1920, 1080)])

@@ -111,6 +111,14 @@ def test_a_stream_takes_the_rows_of_its_candidates() -> None:
     assert np.array_equal(some, every[:, places])
 
 
+@pytest.mark.parametrize("candidates", [(4, 8), (2, 4, 8), (8, 16), (4, 16), (4, 8, 16), (0, 5, 8)])
+@pytest.mark.parametrize("inter", [False, True])
+def test_the_roi_gets_the_most_and_the_rest_less(candidates: tuple[int, ...], inter: bool) -> None:
+    features = np.stack([TYPICAL, TYPICAL])
+    b_roi, b_bg = fitted_selector(candidates).choose(features, MIXED, inter=inter)
+    assert (b_roi, b_bg) == (candidates[-1], candidates[-2])
+
+
 def test_quality_offsets_follow_strength() -> None:
     assert quality_offsets((4, 8, 16), 1) == {4: -16, 8: 0, 16: 24}
     assert quality_offsets((2, 4), 1) == {2: -8, 4: 0}

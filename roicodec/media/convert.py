@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -123,23 +124,29 @@ def _is_gray(format: VideoFormat) -> bool:
     return sum(not c.is_alpha for c in format.components) == 1 and not format.has_palette
 
 
+_LOG_LEVEL = threading.Lock()
+"""Held while the level is not what it was: there is one for all threads."""
+
+
 def hidden_properties(frame: VideoFrame) -> tuple[int, Fraction]:
     """FFmpeg's number of the chroma location, and the sample aspect ratio (0 unknown).
 
     PyAV shows neither in an attribute of the frame, but FFmpeg's ``showinfo`` filter logs them;
     its log is captured for this one frame.
     """
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        with av.logging.Capture() as log:
-            graph = filter_graph(
-                frame.format.name, frame.width, frame.height, int(frame.colorspace),
-                int(frame.color_range), ("sidedata", "mode=delete"), ("showinfo", "checksum=0"),
-            )  # fmt: skip
-            run_graph(graph, frame)
-    finally:
-        av.logging.set_level(level)
+    with _LOG_LEVEL:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            with av.logging.Capture() as log:
+                graph = filter_graph(
+                    frame.format.name, frame.width, frame.height, int(frame.colorspace),
+                    int(frame.color_range), ("sidedata", "mode=delete"), ("showinfo", "checksum=0"),
+                )  # fmt: skip
+                run_graph(graph, frame)
+        finally:
+            # Not None: what another thread is logging just now is compared with it.
+            av.logging.set_level(av.logging.PANIC if level is None else level)
     text = "".join(message for *_, message in log)
     location = re.search(rf" cl:({'|'.join(_LOCATIONS)}) ", text)
     aspect = re.search(r" sar:(\d+)/([1-9]\d*) ", text)

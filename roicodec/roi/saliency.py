@@ -18,6 +18,8 @@ _WIDTH = 256
 _SPECTRAL_WIDTH = 64
 _MOTION = 2.0
 _STILL = 0.5
+_LEAST = 32
+"""Samples on a side below which OpenCV's optical flow reads what is not there, and crashes."""
 
 
 class SaliencyModel(Protocol):
@@ -57,7 +59,7 @@ def motion_contrast(now: Plane, before: Plane) -> SaliencyMap:
     up the whole background.
     """
     height, width = now.shape
-    flow = _FLOW.calc(now, before, np.zeros((height, width, 2), np.float32))
+    flow = _flow(now, before)[:height, :width]
     y, x = np.mgrid[0:height:8, 0:width:8]
     design = np.stack([np.ones(x.size), x.ravel() / width, y.ravel() / height], 1)
     sampled = flow[::8, ::8].reshape(-1, 2).astype(np.float64)
@@ -71,6 +73,15 @@ def motion_contrast(now: Plane, before: Plane) -> SaliencyMap:
     rest = flow - (fit[0] + fit[1] * ramp_x + fit[2] * ramp_y).astype(np.float32)
     speed = np.hypot(rest[..., 0], rest[..., 1])
     return np.asarray(cv2.GaussianBlur(speed, (0, 0), 3), np.float32)
+
+
+def _flow(now: Plane, before: Plane) -> NDArray[np.float32]:
+    """Dense optical flow, float32 ``[h, w, 2]``, of planes that are made large enough for it."""
+    missing = (max(0, _LEAST - now.shape[0]), max(0, _LEAST - now.shape[1]))
+    first, second = (np.pad(p, [(0, n) for n in missing], "edge") for p in (now, before))
+    # Of each call's own: what it works in must not be another thread's.
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
 
 
 class SpectralMotion:
@@ -108,6 +119,3 @@ def _centre(shape: tuple[int, ...]) -> SaliencyMap:
 
 def _shrink(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-_FLOW = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)

@@ -20,8 +20,8 @@ __all__ = [
     "BitWidthSelector",
     "LinearSelector",
     "fitted_selector",
+    "layer_name",
     "log_features",
-    "name_of",
     "plain_bit_width",
     "quality_offsets",
 ]
@@ -139,18 +139,21 @@ def quality_offsets(candidates: Sequence[int], strength: float) -> dict[int, int
 def _fitted() -> dict[str, dict[str, NDArray[np.float64]]]:
     text = files("roicodec.roi").joinpath("selector.json").read_text(encoding="utf-8")
     return {
-        candidates: {name: np.array(values) for name, values in layer.items()}
-        for candidates, layer in json.loads(text).items()
+        most: {name: np.array(values) for name, values in layer.items()}
+        for most, layer in json.loads(text).items()
     }
 
 
-def name_of(candidates: Sequence[int]) -> str:
-    """How the fitted layers call a set of candidates."""
-    return ",".join(map(str, candidates))
+def layer_name(candidates: Sequence[int]) -> str:
+    """Which of the fitted layers serves candidates: that of up to 16 bits, or of up to 8.
+
+    What is best for one region goes by what the other may have.
+    """
+    return "16" if 16 in candidates else "8"
 
 
 def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> LinearSelector:
-    """The layer that was fitted to measured costs: of these candidates, or of all bit-widths.
+    """The layer that was fitted to measured costs.
 
     Scores are the shares of a region's cost that a bit-width saves against 8 (``docs/roi.md``).
 
@@ -159,8 +162,7 @@ def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> Linear
         price: share of a region's cost that the arithmetic of each candidate is worth, ``[2, K]``
             (intra, inter).
     """
-    layers = _fitted()
-    layer = layers.get(name_of(candidates)) or layers[name_of(tuple(QUALITY_OFFSETS))]
+    layer = _fitted()[layer_name(candidates)]
     chosen = [layer["bits"].tolist().index(b) for b in candidates]
     return LinearSelector(
         candidates,

@@ -32,7 +32,7 @@ from roicodec.picture import Picture
 from roicodec.roi import selector as selector_module
 from roicodec.roi.features import FEATURES, Features
 from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import PLAIN, QUALITY_OFFSETS, LinearSelector, log_features, name_of
+from roicodec.roi.selector import PLAIN, QUALITY_OFFSETS, LinearSelector, layer_name, log_features
 from roicodec.roi.sources import RoiSource, parse_roi
 from roicodec.train.data import load_folder, picture_of
 
@@ -56,8 +56,8 @@ BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
 _TABLES = ((2, 4, 8), (4, 8, 16))
 """Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
-_BEYOND = {(16, 2), (16, 0)}
-"""Pairs tried beside those, for the layer of all bit-widths."""
+_BEYOND = {(16, 2), (16, 0), (8, 0)}
+"""Pairs tried beside those."""
 TRIED = sorted({pair for table in _TABLES for pair in product(table, table)} | _BEYOND)
 """Pairs of bit-widths (ROI, rest) whose costs are measured."""
 _PLAIN = BITS.index(PLAIN)
@@ -337,11 +337,16 @@ def selector(data: Path, cache: Path, count: int, kept: Path, out: Path) -> None
     torch.set_num_threads(1)
     model = load_model()
     samples = _measured(data, cache, count, model, kept)
-    fitted = {name_of(c): fit_layer(samples, c) for c in (*_TABLES, BITS)}
-    lists = {c: {n: a.tolist() for n, a in layer.items()} for c, layer in fitted.items()}
+    fitted = {layer_name(c): fit_layer(samples, _served(c)) for c in _TABLES}
+    lists = {most: {n: a.tolist() for n, a in layer.items()} for most, layer in fitted.items()}
     out.write_text(json.dumps(lists) + "\n", encoding="utf-8")
     for candidates in _TABLES:
         _show(samples, candidates)
+
+
+def _served(candidates: Sequence[int]) -> list[int]:
+    """All bit-widths that have the same layer."""
+    return [b for b in BITS if b <= candidates[-1]]
 
 
 def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> list[Sample]:
@@ -369,7 +374,8 @@ def _measured(data: Path, cache: Path, count: int, model: Model, kept: Path) -> 
 
 def _show(samples: list[Sample], candidates: tuple[int, ...]) -> None:
     clips = dict.fromkeys(s.clip for s in samples)
-    layers = {c: fit_layer([s for s in samples if s.clip != c], candidates) for c in clips}
+    served = _served(candidates)
+    layers = {c: fit_layer([s for s in samples if s.clip != c], served) for c in clips}
     for price, inter in product(_PRICES, (False, True)):
         some = [s for s in samples if s.inter == inter]
         shares = excess(some, candidates, layers, price / 100)
