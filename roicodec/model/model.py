@@ -97,20 +97,18 @@ class Model:
         )
 
     def mega_bit_ops(self, bits: Sequence[int]) -> NDArray[np.float64]:
-        """10^6 BitOPs a pixel that decoding takes at each bit-width where all is computed.
+        """10^6 BitOPs a pixel that decoding an inter frame takes where all is computed.
 
         Args:
             bits: K bit-widths; 0 is skip.
 
         Returns:
-            ``[2, K]``, of intra and inter frames.
+            ``[K]``.
         """
-        cells = 16
+        cells, arrays = 16, self.inter.network.arrays.raw
         counts = [
-            [complexity(decoder_layers(n.network.arrays.raw, FrameShape(0, cells, b, b))).bit_ops
-             for b in bits]
-            for n in (self.intra, self.inter)
-        ]  # fmt: skip
+            complexity(decoder_layers(arrays, FrameShape(0, cells, b, b))).bit_ops for b in bits
+        ]
         return np.array(counts) / (cells * 256 * 1e6)
 
 

@@ -61,8 +61,7 @@ class LinearSelector:
         weights: ``[2, 2, K, 10]``, of intra and inter frames; of the ROI's layer and the rest's.
         bias: ``[2, 2, K]``.
         mean, scale: ``[10]``: features enter as ``(log_features - mean) / scale``.
-        price: ``[2, K]``, taken off the scores of intra and of inter frames: what a candidate's
-            arithmetic costs.
+        price: ``[K]``, taken off the scores: what a candidate's arithmetic costs.
 
     Raises:
         ValueError: if shapes do not fit each other, or a scale is not positive.
@@ -83,7 +82,7 @@ class LinearSelector:
         self.bias = np.asarray(bias, np.float64)
         self.mean = np.asarray(mean, np.float64)
         self.scale = np.asarray(scale, np.float64)
-        self.price = np.broadcast_to(np.asarray(price, np.float64), (2, count))
+        self.price = np.broadcast_to(np.asarray(price, np.float64), count)
         if self.weights.shape != (2, 2, count, size) or self.bias.shape != (2, 2, count):
             raise ValueError(
                 f"a selector of {count} candidates needs weights [2, 2, {count}, {size}]"
@@ -101,7 +100,7 @@ class LinearSelector:
         if not mask.any():
             plain = plain_bit_width(self.candidates)
             return plain, plain
-        scores = self.scores(features, inter=inter) - self.price[int(inter)]
+        scores = self.scores(features, inter=inter) - self.price
         skip = np.array(self.candidates) == 0
         scores[0, skip] = -np.inf
         if not inter:
@@ -159,8 +158,7 @@ def fitted_selector(candidates: Sequence[int], price: ArrayLike = 0.0) -> Linear
 
     Args:
         candidates: bit-widths of :data:`QUALITY_OFFSETS`, ascending.
-        price: share of a region's cost that the arithmetic of each candidate is worth, ``[2, K]``
-            (intra, inter).
+        price: share of a region's cost that the arithmetic of each candidate is worth, ``[K]``.
     """
     layer = _fitted()[layer_name(candidates)]
     chosen = [layer["bits"].tolist().index(b) for b in candidates]

@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 
 from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.container import INTER, INTRA
 from roicodec.evaluate.metrics import ROI_WEIGHT, psnr_regions
 from roicodec.model.model import Model, load_model
 from roicodec.model.networks import QUALITIES
@@ -86,7 +85,8 @@ class Sample:
         share: of the area that is ROI, 0..1, exclusive.
         cost: J of all frames, in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where
             not tried.
-        bit_ops: 10^6 BitOPs a pixel of decoding at each bit-width, ``[bits]``.
+        bit_ops: 10^6 BitOPs a pixel of decoding at each bit-width, ``[bits]``; of inter frames,
+            as nearly all are.
     """
 
     clip: str
@@ -149,8 +149,8 @@ def samples_of_clip(
     bit_ops = model.mega_bit_ops(BITS)
     without_skip = np.where(np.array(BITS) == 0, np.nan, cost)
     return [
-        Sample(name, False, plain.features[0], share, without_skip, bit_ops[INTRA]),
-        Sample(name, True, plain.features[1:].mean(0), share, cost, bit_ops[INTER]),
+        Sample(name, False, plain.features[0], share, without_skip, bit_ops),
+        Sample(name, True, plain.features[1:].mean(0), share, cost, bit_ops),
     ]
 
 
