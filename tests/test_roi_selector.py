@@ -20,17 +20,8 @@ from roicodec.roi.selector import (
     quality_offsets,
 )
 from roicodec.roi.sources import RectangleRoi
-from roicodec.train.selector import (
-    BITS,
-    TRIED,
-    Sample,
-    _ahead,
-    _coded,
-    excess,
-    fit_layer,
-    region_costs,
-    samples_of_clip,
-)
+from roicodec.train.selector import excess, fit_layer, region_costs
+from roicodec.train.selector_costs import BITS, TRIED, Sample, _ahead, _coded, samples_of_clip
 
 from . import tiny_model
 
