@@ -54,6 +54,24 @@ def test_psnr_is_kept_within_a_third_of_a_decibel(seed: int) -> None:
     assert psnr == pytest.approx(37.0, abs=0.3)
 
 
+@pytest.mark.parametrize("level", [28.0, 36.0, 46.0])
+def test_the_first_frame_is_tried_and_then_as_good_as_asked(level: float) -> None:
+    """However easy the clip: without the trial it would have the index of a clip of 36 dB."""
+    control = PsnrControl(38.0, gop=GOP, frames=FRAMES, boost=BOOST)
+    tried = []
+
+    def first(quality: int) -> float:
+        tried.append(quality)
+        return level + 0.25 * (quality - BOOST - 32)
+
+    control.quality(INTER)  # as the encoder asks, for the search of motion
+    control.tried(first)
+    assert tried == [40 + BOOST]
+    index = control.quality(INTRA)
+    assert index == min(max(round(32 + (38 - level) / 0.25), 0) + BOOST, 63)
+    assert control.quality(INTRA) == index  # the trial is no frame
+
+
 def test_what_cannot_be_reached_ends_at_the_last_index() -> None:
     control = BitrateControl(50 * SAMPLES, SAMPLES, gop=GOP, frames=40, boost=BOOST)
     simulate(control, 1, 40)

@@ -8,6 +8,7 @@ is made good within a second or until the end of the clip, whichever comes first
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,9 @@ _MOST_CHANGE = 5.0
 
 _FIRST_BITS = {INTRA: 1.0, INTER: 0.1}
 """Bits a sample at the middle index that are assumed before the first frame of a type."""
+
+_FIRST_LEVEL = 36.0
+"""PSNR of the middle index that is expected where nothing is known, in dB."""
 
 _MIDDLE = QUALITIES / 2
 
@@ -172,12 +176,24 @@ class PsnrControl:
         self._goal, self._sum = psnr, 0.0
         self._state = _Steered(gop, frames, horizon, boost)
 
+    def tried(self, first: Callable[[int], float]) -> None:
+        """Learn from a trial what the first frame is like, so that it is not far from the rest.
+
+        Args:
+            first: PSNR of the first frame, coded intra with a quality index, in dB.
+        """
+        state = self._state
+        index = _MIDDLE + (self._goal - _FIRST_LEVEL) / _DECIBELS + state.boost
+        quality = round(min(max(index, 0), QUALITIES - 1))
+        state.level[INTRA] = first(quality) - state.middle(INTRA, quality) * _DECIBELS
+        state.last = None  # what was asked for before the trial is not what a frame had
+
     def quality(self, kind: int) -> int:
         state = self._state
         count = sum(state.ahead().values())
         wanted = self._goal + (self._goal * state.done - self._sum) / count
         # An intra frame's level stands for the next inter frames', which are near it in PSNR.
-        level = state.level.get(kind, next(iter(state.level.values()), 36.0))
+        level = state.level.get(kind, next(iter(state.level.values()), _FIRST_LEVEL))
         return state.settle(_MIDDLE + (wanted - level) / _DECIBELS, kind)
 
     def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
