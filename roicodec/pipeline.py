@@ -154,7 +154,7 @@ def encode_video(
                     listener.frame(report.frames)
         finally:
             roi_source.close()
-        for message in reader.warnings:
+        for message in filter(None, (*reader.warnings, encoder.missed())):
             listener.warn(message)
     report.bytes = writer.position
     if start is not None and end is not None:

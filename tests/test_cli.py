@@ -473,6 +473,13 @@ def test_interrupted_within_an_import(clip: Path) -> None:
     assert not (clip.parent / "new.rq").exists()
 
 
+def test_a_target_that_was_missed_is_told(run: Run, clip: Path) -> None:
+    done = run("encode", clip, "a.rq", "--target-psnr", "60")
+    assert done.status == 0
+    assert "warning: the mean PSNR is low" in done.err
+    assert "PSNR" not in run("encode", clip, "b.rq", "--target-psnr", "40").err
+
+
 def test_doctor(run: Run) -> None:
     done = run("doctor", "--backend", "reference", "--json")
     assert done.status == 0, done.err

@@ -81,6 +81,19 @@ def test_what_cannot_be_reached_ends_at_the_last_index() -> None:
     assert control.quality(INTER) == 0
 
 
+def test_what_was_missed_is_told() -> None:
+    bits = BitrateControl(1000, SAMPLES, gop=GOP, frames=None, boost=BOOST)
+    psnr = PsnrControl(38.0, gop=GOP, frames=None, boost=BOOST)
+    for control in (bits, psnr, ConstantQuality(20)):
+        assert control.missed() == ""  # nothing yet
+    for control in (bits, psnr):
+        control.coded(INTRA, 30, 1040, 38.29)
+        assert control.missed() == ""
+        control.coded(INTER, 30, 1100, 38.40)
+    assert bits.missed().startswith("the bit rate is 1.07 times what was asked for")
+    assert psnr.missed().startswith("the mean PSNR is 38.34 dB, 38 were asked for")
+
+
 def test_constant_quality_adds_the_boost_to_intra_frames() -> None:
     assert ConstantQuality(40, 12).quality(INTER) == 40
     assert ConstantQuality(40, 12).quality(INTRA) == 52

@@ -224,6 +224,10 @@ class Encoder:
         self._control.coded(setting.kind, setting.quality, bits, psnr(picture, made)[3])
         return chunk, made
 
+    def missed(self) -> str:
+        """In one line, how far the stream is from the bit rate or PSNR asked for; empty if near."""
+        return self._control.missed()
+
     def _psnr_at(self, quality: int, picture: Picture) -> float:
         """PSNR (6 Y + U + V) / 8 in dB of a picture coded intra, without ROI, in a hurry."""
         size = self._core.width, self._core.height

@@ -37,6 +37,11 @@ _FIRST_LEVEL = 36.0
 
 _MIDDLE = QUALITIES / 2
 
+_NEAR_BITS, _NEAR_DECIBELS = 0.05, 0.3
+"""How far a bit rate, as a share, and a mean PSNR may be from what was asked for."""
+
+_WHY = "as quality indices end at 0 and 63 or the clip is too short"
+
 
 class RateControl(Protocol):
     """Chooses quality indices frame by frame."""
@@ -46,6 +51,9 @@ class RateControl(Protocol):
 
     def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
         """Take what a frame came to: its bits, and its PSNR (6 Y + U + V) / 8 in dB."""
+
+    def missed(self) -> str:
+        """In one line, how far the frames so far are from what was asked for; empty if near it."""
 
 
 @dataclass
@@ -75,6 +83,9 @@ class ConstantQuality:
 
     def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
         self.done = 1 if kind == INTRA else self.done + 1
+
+    def missed(self) -> str:
+        return ""
 
 
 @dataclass
@@ -161,6 +172,12 @@ class BitrateControl:
         level = math.log2(max(bits, 1)) - state.middle(kind, quality) / _OCTAVE
         state.learn(kind, level)
 
+    def missed(self) -> str:
+        ratio = self._spent / (self._goal * max(self._state.done, 1))
+        if not self._state.done or abs(ratio - 1) <= _NEAR_BITS:
+            return ""
+        return f"the bit rate is {ratio:.2f} times what was asked for, {_WHY}"
+
 
 class PsnrControl:
     """Keeps a mean PSNR.
@@ -200,3 +217,9 @@ class PsnrControl:
         self._sum += psnr
         state = self._state
         state.learn(kind, psnr - state.middle(kind, quality) * _DECIBELS)
+
+    def missed(self) -> str:
+        mean = self._sum / max(self._state.done, 1)
+        if not self._state.done or abs(mean - self._goal) <= _NEAR_DECIBELS:
+            return ""
+        return f"the mean PSNR is {mean:.2f} dB, {self._goal:g} were asked for, {_WHY}"
