@@ -24,14 +24,17 @@ from hypothesis import strategies as st
 from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.codec.motion_section import MotionReader, encode_motion
+from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
 from roicodec.errors import InputError, ModelError, StreamError
 from roicodec.model.model import Model
 from roicodec.model.runtime import IntegerNetwork
+from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.warp import compensate
 from roicodec.picture import Picture
 from roicodec.roi.features import Features
 from roicodec.roi.masks import Mask, samples_of
+from roicodec.roi.selector import LinearSelector
 from roicodec.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.train.postfilter import PostFilterFit
 
@@ -344,6 +347,44 @@ def test_bit_widths_go_by_features_that_are_averaged_since_the_intra_frame() -> 
         for picture in tiny_model.pictures(64, 64, 5):
             encoder.encode(picture)
     assert seen == pytest.approx([1, 2, 90, 3, 5])
+
+
+@pytest.mark.parametrize("gop", [1, 96])
+def test_arithmetic_is_priced_as_that_of_inter_frames(gop: int) -> None:
+    """In intra frames, too: what is chosen there, those that follow should have."""
+    model = tiny_model.model()
+    cells, arrays = 4, model.inter.network.arrays.raw
+    frames = [FrameShape(0, cells, b, b) for b in (4, 8, 16)]
+    bit_ops = [complexity(decoder_layers(arrays, frame)).bit_ops for frame in frames]
+    options = EncoderOptions(complexity=50, gop=gop)
+    selector = Encoder(64, 64, options, NoRoi(64, 64), model)._selector
+    assert isinstance(selector, LinearSelector)
+    assert selector.price == pytest.approx(0.5 * np.array(bit_ops) / (cells * 16 * 16) / 1e6)
+    assert (np.diff(selector.price) > 0).all()
+
+
+def test_a_psnr_begins_with_one_trial_of_the_first_frame() -> None:
+    """What the encoder itself is shown, and asks the ROI for, stays as it is."""
+    asked, tried = [], []
+
+    class Counting(NoRoi):
+        def mask(self, index: int, *rest: object) -> Mask:
+            asked.append(index)
+            return np.eye(4, dtype=bool)
+
+    real = Encoder._psnr_at
+
+    def trial(encoder: Encoder, quality: int, picture: Picture) -> float:
+        tried.append(quality)
+        return real(encoder, quality, picture)
+
+    options = EncoderOptions(psnr=30.0, gop=2, effort=1)
+    encoder = Encoder(64, 64, options, Counting(64, 64), tiny_model.model())
+    with patch.object(Encoder, "_psnr_at", trial):
+        for picture in tiny_model.pictures(64, 64, 3):
+            encoder.encode(picture)
+    assert asked == [0, 1, 2]
+    assert len(tried) == 1
 
 
 def test_more_bits_in_the_roi_change_little_outside() -> None:

@@ -236,7 +236,7 @@ def test_what_is_measured_of_a_clip() -> None:
     assert np.isnan(intra.cost[:, 0]).all()
     assert not intra.features[:, 6:].any()
 
-    plain, coarse, other, fine, skipped = (
+    plain, coarse, other, fine, without_rest, ahead = (
         _coded(clip, roi, quality, model, pair)
         for quality, pair in [
             (30, (8, 8)),
@@ -244,11 +244,12 @@ def test_what_is_measured_of_a_clip() -> None:
             (14, (16, 4)),
             (11, (16, 8)),
             (11, (16, 0)),
+            (30, (16, 4)),
         ]
     )
-    assert skipped.bits < fine.bits
+    assert without_rest.bits < fine.bits
     assert coarse.bits < plain.bits
-    assert coarse.psnr < plain.psnr
+    assert coarse.psnr < plain.psnr < ahead.psnr
     assert _ahead((16, 4)) == 16  # 24 in the ROI, which counts 0.8, less 16 outside
     assert inter.features == pytest.approx(plain.features[1:].mean(0))
     assert inter.cost[of(8), of(8)] == plain.bits
