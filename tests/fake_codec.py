@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -46,8 +47,12 @@ class Model:
 def load_model(backend: str | None = None) -> Model:
     if os.environ.get("FAKE_NO_MODEL"):
         raise ModelError("the released weights are missing; install roicodec again")
-    if os.environ.get("FAKE_INTERRUPT"):  # within an exec of text, as imports have it
-        exec("signal.raise_signal(2)", {"signal": signal})
+    match os.environ.get("FAKE_INTERRUPT"):
+        case "exec":  # of text, as imports have it
+            exec("signal.raise_signal(2)", {"signal": signal})
+        case "import":
+            importlib.import_module("tests.interrupting")
+            time.sleep(20)
     return Model()
 
 

@@ -463,13 +463,15 @@ def test_interrupted(
     assert left_over(clip.parent) == before
 
 
-def test_interrupted_within_an_import(clip: Path) -> None:
+@pytest.mark.parametrize(("within", "told"), [("exec", b""), ("import", b"imported\n")])
+def test_interrupted_within_an_import(clip: Path, within: str, told: bytes) -> None:
+    """An import is waited for, for torch's would abort the process."""
     process = in_process_of_its_own(
-        "encode", "in.y4m", "new.rq", env={"FAKE_INTERRUPT": "1"}, stderr=subprocess.PIPE,
-        cwd=clip.parent,
+        "encode", "in.y4m", "new.rq", env={"FAKE_INTERRUPT": within}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, cwd=clip.parent,
     )  # fmt: skip
-    _, err = process.communicate()
-    assert (process.returncode, err.count(b"\n")) == (130, 1), err
+    out, err = process.communicate()
+    assert (process.returncode, err.count(b"\n"), out) == (130, 1, told), err
     assert not (clip.parent / "new.rq").exists()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -20,6 +22,9 @@ from roicodec.errors import RoicodecError
 from roicodec.evaluate.command import eval_command
 
 __all__ = ["main"]
+
+_WHILE = 0.05
+"""Seconds until a signal that came during an import is looked at again."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,5 +99,16 @@ class _Stopped(BaseException):
         self.number = number
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Stopped(number)
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End by a signal; a module that is being imported is waited for: torch's extension aborts the
+    process when an exception passes through it."""
+    if _importing(frame):
+        threading.Timer(_WHILE, _thread.interrupt_main, (number,)).start()
+    else:
+        raise _Stopped(number)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
