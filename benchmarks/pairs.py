@@ -49,6 +49,9 @@ from roicodec.roi.sources import NoRoi, RoiSource, parse_roi
 PRICES = (0.0, 10.0, 100.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""
 
+_COARSEST = 19
+"""Quality index below which hardly anybody looks: 33 dB in the mean of the clips of valid."""
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -72,9 +75,9 @@ class Point:
 
 
 def qualities(offsets: Sequence[int]) -> list[int]:
-    """Four, from the least to the largest at which no region's index is beyond 0..63."""
+    """Four, from the least to the largest at which no region's index is beyond 19..63."""
     low, high = min(0, *offsets), max(0, *offsets)
-    return [round(q) for q in np.linspace(-low, QUALITIES - 1 - high, 4)]
+    return [round(q) for q in np.linspace(_COARSEST - low, QUALITIES - 1 - high, 4)]
 
 
 class Clip:
@@ -159,7 +162,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     candidates = tuple(int(b) for b in asked.candidates.split(","))
-    options = EncoderOptions(quality=30, candidates=candidates, effort=asked.effort)
+    options = EncoderOptions(quality=40, candidates=candidates, effort=asked.effort)
     model = load_model()
     named = [c.rpartition("=") for c in asked.clips] or [
         (str(find_clip(name)), "=", "auto") for name in CLIPS

@@ -32,7 +32,7 @@ from roicodec.roi.sources import NoRoi
 
 from .float_backend import FloatBackend
 
-QUALITIES = (8, 24, 40, 56)
+QUALITIES = (22, 34, 46, 58)
 
 Curve = tuple[list[float], list[float]]
 

@@ -13,7 +13,7 @@ from examples.clips import CLIPS, find_clip
 from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
 
-QUALITIES = (8, 24, 40, 56)
+QUALITIES = (22, 34, 46, 58)
 
 
 def roicodec(*arguments: object) -> dict[str, float]:

@@ -194,7 +194,7 @@ class Decoder:
     def shown(self, plane: Ints, part: int) -> Ints:
         """Post-filter: the switches and the filters of a plane."""
         Q = self.chunk.quality
-        weights = self.filters["intra.weight" if self.intra else "inter.weight"][part, Q // 16]
+        weights = self.filters["intra.weight" if self.intra else "inter.weight"][part, 6 * Q // 64]
         levels, bounds = self.filters["levels"][Q], self.filters["bounds"][Q]
         return post_filter(plane, weights, levels, bounds, self.chunk.filters[part])
 

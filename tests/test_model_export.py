@@ -397,7 +397,7 @@ def test_restored(inter: bool) -> None:
     case = _Case(inter, 16, 16)
     original = case.net
     restored = restore_network(tiny_model.networks()[2][NAMES[inter]])
-    qualities = torch.arange(0.0, 64.0, 9.0)
+    qualities = torch.arange(0.0, 64.0, 7.0)
 
     def taken(net: FrameNet) -> tuple[_Taken, Tensor]:
         case.net = net

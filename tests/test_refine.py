@@ -112,7 +112,7 @@ def test_moves_are_the_derivative() -> None:
         found.append(moves[at])
         # A quarter of Newton's step; an error of a step of its own makes 0.87 quantizer steps².
         own = steps[0, at % 96] * 2.0**STEP_EXPONENT * UNIT
-        curvature = 0.87 * (80 * 2 ** (-3.75 * 30 / 63) / own) ** 2 * 4.0**LATENT_EXPONENT
+        curvature = 0.87 * (243.7 * 2 ** (-75 / 14 * 30 / 63) / own) ** 2 * 4.0**LATENT_EXPONENT
         expected.append(-0.25 * slope / curvature)
     assert found == pytest.approx(expected, rel=0.03)
 

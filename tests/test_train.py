@@ -205,6 +205,24 @@ def test_a_folder_is_decoded_once_and_cuts_are_found(data: Path, tmp_path: Path)
     assert (again[0].frames == clips[0].frames).all()
 
 
+def test_clips_come_backwards_and_at_half_their_rate(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "clip.mp4").write_bytes((data / "clip.0.mp4").read_bytes())
+    _write(tmp_path / "data" / "still.mp4", tiny_model.pictures(128, 128, 1))
+    found = load_folder(tmp_path / "data", tmp_path / "cache", motion=True, times=True)
+    ahead, back, half, still = found
+    names = [c.name for c in found]
+    assert names == ["clip.mp4", "clip.mp4 reversed", "clip.mp4 halved", "still.mp4"]
+    assert (back.frames == ahead.frames[::-1]).all()
+    assert (half.frames == ahead.frames[::2]).all()
+    assert still.motion is None
+    for clip, expected in ((ahead, (8, 2)), (back, (-8, -2)), (half, (16, 4))):
+        assert clip.motion is not None
+        assert len(clip.motion[0]) == len(clip.frames)
+        middle = np.median(clip.motion[0, 1:].reshape(-1, 2), axis=0)
+        assert np.abs(middle - expected).max() <= 1
+
+
 def test_wrong_use(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no clips or photographs"):
         load_folder(tmp_path, tmp_path / "cache", motion=False)
@@ -213,6 +231,7 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
         (("intra", "--quantize", "--compile"), "a graph for each pair"),
         (("intra", "--quantize", "--batch", 3), "--quantize splits it in 4"),
         (("intra", "--bits", 4), "only with --quantize"),
+        (("intra", "--bits", 4, "--quantize", "--coarsest", 2), "exclude each other"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)
@@ -305,6 +324,25 @@ def test_one_bit_width_is_trained_alone(
     # It continues from what it was, and does not widen again.
     again = _fit("inter", data, tmp_path / "four", *more, "--steps", 5)
     assert again["step"] == 5
+
+
+@pytest.mark.usefixtures("intra", "inter")
+@pytest.mark.parametrize("stage", ["intra", "inter"])
+def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, stage: str) -> None:
+    more = ["--intra", runs / "intra" / "last.pt", "--length", 5] if stage == "inter" else []
+    more += [*_SMALL, "--rate", 0.01, "--quantize", "--batch", 4]
+    all_of_it = ("--init", runs / stage / "last.pt", "--steps", 1)
+    before = _fit(stage, data, tmp_path / "all", *more, *all_of_it)["ema"]
+    more += ["--init", tmp_path / "all" / "last.pt", "--coarsest", 2, "--steps", 3]
+    done = _fit(stage, data, tmp_path / "two", *more)
+    for name, now in done["net"].items():
+        was = before[name]
+        if name.endswith(".table"):
+            assert not torch.equal(now[:2], was[:2])
+            now, was = now[2:], was[2:]
+        assert torch.equal(now, was), name
+    if stage == "inter":
+        assert max(s.qualities.max() for s in done["task"]["sequences"]) <= 2 * 6.3 + 3
 
 
 def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:
@@ -492,9 +530,9 @@ def test_a_percent_counts_the_same_in_all_content() -> None:
     """Two frames of two sequences, the second a hundred times dearer."""
     loss = torch.tensor([0.5, 50.0, 1.5, 150.0])
     weights = relative_weight(loss, torch.zeros(4), 2)
-    assert weights.tolist() == pytest.approx([1 / 1.03, 1 / 100.03] * 2)
+    assert weights.tolist() == pytest.approx([1 / 1.011, 1 / 100.011] * 2)
     assert relative_weight(torch.zeros(2), torch.tensor([0.0, 63.0]), 2).tolist() == pytest.approx(
-        [1 / 0.03, 1 / (0.03 * math.exp(2.3))]
+        [1 / 0.011, 1 / (0.011 * math.exp(3.3))]
     )
 
 

@@ -12,7 +12,7 @@ from roicodec.codec.effort import DEFAULT_EFFORT
 
 __all__ = ["encode"]
 
-_DEFAULT_QUALITY = 32
+_DEFAULT_QUALITY = 40
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -34,7 +34,7 @@ Examples:
     "-q",
     "--quality",
     type=click.IntRange(0, 63),
-    help="Quality index: higher is better and larger.  [default: 32]",
+    help="Quality index: higher is better and larger.  [default: 40]",
 )
 @click.option(
     "--bitrate",
@@ -81,7 +81,7 @@ Examples:
     type=click.FloatRange(0, 2),
     default=1.0,
     show_default=True,
-    help="How far the quality of ROI and rest is apart: 0 not at all, 1 by 24 quality indices from"
+    help="How far the quality of ROI and rest is apart: 0 not at all, 1 by 17 quality indices from"
     " 8 to 16 bits.",
 )
 @click.option(

@@ -48,9 +48,9 @@ from roicodec.roi.sources import NoRoi, RoiSource
 
 __all__ = ["Encoder", "EncoderOptions"]
 
-_FALL = 2
+_FALL = 1.4
 """Indices of quality by which a GOP begins above the one asked for, and ends below."""
-_INTRA_BOOST = 20
+_INTRA_BOOST = 14
 """Quality indices that an intra frame gets on top, for the frames that lean on it."""
 
 _PRICE = 0.09
@@ -71,8 +71,8 @@ class EncoderOptions:
     """How to encode.
 
     Attributes:
-        quality: index 0..63 of inter frames, in the mean of a GOP: the first get up to 2 more, the
-            last up to 2 less; intra frames get more where others follow.
+        quality: index 0..63 of inter frames, in the mean of a GOP: the first get 1 more, the last
+            1 less; intra frames get more where others follow.
         candidates: bit-widths that frames may use.
         gop: frames from one intra frame to the next.
         bit_rate: mean bits a second of the frame chunks, instead of a quality.
@@ -87,7 +87,7 @@ class EncoderOptions:
             bit-widths are chosen.
     """
 
-    quality: int = 32
+    quality: int = 40
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
     bit_rate: float | None = None
@@ -118,7 +118,7 @@ def _filters(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
 
 def _motion_qp(quality: int) -> float:
     """The H.264 QP whose quality is near an index's."""
-    return min(max(36 - 0.35 * quality, 12), 44)
+    return min(max(45 - 0.5 * quality, 12), 44)
 
 
 class Encoder:

@@ -20,19 +20,19 @@ __all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
 _LEARN = 0.4
 """Weight of the newest frame in what is known of its type."""
 
-_OCTAVE = 14.0
+_OCTAVE = 10.0
 """Quality indices that about double the bits of a frame."""
 
-_DECIBELS = 0.25
+_DECIBELS = 0.3
 """PSNR that a quality index is worth, about."""
 
-_MOST_CHANGE = 5.0
+_MOST_CHANGE = 4.0
 """Largest step of the index from one frame to the next of its type."""
 
-_FIRST_BITS = {INTRA: 1.0, INTER: 0.1}
+_FIRST_BITS = {INTRA: 0.5, INTER: 0.05}
 """Bits a sample at the middle index that are assumed before the first frame of a type."""
 
-_FIRST_LEVEL = 36.0
+_FIRST_LEVEL = 34.0
 """PSNR of the middle index that is expected where nothing is known, in dB."""
 
 _MIDDLE = QUALITIES / 2
@@ -69,7 +69,7 @@ class ConstantQuality:
 
     index: int
     boost: int = 0
-    fall: int = 0
+    fall: float = 0
     length: int = 2
     done: int = 0
     """Frames of the GOP so far."""

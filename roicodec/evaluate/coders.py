@@ -22,7 +22,7 @@ __all__ = ["AGAINST", "CONFIGS", "Coder", "anchor_coders", "own_coder"]
 
 AGAINST = (*anchors.FAMILIES, "vvc")
 CONFIGS = anchors.CONFIGS
-OWN_QUALITIES = (12, 22, 32, 42, 52)
+OWN_QUALITIES = (22, 31, 40, 49, 58)
 
 _MODULE = [sys.executable, "-m", "roicodec"]
 _WORKER = [sys.executable, "-m", "roicodec.evaluate.worker"]

@@ -14,10 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BRANCH_DTYPE", "Block", "Depthwise", "Pointwise", "QualityTable", "Regions", "Sandwich"]
+__all__ = [
+    "ANCHORS",
+    "BRANCH_DTYPE",
+    "Block",
+    "Depthwise",
+    "Pointwise",
+    "QualityTable",
+    "Regions",
+    "Sandwich",
+]
 
 BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 """What branches compute in while training: bfloat16 only where the CPU multiplies it itself."""
+
+ANCHORS = 11
+"""Qualities for which a vector is learned."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,7 @@ class QualityTable(nn.Module):
         anchors: number of learned vectors, evenly spaced over the indices.
     """
 
-    def __init__(self, channels: int, qualities: int = 64, anchors: int = 8) -> None:
+    def __init__(self, channels: int, qualities: int = 64, anchors: int = ANCHORS) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.zeros(anchors, channels))
         self.scale = (anchors - 1) / (qualities - 1)

@@ -62,7 +62,7 @@ INDEX_GAIN = 4.0
 _PULL_SCALE = math.log(0.15)
 PRICE = 0.08
 """Squared quantizer steps that a bit is worth when symbols are chosen."""
-_STEP_COARSE, _STEP_OCTAVES = 80.0, 3.75
+_STEP_COARSE, _STEP_OCTAVES = 243.7, 75 / 14
 
 
 def quantizer_step(quality: Tensor) -> Tensor:

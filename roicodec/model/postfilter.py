@@ -47,7 +47,7 @@ SWITCHES = ACTIVITIES // 2
 """Of a plane: one for two activities."""
 PARTS = 2
 """Luma and chroma."""
-RANGES = 4
+RANGES = 6
 """Of quality indices, equally long."""
 
 _REACH = 3
@@ -97,7 +97,7 @@ class PostFilter:
     """The filters of one kind of frame.
 
     Args:
-        weights: int16 ``[2, 4, 16, 9, 24]``: luma and chroma, range of qualities, activity,
+        weights: int16 ``[2, 6, 16, 9, 24]``: luma and chroma, range of qualities, activity,
             direction, weight; in ``2**-8``.
         levels: int32 ``[64, 15]``, ascending: where the next activity begins, for every quality.
         bounds: int32 ``[64, 16]``: to what differences are clipped, for every quality and activity.

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import BRANCH_DTYPE, Block, Depthwise, Pointwise, Regions, Sandwich
+from roicodec.model.blocks import (
+    BRANCH_DTYPE,
+    Block,
+    Depthwise,
+    Pointwise,
+    QualityTable,
+    Regions,
+    Sandwich,
+)
 from roicodec.model.networks import FrameNet
 from roicodec.quant.lsq import ActivationQuantizer, WeightQuantizer
 
@@ -21,6 +29,7 @@ __all__ = [
     "TRAINED_BITS",
     "QuantizedBlock",
     "calibrate_wide",
+    "free_coarsest",
     "free_only",
     "largest_inputs",
     "load_network",
@@ -241,6 +250,19 @@ def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
             own[k] = 1
             free.requires_grad_(True)
             free.register_hook(lambda gradient, own=own: gradient * own)  # type: ignore[no-untyped-call]
+
+
+def free_coarsest(net: nn.Module, anchors: int) -> float:
+    """Leave nothing of a network to be trained but the first ``anchors`` vectors of its quality
+    tables. Returns the quality index from which on none of them counts."""
+    net.requires_grad_(False)
+    tables = [m for m in net.modules() if isinstance(m, QualityTable)]
+    for table in tables:
+        own = torch.zeros_like(table.table)
+        own[:anchors] = 1
+        table.table.requires_grad_(True)
+        table.table.register_hook(lambda gradient, own=own: gradient * own)  # type: ignore[no-untyped-call]
+    return anchors / tables[0].scale
 
 
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:

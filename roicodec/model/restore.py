@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.model.blocks import ANCHORS, QualityTable
 from roicodec.model.networks import QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.schema import (
@@ -68,21 +69,30 @@ def restore_network(arrays: Arrays) -> FrameNet:
             state[name] = _scaled(arrays[name], exponent).view_as(state[name])
         elif f"{layer}.exponent" in arrays:
             state[name] = _of_block(arrays, layer, kind).view_as(state[name])
-    anchors = torch.linspace(0, QUALITIES - 1, len(net.index_quality.table)).round().long()
+    qualities = torch.arange(QUALITIES).float()
     for table, fixed in (
         ("analysis_quality", STREAM_EXPONENT),
         ("synthesis_quality", STREAM_EXPONENT),
         ("entropy_quality", entropy),
         ("index_quality", INDEX_EXPONENT),
     ):
-        state[f"{table}.table"] = _real(arrays[table])[anchors] * 2.0**fixed
-    step = _real(arrays["step"])[anchors] * 2.0**STEP_EXPONENT
-    state["log_gain.table"] = (quantizer_step(anchors.float())[:, None] / UNIT / step).log()
-    hyper_step = _real(arrays["hyper_step"])[anchors] * 2.0**LATENT_EXPONENT
-    state["hyper_log_gain.table"] = -hyper_step.log()
-    state["hyper_log_scale.table"] = _hyper_log_scale(arrays).repeat(len(anchors), 1)
+        state[f"{table}.table"] = _anchors(_real(arrays[table]) * 2.0**fixed)
+    step = _real(arrays["step"]) * 2.0**STEP_EXPONENT
+    state["log_gain.table"] = _anchors((quantizer_step(qualities)[:, None] / UNIT / step).log())
+    hyper_step = _real(arrays["hyper_step"]) * 2.0**LATENT_EXPONENT
+    state["hyper_log_gain.table"] = _anchors(-hyper_step.log())
+    state["hyper_log_scale.table"] = _hyper_log_scale(arrays).repeat(ANCHORS, 1)
     net.load_state_dict(state)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _anchors(rows: Tensor) -> Tensor:
+    """The learned vectors ``[11, C]`` that come nearest to those of all qualities, ``[64, C]``."""
+    hats = QualityTable(ANCHORS)
+    with torch.no_grad():
+        hats.table.copy_(torch.eye(ANCHORS))
+        solution: Tensor = torch.linalg.lstsq(hats(torch.arange(QUALITIES).float()), rows).solution
+    return solution
 
 
 def _of_block(arrays: Arrays, layer: str, kind: str) -> Tensor:

@@ -33,7 +33,7 @@ PLAIN = 8
 _LEAST = 0.05
 """Levels, or samples of motion, below which features are as good as 0."""
 
-QUALITY_OFFSETS = {0: 0, 2: -24, 3: -20, 4: -16, 5: -12, 6: -8, 7: -4, 8: 0, 16: 24}
+QUALITY_OFFSETS = {0: 0, 2: -17, 3: -14, 4: -11, 5: -8, 6: -6, 7: -3, 8: 0, 16: 17}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
 
 

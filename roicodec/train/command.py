@@ -14,8 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from roicodec.errors import InputError
+from roicodec.model.blocks import ANCHORS
 from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
-from roicodec.model.quantized import QuantizedBlock, free_only, load_network, quantize_network
+from roicodec.model.quantized import (
+    QuantizedBlock,
+    free_coarsest,
+    free_only,
+    load_network,
+    quantize_network,
+)
 from roicodec.model.schema import PAD
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, sample_intra
@@ -88,6 +95,12 @@ def train_command() -> None:
     help="With --quantize: train what this bit-width has of its own, and leave all others as good"
     " as they are.",
 )
+@click.option(
+    "--coarsest",
+    type=click.IntRange(1, ANCHORS - 1),
+    help="Train the first so many vectors of the quality tables, at the qualities that use them,"
+    " and nothing else.",
+)
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--size", default=128, show_default=True, help="Side of the crops, of 32s.")
@@ -108,6 +121,7 @@ def fit(
     init: Path | None,
     quantize: bool,
     bits: int | None,
+    coarsest: int | None,
     steps: int,
     batch: int,
     size: int,
@@ -128,6 +142,8 @@ def fit(
         raise click.UsageError("--compile: not with --quantize, which needs a graph for each pair")
     if bits and not quantize:
         raise click.UsageError("--bits: only with --quantize")
+    if bits and coarsest:
+        raise click.UsageError("--bits and --coarsest exclude each other")
     if quantize and not bits and batch < PARTS:
         raise click.UsageError(f"--batch {batch}: --quantize splits it in {PARTS}")
     if stage == "inter" and intra_path is None:
@@ -136,24 +152,25 @@ def fit(
     with joined() as ranks:
         own = seed + ranks.rank
         torch.manual_seed(own)
-        clips = ranks.first_alone(lambda: load_folder(data, cache, motion=stage == "inter"))
-        net = load_network(FrameNet(stage == "inter").state_dict(), stage == "inter")
+        inter = stage == "inter"
+        clips = ranks.first_alone(lambda: load_folder(data, cache, motion=inter, times=inter))
+        net = load_network(FrameNet(inter).state_dict(), inter)
         task: Stage
-        if intra_path and stage == "inter":
+        if intra_path and inter:
             intra = trained_network(intra_path, False)
             task = InterStage(clips, own, batch, size, intra, length, unroll)
         else:
             task = IntraStage(clips, own, batch, size)
         checkpoint = run / "last.pt"
         if checkpoint.exists():
-            net = load_network(torch.load(checkpoint, weights_only=False)["net"], stage == "inter")
+            net = load_network(torch.load(checkpoint, weights_only=False)["net"], inter)
             if quantize and not _is_quantized(net):
                 raise InputError(
                     f"{checkpoint}: not quantized; name another --run, and it as --init"
                 )
             task.quantized = quantize
         elif init:
-            net = trained_network(init, stage == "inter")
+            net = trained_network(init, inter)
             if not quantize and not _is_quantized(net):
                 count = revive(net, lambda: task.step(net))
                 click.echo(f"{init}: {count} hidden channels that never fired start anew")
@@ -166,6 +183,8 @@ def fit(
         if bits:
             free_only(net, bits, widen=not checkpoint.exists())
             task.bits = bits
+        if coarsest:
+            task.finest = free_coarsest(net, coarsest)
         _train(net, task, run, steps, rate, compiled, ranks)
 
 

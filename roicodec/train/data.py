@@ -28,6 +28,10 @@ GRID = 16
 MOTION_QPS = (26, 32, 38)
 """Quantizers at which the motion of training clips is searched."""
 
+_ONCE = {"": slice(None)}
+_TIMES = {**_ONCE, " reversed": slice(None, None, -1), " halved": slice(None, None, 2)}
+"""Which frames of a clip to take, in which order."""
+
 Planes = NDArray[np.uint8]
 
 
@@ -139,8 +143,13 @@ def _stored(path: Path, make: Callable[[], ArrayLike]) -> NDArray[Any]:
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def load_folder(folder: Path, cache: Path, *, motion: bool) -> list[Clip]:
+def load_folder(folder: Path, cache: Path, *, motion: bool, times: bool = False) -> list[Clip]:
     """Decode every clip and photograph below ``folder``; later calls map the cached arrays.
+
+    Args:
+        folder, cache: where they are, and where their arrays go.
+        motion: whether to search the motion of clips.
+        times: whether clips come backwards and at half their frame rate, too.
 
     Raises:
         InputError: if there is nothing to train on.
@@ -153,11 +162,13 @@ def load_folder(folder: Path, cache: Path, *, motion: bool) -> list[Clip]:
         frames = _stored(cache / f"{key}.npy", partial(_decoded, path))
         if min(frames.shape[2], frames.shape[1] * 2 // 3) < 128:
             continue
-        vectors = None
-        if motion and len(frames) > 1:
-            vectors = _stored(cache / f"{key}.motion.npy", partial(_search_motion, frames))
-        cuts = _stored(cache / f"{key}.cuts.npy", partial(_find_cuts, frames))
-        clips.append(Clip(path.name, frames, tuple(cuts.tolist()), vectors))
+        for tag, span in (_TIMES if times and len(frames) > 1 else _ONCE).items():
+            taken, name = frames[span], key + tag.replace(" ", "-")
+            vectors = None
+            if motion and len(taken) > 1:
+                vectors = _stored(cache / f"{name}.motion.npy", partial(_search_motion, taken))
+            cuts = _stored(cache / f"{name}.cuts.npy", partial(_find_cuts, taken))
+            clips.append(Clip(path.name + tag, taken, tuple(cuts.tolist()), vectors))
     if not clips:
         raise InputError(f"{folder}: no clips or photographs to train on")
     return clips

@@ -66,5 +66,5 @@ def relative_weight(loss: Tensor, quality: Tensor, sequences: int) -> Tensor:
         sequences: how many are coded side by side.
     """
     cost = loss.detach().view(-1, sequences).mean(0).repeat(len(loss) // sequences)
-    floor = 0.03 * torch.exp(2.3 * quality / (QUALITIES - 1))
+    floor = 0.011 * torch.exp(3.3 * quality / (QUALITIES - 1))
     return 1 / (cost + floor)

@@ -113,7 +113,7 @@ class PostFilterFit:
                 self._goal[where] += near[:, None] * (turned @ wanted_c)
 
     def weights(self) -> NDArray[np.int16]:
-        """The filters, int16 ``[2, 4, 16, 9, 24]``, as
+        """The filters, int16 ``[2, 6, 16, 9, 24]``, as
         :class:`~roicodec.model.postfilter.PostFilter` takes them."""
         own = np.diagonal(self._gram, axis1=-2, axis2=-1)[..., None] * np.eye(WEIGHTS)
         solved = np.linalg.solve(

@@ -29,7 +29,7 @@ from roicodec.train.tables import Counter, logistic_tables
 
 __all__ = ["release"]
 
-_QUALITIES = (4, 14, 24, 34, 44, 54)
+_QUALITIES = (5, 16, 26, 36, 46, 56)
 _FRAMES = 8
 _COUNTS = 2
 """How often tables are counted: which symbols are chosen depends on the tables before."""

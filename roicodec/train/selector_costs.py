@@ -43,12 +43,12 @@ _BEYOND = {(16, 2), (16, 0), (8, 0)}
 """Pairs tried beside those."""
 TRIED = sorted({pair for table in TABLES for pair in product(table, table)} | _BEYOND)
 """Pairs of bit-widths (ROI, rest) whose costs are measured."""
-_QUALITIES = (32, 38, 44, 50, 56)
+_QUALITIES = (41, 45, 50, 54, 58)
 """Of 8 bits. Pairs that look good have indices from 0 to 63 then, too."""
 _LENGTH = 25
 """Frames of a clip that are encoded. With 9, few bits outside the ROI look better than they are
 over a GOP."""
-_COARSER = 8
+_COARSER = 6
 """Quality indices between the two points that tell how rate goes with distortion."""
 _EFFORT = 4
 """Of the encoder: a trial for skip, and little more time than that takes."""

@@ -25,7 +25,7 @@ from roicodec.train.mask_tables import count_mask, write_tables
 __all__ = ["main"]
 
 _FRAMES = 12
-_QUALITIES = (6, 14, 22, 30, 38, 46, 54)
+_QUALITIES = (11, 20, 28, 35, 42, 49, 57)
 
 
 def main(arguments: list[str] | None = None) -> None:

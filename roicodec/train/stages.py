@@ -98,10 +98,12 @@ class Stage:
         quantized: whether to draw bit-widths and regions too, for a quantized network.
         batch: frames or sequences that a step codes side by side.
         bits: instead of a sandwich, the bit-width of everything.
+        finest: quality index up to which frames are drawn.
     """
 
     quantized = False
     bits: int | None = None
+    finest: float = QUALITIES - 1
     rng: np.random.Generator
     batch: int
 
@@ -144,7 +146,7 @@ class IntraStage(Stage):
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
         batch = sample_intra(self.clips, self.rng, self.batch, self.size)
-        quality = torch.from_numpy(self.rng.uniform(0, QUALITIES - 1, self.batch)).float()
+        quality = torch.from_numpy(self.rng.uniform(0, self.finest, self.batch)).float()
         regions = self.regions(self.batch, self.size // 16)
         out = net(packed_centred(batch), quality, regions=regions)
         return rate_distortion(out, batch, quality), quality
@@ -159,23 +161,25 @@ class IntraStage(Stage):
 class _Sequence:
     """One training sequence: cropped frames, their motion, a quality for each frame."""
 
-    def __init__(self, clip: Clip, rng: np.random.Generator, size: int, length: int) -> None:
+    def __init__(
+        self, clip: Clip, rng: np.random.Generator, size: int, length: int, finest: float
+    ) -> None:
         assert clip.motion is not None
         runs = clip.runs(length) or [0]
         start = runs[rng.integers(len(runs))]
         top = 8 * int(rng.integers((clip.height - size) // 8 + 1))
         left = 8 * int(rng.integers((clip.width - size) // 8 + 1))
         frames = crop(clip.frames[start : start + length], top, left, size)
-        base = rng.uniform(0, QUALITIES - 1)
+        base = rng.uniform(0, finest)
         # A coarser quantizer goes with sparser motion, as in the encoder.
-        qp = int(np.argmin([abs(36 - 0.35 * base - q) for q in MOTION_QPS]))
+        qp = int(np.argmin([abs(45 - 0.5 * base - q) for q in MOTION_QPS]))
         span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
         motion = np.array(clip.motion[qp, start : start + length][:, *span])
         if rng.random() < 0.5:
             frames, motion = flip(frames), motion[:, :, ::-1] * np.array([-1, 1], np.int16)
         self.frames, self.motion = frames, motion
-        self.intra_quality = float(np.clip(base + rng.uniform(4, 24), 0, QUALITIES - 1))
-        self.qualities = np.clip(base + rng.uniform(-4, 4, length), 0, QUALITIES - 1)
+        self.intra_quality = float(np.clip(base + rng.uniform(3, 17), 0, QUALITIES - 1))
+        self.qualities = np.clip(base + rng.uniform(-3, 3, length), 0, QUALITIES - 1)
 
 
 class InterStage(Stage):
@@ -233,7 +237,7 @@ class InterStage(Stage):
             clip = self.clips[self.rng.integers(len(self.clips))]
             length = min(self.length, len(clip.frames))
             self.limit[i] = min(self.limit[i], length)
-            self.sequences[i] = _Sequence(clip, self.rng, self.size, length)
+            self.sequences[i] = _Sequence(clip, self.rng, self.size, length, self.finest)
             self.position[i] = 1
         fresh = [s for i in new if (s := self.sequences[i])]
         batch = to_tensors([s.frames[0] for s in fresh])
