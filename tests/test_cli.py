@@ -263,7 +263,7 @@ def test_help_tells_defaults_and_examples(run: Run) -> None:
         assert "Examples:" in done.out
     out = run("encode", "--help").out
     assert "default: 4,8,16" in out
-    assert "default: 32" in out
+    assert "default: 40" in out
     assert "ROICODEC_THREADS" in out
     assert run("--version").out.startswith("roicodec 0.")
 

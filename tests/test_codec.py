@@ -111,6 +111,26 @@ def psnr(one: Picture, other: Picture) -> float:
     return float(10 * np.log10(255**2 / np.mean((one.y.astype(float) - other.y) ** 2)))
 
 
+def test_a_new_scene_begins_with_an_intra_frame() -> None:
+    scenes = [tiny_model.pictures(128, 96, n, seed=s) for s, n in ((1, 3), (2, 7))]
+    known: list[bool] = []
+
+    class Watching(NoRoi):
+        def mask(
+            self, index: int, time: float, picture: Picture, reference: Picture | None
+        ) -> Mask:
+            known.append(reference is not None)
+            return super().mask(index, time, picture, reference)
+
+    coded = encode(scenes[0] + scenes[1], roi=Watching(128, 96), gop=5)
+    found = [n for n, chunk in enumerate(coded.chunks) if chunk.kind == INTRA]
+    assert found == [0, 3, 8]
+    assert [n for n, before in enumerate(known) if not before] == [0, 3]
+    decoder = coded.decoder()
+    for chunk, made in zip(coded.chunks[3:], coded.made[3:], strict=True):
+        assert_same(decoder.decode(chunk), made)
+
+
 def test_seconds_of_a_roi_count_from_the_first_frame() -> None:
     """A source whose time stamps do not start at 0, as in a transport stream."""
     clip = [replace(p, pts=5000 + p.pts) for p in tiny_model.pictures(32, 32, 3)]

@@ -72,6 +72,25 @@ def test_the_first_frame_is_tried_and_then_as_good_as_asked(level: float) -> Non
     assert control.quality(INTRA) == index  # the trial is no frame
 
 
+@pytest.mark.parametrize("scene", [0.5, 3])
+def test_a_bit_rate_is_kept_over_scenes(scene: float) -> None:
+    """Frames after the 40th are so many times as dear, from an intra frame on that was not due."""
+    goal = 0.15 * SAMPLES
+    control = BitrateControl(goal, SAMPLES, gop=GOP, frames=FRAMES, boost=BOOST)
+    spent, given = 0.0, []
+    for n in range(FRAMES):
+        kind = INTRA if n in (0, 40, 100) else INTER
+        quality = control.quality(kind)
+        base = (0.45 if kind == INTRA else 0.04) * (scene if n >= 40 else 1)
+        bits = SAMPLES * base * 2 ** ((quality - 32) / 10)
+        control.coded(kind, quality, round(bits), 36.0)
+        spent += bits
+        given.append(quality)
+    assert spent / FRAMES == pytest.approx(goal, rel=0.05)
+    later = [q for n, q in enumerate(given) if n > 60 and n not in (40, 100)]
+    assert max(later) - min(later) < 12
+
+
 def test_what_cannot_be_reached_ends_at_the_last_index() -> None:
     control = BitrateControl(50 * SAMPLES, SAMPLES, gop=GOP, frames=40, boost=BOOST)
     simulate(control, 1, 40)

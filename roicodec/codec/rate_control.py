@@ -2,7 +2,9 @@
 
 Both controllers look at what the frames so far came to, and steer towards the goal over the frames
 ahead: the index is the one at which, by a log-linear model of each frame type, the deviation so far
-is made good within a second or until the end of the clip, whichever comes first.
+is made good within a horizon or until the end of the clip, whichever comes first. Bits of a clip
+whose length is known have a long one, and the frames behind the next few are taken to be like the
+average so far, so that an easy scene does not spend what the next one needs.
 """
 
 from __future__ import annotations
@@ -19,6 +21,13 @@ __all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
 
 _LEARN = 0.4
 """Weight of the newest frame in what is known of its type."""
+
+_KNOWN, _UNKNOWN = 100, 30
+"""Frames within which a deviation of bits is made good, of a clip whose length is known or not."""
+
+_NEAR, _OLDEST = 40, 0.02
+"""Frames ahead that are taken to be like the newest, of a clip whose length is known; the least
+weight of a frame in the average of all."""
 
 _OCTAVE = 10.0
 """Quality indices that about double the bits of a frame."""
@@ -104,15 +113,18 @@ class _Steered:
     horizon: int
     boost: int
     done: int = 0
+    since: int = 0
+    """Frames since the last intra frame, it included."""
     last: float | None = None
     level: dict[int, float] = field(default_factory=dict)
 
-    def ahead(self) -> dict[int, int]:
-        """How many frames of each type the horizon holds, the next one included."""
+    def ahead(self, kind: int) -> dict[int, int]:
+        """How many frames of each type the horizon holds, the next one, of this type, included."""
         count = self.horizon
         if self.frames is not None:
             count = max(1, min(count, self.frames - self.done))
-        intra = sum((self.done + k) % self.gop == 0 for k in range(count))
+        since = 0 if kind == INTRA else self.since
+        intra = sum((since + k) % self.gop == 0 for k in range(count))
         return {INTRA: intra, INTER: count - intra}
 
     def settle(self, index: float, kind: int) -> int:
@@ -126,6 +138,7 @@ class _Steered:
         known = self.level.get(kind)
         self.level[kind] = level if known is None else known + _LEARN * (level - known)
         self.done += 1
+        self.since = 1 if kind == INTRA else self.since + 1
 
     def middle(self, kind: int, quality: int) -> float:
         """Distance of a frame's index, without its boost, from the middle one."""
@@ -140,7 +153,6 @@ class BitrateControl:
         samples: luma samples of a picture, for the first guess.
         gop, frames, boost: as in :class:`ConstantQuality` and the encoder's options; ``frames``
             is None when the clip's length is unknown.
-        horizon: frames within which a deviation is made good.
     """
 
     def __init__(
@@ -151,26 +163,38 @@ class BitrateControl:
         gop: int,
         frames: int | None,
         boost: int,
-        horizon: int = 30,
     ) -> None:
         self._goal, self._spent = bits_per_frame, 0.0
+        horizon, self._near = (_UNKNOWN, _UNKNOWN) if frames is None else (_KNOWN, _NEAR)
         self._state = _Steered(gop, frames, horizon, boost)
+        self._average: dict[int, float] = {}
+        self._count = {INTRA: 0, INTER: 0}
         self._guess = {kind: math.log2(bits * samples) for kind, bits in _FIRST_BITS.items()}
 
     def quality(self, kind: int) -> int:
         state = self._state
-        ahead = state.ahead()
+        ahead = state.ahead(kind)
         count = sum(ahead.values())
         budget = (state.done + count) * self._goal - self._spent
         budget = max(budget, 0.1 * count * self._goal)
-        expected = sum(n * 2.0 ** state.level.get(k, self._guess[k]) for k, n in ahead.items() if n)
+        expected = sum(self._expected(k, n) for k, n in ahead.items())
         return state.settle(_MIDDLE + _OCTAVE * math.log2(budget / expected), kind)
+
+    def _expected(self, kind: int, count: int) -> float:
+        """Bits of the next frames of a type at the middle index."""
+        now = 2.0 ** self._state.level.get(kind, self._guess[kind])
+        near = min(count, self._near)
+        bits: float = near * now + (count - near) * self._average.get(kind, now)
+        return bits
 
     def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
         self._spent += bits
         state = self._state
         level = math.log2(max(bits, 1)) - state.middle(kind, quality) / _OCTAVE
         state.learn(kind, level)
+        self._count[kind] += 1
+        average, share = self._average.get(kind, 0.0), max(1 / self._count[kind], _OLDEST)
+        self._average[kind] = average + share * (2.0**level - average)
 
     def missed(self) -> str:
         ratio = self._spent / (self._goal * max(self._state.done, 1))
@@ -207,7 +231,7 @@ class PsnrControl:
 
     def quality(self, kind: int) -> int:
         state = self._state
-        count = sum(state.ahead().values())
+        count = sum(state.ahead(kind).values())
         wanted = self._goal + (self._goal * state.done - self._sum) / count
         # An intra frame's level stands for the next inter frames', which are near it in PSNR.
         level = state.level.get(kind, next(iter(state.level.values()), _FIRST_LEVEL))

@@ -26,7 +26,7 @@ from roicodec.motion.coding import (
 from roicodec.motion.grid import VECTOR_LIMIT
 from roicodec.motion.match import Matcher
 from roicodec.motion.trees import Contexts, shipped_contexts
-from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
+from roicodec.motion.x264 import PAD, Motion, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
 __all__ = ["VECTOR_WEIGHT", "MotionSearcher", "refine"]
@@ -147,7 +147,7 @@ def _distinct(vectors: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
 
 
 class MotionSearcher:
-    """Finds the motion of one frame after another.
+    """Finds the motion of one frame after another: first :meth:`propose`, then :meth:`search`.
 
     Args:
         width, height: of the pictures, in luma samples.
@@ -164,9 +164,21 @@ class MotionSearcher:
         """Take an intra frame: the next is searched against it. Must come first."""
         self._proposals.push(picture, key=True)
 
+    def propose(self, picture: Picture) -> Motion:
+        """What libx264 finds for the next frame, against the frame before.
+
+        Raises:
+            InputError: if the frame's size is not the first one's.
+        """
+        proposed = self._proposals.push(picture)
+        if proposed is None:
+            raise ValueError("propose() before start()")
+        return proposed
+
+    @staticmethod
     def search(
-        self,
         current: Picture,
+        proposed: Motion,
         reference: Plane,
         previous: NDArray[np.int16] | None,
         *,
@@ -178,6 +190,7 @@ class MotionSearcher:
 
         Args:
             current: the frame.
+            proposed: for it.
             reference: luma of the decoded frame before, uint8, of the frame's size or extended to
                 multiples of 32.
             previous: the field of the frame before; None after an intra frame.
@@ -187,13 +200,7 @@ class MotionSearcher:
 
         Returns:
             int16 ``[Hp / 8, Wp / 8, 2]``, (dx, dy) in quarter luma samples.
-
-        Raises:
-            InputError: if the frame's size is not the first one's.
         """
-        proposed = self._proposals.push(current)
-        if proposed is None:
-            raise ValueError("search() before start()")
         if not sweeps:
             return proposed.vectors
         matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD), step)
