@@ -103,7 +103,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """End by a signal; a module that is being imported is waited for: torch's extension aborts the
     process when an exception passes through it."""
     if _importing(frame):
-        threading.Timer(_WHILE, _thread.interrupt_main, (number,)).start()
+        again = threading.Timer(_WHILE, _thread.interrupt_main, (number,))
+        again.daemon = True
+        again.start()
     else:
         raise _Stopped(number)
 
