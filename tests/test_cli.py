@@ -470,7 +470,7 @@ def test_interrupted_within_an_import(clip: Path, within: str, told: bytes) -> N
         "encode", "in.y4m", "new.rq", env={"FAKE_INTERRUPT": within}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, cwd=clip.parent,
     )  # fmt: skip
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err.count(b"\n"), out) == (130, 1, told), err
     assert not (clip.parent / "new.rq").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -103,7 +102,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """End by a signal; a module that is being imported is waited for: torch's extension aborts the
     process when an exception passes through it."""
     if _importing(frame):
-        again = threading.Timer(_WHILE, _thread.interrupt_main, (number,))
+        again = threading.Timer(_WHILE, signal.pthread_kill, (threading.get_ident(), number))
         again.daemon = True
         again.start()
     else:
