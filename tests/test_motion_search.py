@@ -10,7 +10,8 @@ from scipy.fft import dctn
 from roicodec.model.warp import compensate
 from roicodec.motion.coding import motion_bits
 from roicodec.motion.match import Matcher
-from roicodec.motion.search import MotionSearcher, refine
+from roicodec.motion.search import refine, search
+from roicodec.motion.x264 import X264Searcher
 from roicodec.picture import Picture
 
 
@@ -102,36 +103,39 @@ def test_searcher_follows_a_pan(width: int, height: int) -> None:
         Picture(np.ascontiguousarray(big[t : t + height, 2 * t : 2 * t + width]), gray, gray)
         for t in range(4)
     ]
-    searcher = MotionSearcher(width, height, qp=30)
-    searcher.start(pictures[0])
+    proposer = X264Searcher(width, height, qp=30)
+    proposer.push(pictures[0])
     previous = None
     for before, now in itertools.pairwise(pictures):
-        vectors = searcher.search(now, searcher.propose(now), before.y, previous, step=20.0)
+        proposed = proposer.push(now)
+        assert proposed is not None
+        vectors = search(now, proposed, before.y, previous, step=20.0)
         assert vectors.shape == (-(-height // 32) * 4, -(-width // 32) * 4, 2)
         assert vectors.dtype == np.int16
         if min(width, height) > 16:
             inner = vectors[: height // 8 - 1, : width // 8 - 1]
             assert (inner == (8, 4)).all(-1).mean() > 0.9
         previous = vectors
-    searcher.start(pictures[0])
-    proposed = searcher.propose(pictures[1])
-    assert proposed.vectors.shape == vectors.shape
+    # From a key frame on again, and without a sweep.
+    assert proposer.push(pictures[0], key=True) is None
+    proposed = proposer.push(pictures[1])
+    assert proposed is not None
+    again = search(pictures[1], proposed, pictures[0].y, None, step=10.0)
+    assert again.shape == vectors.shape
+    kept = search(pictures[1], proposed, pictures[0].y, None, step=10.0, sweeps=0)
+    assert (kept == proposed.vectors).all()
 
 
 def test_a_still_picture_costs_next_to_nothing() -> None:
     y = texture(128, 192)
     gray = np.full((64, 96), 128, np.uint8)
     rng = np.random.default_rng(9)
-    searcher = MotionSearcher(192, 128, qp=30)
-    searcher.start(Picture(y, gray, gray))
+    proposer = X264Searcher(192, 128, qp=30)
+    proposer.push(Picture(y, gray, gray))
     for _ in range(3):
         noise = rng.normal(0, 2, y.shape)
         now = Picture(np.clip(y + noise, 0, 255).astype(np.uint8), gray, gray)
-        vectors = searcher.search(now, searcher.propose(now), y, None, step=20.0)
+        proposed = proposer.push(now)
+        assert proposed is not None
+        vectors = search(now, proposed, y, None, step=20.0)
         assert motion_bits(vectors, None) < 64
-
-
-def test_search_needs_a_start() -> None:
-    y, gray = texture(64, 64), np.full((32, 32), 128, np.uint8)
-    with pytest.raises(ValueError, match="start"):
-        MotionSearcher(64, 64, qp=30).propose(Picture(y, gray, gray))

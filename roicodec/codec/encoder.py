@@ -33,7 +33,8 @@ from roicodec.model.model import Model
 from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.model.postfilter import FilteredPlane, shown, useful
 from roicodec.model.schema import ARITHMETIC_ID, LATENT_EXPONENT
-from roicodec.motion.search import MotionSearcher
+from roicodec.motion.search import search
+from roicodec.motion.x264 import X264Searcher, near_qp
 from roicodec.picture import Picture
 from roicodec.roi.features import Features, region_features
 from roicodec.roi.mask_coding import encode_mask
@@ -120,11 +121,6 @@ def _filters(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
     return useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
 
 
-def _motion_qp(quality: int) -> float:
-    """The H.264 QP whose quality is near an index's."""
-    return min(max(45 - 0.5 * quality, 12), 44)
-
-
 class Encoder:
     """Encodes one picture after another, in presentation order.
 
@@ -162,7 +158,7 @@ class Encoder:
         self._refiner = LatentRefiner(model)
         self._control = options.control(width * height)
         start = self._control.quality(INTER)
-        self._searcher = MotionSearcher(width, height, qp=round(_motion_qp(start)))
+        self._proposer = X264Searcher(width, height, qp=round(near_qp(start)))
         self._count = self._since = 0
         self._first_pts: int | None = None
         self.observer: Observer | None = None
@@ -241,13 +237,10 @@ class Encoder:
         return psnr(picture, made)[3]
 
     def _setting(self, picture: Picture) -> FrameSetting:
-        proposed = None
-        if self._since % self._options.gop == 0:
-            self._searcher.start(picture)
-        else:
-            proposed = self._searcher.propose(picture)
-            if proposed.missing.mean() > _CUT:
-                proposed = self._before = None
+        due = self._since % self._options.gop == 0
+        proposed = self._proposer.push(picture, key=due)
+        if proposed is not None and proposed.missing.mean() > _CUT:
+            proposed = self._before = None
         intra = proposed is None
         quality = self._control.quality(INTRA if intra else INTER)
         vectors = None
@@ -255,7 +248,7 @@ class Encoder:
             reference = self._core.reference
             assert reference is not None
             luma = reference.planes[0][0].numpy(force=True).astype(np.uint8)
-            vectors = self._searcher.search(
+            vectors = search(
                 picture,
                 proposed,
                 luma,

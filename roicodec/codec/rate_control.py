@@ -22,8 +22,9 @@ __all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
 _LEARN = 0.4
 """Weight of the newest frame in what is known of its type."""
 
-_KNOWN, _UNKNOWN = 100, 30
-"""Frames within which a deviation of bits is made good, of a clip whose length is known or not."""
+_KNOWN, _UNKNOWN, _PSNR = 100, 30, 15
+"""Frames within which a deviation is made good: of bits, where the clip's length is known or not;
+of PSNR."""
 
 _NEAR, _OLDEST = 40, 0.02
 """Frames ahead that are taken to be like the newest, of a clip whose length is known; the least
@@ -208,14 +209,12 @@ class PsnrControl:
 
     Args:
         psnr: mean over the frames of (6 Y + U + V) / 8, in dB.
-        gop, frames, boost, horizon: as in :class:`BitrateControl`.
+        gop, frames, boost: as in :class:`BitrateControl`.
     """
 
-    def __init__(
-        self, psnr: float, *, gop: int, frames: int | None, boost: int, horizon: int = 15
-    ) -> None:
+    def __init__(self, psnr: float, *, gop: int, frames: int | None, boost: int) -> None:
         self._goal, self._sum = psnr, 0.0
-        self._state = _Steered(gop, frames, horizon, boost)
+        self._state = _Steered(gop, frames, _PSNR, boost)
 
     def tried(self, first: Callable[[int], float]) -> None:
         """Learn from a trial what the first frame is like, so that it is not far from the rest.

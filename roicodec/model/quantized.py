@@ -253,8 +253,15 @@ def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
 
 
 def free_coarsest(net: nn.Module, anchors: int) -> float:
-    """Leave nothing of a network to be trained but the first ``anchors`` vectors of its quality
-    tables. Returns the quality index from which on none of them counts."""
+    """Leave nothing of a network to be trained but the coarsest vectors of its quality tables.
+
+    Args:
+        net: float or quantized.
+        anchors: how many vectors of each table.
+
+    Returns:
+        the quality index, 0..63, from which on none of them counts.
+    """
     net.requires_grad_(False)
     tables = [m for m in net.modules() if isinstance(m, QualityTable)]
     for table in tables:

@@ -26,10 +26,10 @@ from roicodec.motion.coding import (
 from roicodec.motion.grid import VECTOR_LIMIT
 from roicodec.motion.match import Matcher
 from roicodec.motion.trees import Contexts, shipped_contexts
-from roicodec.motion.x264 import PAD, Motion, X264Searcher, pad_plane
+from roicodec.motion.x264 import PAD, Motion, pad_plane
 from roicodec.picture import Picture, Plane
 
-__all__ = ["VECTOR_WEIGHT", "MotionSearcher", "refine"]
+__all__ = ["VECTOR_WEIGHT", "refine", "search"]
 
 _RING = np.array(((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)), np.int32)
 
@@ -146,62 +146,29 @@ def _distinct(vectors: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
     return np.stack([packed >> 16, (packed & 65535) - 32768], -1), first
 
 
-class MotionSearcher:
-    """Finds the motion of one frame after another: first :meth:`propose`, then :meth:`search`.
+def search(
+    current: Picture,
+    proposed: Motion,
+    reference: Plane,
+    previous: NDArray[np.int16] | None,
+    *,
+    step: float,
+    weight: float = VECTOR_WEIGHT,
+    sweeps: int = 2,
+) -> NDArray[np.int16]:
+    """The motion of a frame, int16 ``[Hp / 8, Wp / 8, 2]``, (dx, dy) in quarter luma samples.
 
     Args:
-        width, height: of the pictures, in luma samples.
-        qp: of the H.264 encoder that proposes vectors, 1..51; best near the quality of the stream.
-
-    Raises:
-        InputError: if the linked FFmpeg has no libx264.
+        current: the frame.
+        proposed: what libx264 found for it.
+        reference: luma of the decoded frame before, uint8, of the frame's size or extended to
+            multiples of 32.
+        previous: the field of the frame before; None after an intra frame.
+        step: quantizer step that the residual will be coded with, in sample values.
+        weight: of a bit of motion against a bit of residual; 0 for the best prediction.
+        sweeps: 0 keeps the proposed vectors.
     """
-
-    def __init__(self, width: int, height: int, *, qp: int) -> None:
-        self._proposals = X264Searcher(width, height, qp=qp)
-
-    def start(self, picture: Picture) -> None:
-        """Take an intra frame: the next is searched against it. Must come first."""
-        self._proposals.push(picture, key=True)
-
-    def propose(self, picture: Picture) -> Motion:
-        """What libx264 finds for the next frame, against the frame before.
-
-        Raises:
-            InputError: if the frame's size is not the first one's.
-        """
-        proposed = self._proposals.push(picture)
-        if proposed is None:
-            raise ValueError("propose() before start()")
-        return proposed
-
-    @staticmethod
-    def search(
-        current: Picture,
-        proposed: Motion,
-        reference: Plane,
-        previous: NDArray[np.int16] | None,
-        *,
-        step: float,
-        weight: float = VECTOR_WEIGHT,
-        sweeps: int = 2,
-    ) -> NDArray[np.int16]:
-        """The motion of the next frame.
-
-        Args:
-            current: the frame.
-            proposed: for it.
-            reference: luma of the decoded frame before, uint8, of the frame's size or extended to
-                multiples of 32.
-            previous: the field of the frame before; None after an intra frame.
-            step: quantizer step that the residual will be coded with, in sample values.
-            weight: of a bit of motion against a bit of residual; 0 for the best prediction.
-            sweeps: 0 keeps x264's vectors.
-
-        Returns:
-            int16 ``[Hp / 8, Wp / 8, 2]``, (dx, dy) in quarter luma samples.
-        """
-        if not sweeps:
-            return proposed.vectors
-        matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD), step)
-        return refine(matcher, proposed.vectors, previous, weight=weight, sweeps=sweeps)
+    if not sweeps:
+        return proposed.vectors
+    matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD), step)
+    return refine(matcher, proposed.vectors, previous, weight=weight, sweeps=sweeps)

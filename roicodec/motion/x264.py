@@ -59,6 +59,11 @@ class Motion(NamedTuple):
     missing: NDArray[np.bool_]
 
 
+def near_qp(quality: float) -> float:
+    """The H.264 QP, 12..44, whose quality is near that of an index 0..63."""
+    return min(max(45 - 0.5 * quality, 12), 44)
+
+
 def pad_plane(plane: Plane, multiple: int) -> Plane:
     """Extend ``[H, W]`` to the right and down to a multiple, repeating the last samples."""
     height, width = plane.shape

@@ -26,6 +26,7 @@ from roicodec.model.networks import (
 )
 from roicodec.model.quantized import TRAINED_BITS
 from roicodec.model.warp import compensate, compensate_features
+from roicodec.motion.x264 import near_qp
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
@@ -172,7 +173,7 @@ class _Sequence:
         frames = crop(clip.frames[start : start + length], top, left, size)
         base = rng.uniform(0, finest)
         # A coarser quantizer goes with sparser motion, as in the encoder.
-        qp = int(np.argmin([abs(45 - 0.5 * base - q) for q in MOTION_QPS]))
+        qp = int(np.argmin([abs(near_qp(base) - q) for q in MOTION_QPS]))
         span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
         motion = np.array(clip.motion[qp, start : start + length][:, *span])
         if rng.random() < 0.5:
