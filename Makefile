@@ -31,7 +31,7 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 6000 \
 	  --batch 4 --unroll 2 --size 192 --length 16 --compile
 	$(FIT) inter --run runs/inter-long --intra runs/intra/last.pt --init runs/inter/last.pt \
-	  --steps 6000 --rate 6e-4 --batch 4 --unroll 3 --size 192 --length 24 --compile
+	  --steps 6000 --rate 6e-4 --batch 4 --unroll 4 --size 192 --length 24 --compile
 	$(FIT) intra --run runs/intra-bits --init runs/intra/last.pt --quantize \
 	  --steps 13000 --rate 5e-4 --batch 8
 	$(FIT) inter --run runs/inter-bits --intra runs/intra-bits/last.pt \
