@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
-VERSION = 5
+VERSION = 6
 MAX_CHUNK = 1 << 26
 """Longest payload of a chunk, in bytes."""
 

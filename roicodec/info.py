@@ -48,6 +48,7 @@ class FrameInfo:
             the stream's model is not installed.
         skip_share: share of the grid where the prediction stands, 0..1, by the skip map alone; None
             when a loss hides the map.
+        unmatched_share: share of the grid without a match in the reference, 0..1; None likewise.
         sei, mask, motion, latents, overhead: bytes, together those of the chunk; the skip map is
             in motion, the hyper-latents are in latents.
     """
@@ -65,6 +66,7 @@ class FrameInfo:
     latents: int
     overhead: int
     skip_share: float | None = None
+    unmatched_share: float | None = None
     bit_ops: int | None = None
 
     @property
@@ -208,6 +210,7 @@ class StreamInfo:
             b_bg=frame.b_bg,
             roi_share=share,
             skip_share=None if skip is None else float(skip.mean()),
+            unmatched_share=None if skip is None else self._skip_maps.unmatched,
             bit_ops=None if mask is None or skip is None else self._bit_ops(frame, mask, skip),
             **sizes,
         )
@@ -234,6 +237,8 @@ class _Maps:
         self.kind, self._shape = kind, shape
         self._before: Mask | None = None
         self._lost = True
+        self.unmatched = 0.0
+        """With skip maps: share of the grid without a match in the frame read last."""
 
     def lose(self) -> None:
         """Maps are unknown from here to the next intra frame."""
@@ -248,6 +253,7 @@ class _Maps:
         if frame.kind == INTRA:
             self._before, self._lost = None, False
             if self.kind == "skip":
+                self.unmatched = 0.0
                 return np.zeros(self._shape, np.bool_)
         if self._lost:
             return None
@@ -255,7 +261,9 @@ class _Maps:
             if self.kind == "roi":
                 self._before = decode_mask(frame.mask, self._shape, self._before)
             else:
-                self._before = MotionReader(frame.motion, self._shape, self._before).skip
+                motion = MotionReader(frame.motion, self._shape, self._before)
+                self._before = motion.skip
+                self.unmatched = 0.0 if motion.unmatched is None else float(motion.unmatched.mean())
         except StreamError:
             self.lose()
             raise
@@ -334,14 +342,15 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
         yield ""
         yield (
             " frame type        time quality b_roi  b_bg    ROI"
-            "   skip   SEI   mask motion latents overhead   bytes  GBitOPs"
+            "   skip    new   SEI   mask motion latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
             yield (
                 f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
-                f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} {f.sei:5d} {f.mask:6d} "
-                f"{f.motion:6d} {f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
+                f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} "
+                f"{_percent(f.unmatched_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} "
+                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
             )
     yield ""
     yield from _totals_text(info)

@@ -174,6 +174,12 @@ class Decoder:
             filters = zip(self.planes, (LUMA, CHROMA, CHROMA), strict=True)
             prediction = pack([predict(ref, v, F) for ref, F in filters])
             self.features = predict_features(self.features, v)
+            if self.motion.unmatched is not None:
+                at = np.pad(self.motion.unmatched, self.beyond).repeat(2, 0).repeat(2, 1)
+                for part in np.split(prediction, [64, 80], -1):
+                    n = part.shape[-1]
+                    part[at] = (2 * part[at].sum(-1, keepdims=True) + n) // (2 * n)
+                self.features[at] = self.net["unmatched"][self.q[at]]
             context = self.context(prediction)
         samples = prediction
         if self.parts:
@@ -205,6 +211,7 @@ class Decoder:
         self.motion = MotionReader(chunk.motion, self.grid, None if self.intra else self.skip)
         self.skip = self.motion.skip
         beyond = [(0, whole - part) for whole, part in zip(self.cells, self.grid, strict=True)]
+        self.beyond = beyond
         roi, skip = np.pad(self.mask, beyond), np.pad(self.skip, beyond, "edge")
         roi, skip = (m.repeat(2, 0).repeat(2, 1) for m in (roi, skip))
         bits = np.where(skip, 0, np.where(roi, chunk.b_roi, chunk.b_bg))

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from roicodec.codec import unmatched
 from roicodec.codec.decoder import Decoder
 from roicodec.codec.encoder import Encoder, EncoderOptions
 from roicodec.codec.motion_section import MotionReader, encode_motion
@@ -28,6 +29,7 @@ from roicodec.complexity import complexity
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
 from roicodec.errors import InputError, ModelError, StreamError
 from roicodec.model.model import Model
+from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.model.runtime import IntegerNetwork
 from roicodec.model.shapes import FrameShape, decoder_layers
 from roicodec.model.warp import compensate
@@ -276,6 +278,57 @@ def test_cells_of_the_skip_map_keep_their_prediction() -> None:
         where = samples_of(skip, width, height, cell)
         assert not different[where].any()
         assert different[~where].any()
+
+
+def window_opens(width: int, height: int) -> list[Picture]:
+    """Three pictures of a texture that moves; in the last, another in a part of it: cells (1, 2) to
+    (3, 4), at the right and lower edge of a frame of 70x50."""
+    clip = tiny_model.pictures(width, height, 3, seed=8)
+    other = tiny_model.pictures(width, height, 1, seed=9)[0]
+    for into, new, cell in zip(clip[2].planes, other.planes, (16, 8, 8), strict=True):
+        into[cell : 4 * cell, 2 * cell : 5 * cell] = new[cell : 4 * cell, 2 * cell : 5 * cell]
+    return clip
+
+
+def motion_sections(coded: Coded, grid: tuple[int, int]) -> list[MotionReader]:
+    """Of the frames behind the first, which is intra."""
+    found: list[MotionReader] = []
+    for chunk in coded.chunks[1:]:
+        skip = found[-1].skip if found else None
+        found.append(MotionReader(chunk.motion, grid, skip))
+    return found
+
+
+def test_new_content_has_no_match() -> None:
+    clip = window_opens(128, 96)
+    coded = encode(clip, quality=40)
+    before, motion = motion_sections(coded, (6, 8))
+    assert before.unmatched is None
+    assert motion.unmatched is not None
+    assert motion.unmatched[1:4, 2:5].sum() >= 4
+    # Beside the window a cell may be worse off with overlapped motion from inside it.
+    assert motion.unmatched.sum() - motion.unmatched[1:4, 2:5].sum() <= 2
+    with patch.object(unmatched, "_LEAST", 1.0):
+        plain = encode(clip, quality=40)
+    assert motion_sections(plain, (6, 8))[1].unmatched is None
+    assert plain.chunks[:2] == coded.chunks[:2]
+    assert _loss(coded, clip) < _loss(plain, clip)
+    decoder = coded.decoder()
+    for chunk, made in zip(coded.chunks[:2], coded.made, strict=False):
+        assert_same(decoder.decode(chunk), made)
+    vectors = motion.vectors((12, 16), decoder._core.previous_vectors)
+    forgotten = encode_motion(motion.skip, before.skip, vectors, decoder._core.previous_vectors)
+    with pytest.raises(StreamError):
+        _copy(decoder).decode(replace(coded.chunks[2], motion=forgotten))
+    assert_same(decoder.decode(coded.chunks[2]), coded.made[2])
+
+
+def _loss(coded: Coded, clip: list[Picture]) -> float:
+    """D + lambda R of the last frame, in squared sample values of luma."""
+    error = np.square(coded.made[-1].y.astype(float) - clip[-1].y).sum()
+    chunk = coded.chunks[-1]
+    worth = 0.06 * float(QUANTIZER_STEPS[chunk.quality]) ** 2
+    return float(error + worth * 8 * (len(chunk.motion) + len(chunk.latents)))
 
 
 def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:

@@ -164,7 +164,7 @@ def test_bytes_as_specified(stream: Make) -> None:
     head = b"\x00\x21\x00\x12\x00\x04\x00\x01\x00\x00" + bytes(range(16))
     head += b"\x00\x02\x02\x02\x00" + b"\x01\x08\xff"
     head += b"\x01\x87\x68" + b"\x19\x01" + b"\x00\x01" + b"\x07yuv420p" + b"\x01e"
-    start = b"\x89RQV\r\n\x1a\n\x00\x05" + chunk(b"HEAD", head)
+    start = b"\x89RQV\r\n\x1a\n\x00\x06" + chunk(b"HEAD", head)
     frame = b"\x00\x08\x00\x08" + b"\x7f" + b"\x00" + b"\x52" + b"\x00" + b"\xa5\x07"
     frame += b"\x01m" + b"\x02oo" + b"lll" + b"\x01\x02\x03\x04"
     body = start + chunk(b"FRAM", frame)
@@ -320,7 +320,7 @@ def test_unknown_chunks(stream: Make) -> None:
 def test_unknown_version(stream: Make) -> None:
     data = bytearray(stream())
     data[9] = 9
-    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 5"):
+    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 6"):
         StreamReader(io.BytesIO(bytes(data)))
 
 
@@ -508,7 +508,7 @@ def test_a_sound_header_with_senseless_fields_is_an_error(stream: Make) -> None:
     good = make_header().pack()
     for at, value in ((0, b"\x00\x00"), (4, b"\x00\x00")):  # width 0, GOP length 0
         bad = good[:at] + value + good[at + 2 :]
-        data = b"\x89RQV\r\n\x1a\n\x00\x05" + chunk(b"HEAD", bad)
+        data = b"\x89RQV\r\n\x1a\n\x00\x06" + chunk(b"HEAD", bad)
         with pytest.raises(StreamError, match="header at byte 10"):
             StreamReader(io.BytesIO(data))
 

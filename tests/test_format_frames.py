@@ -15,7 +15,7 @@ from roicodec.roi.sources import RectangleRoi, RoiSource
 
 from . import tiny_model
 from .independent_decoder import Decoder
-from .test_codec import Coded, Wandering, encode
+from .test_codec import Coded, Wandering, encode, motion_sections, window_opens
 
 _ROOT = Path(__file__).parent.parent
 _WIDE, _HIGH = 70, 50
@@ -72,6 +72,17 @@ def test_skipped_cells_decode_by_the_written_definition() -> None:
     assert decoder.skip[:, -1].any()
     assert decoder.skip[-1].any()
     assert not decoder.skip.all()
+
+
+def test_cells_without_a_match_decode_by_the_written_definition() -> None:
+    """At the edges of an odd grid, of a ROI and of the rest."""
+    roi = RectangleRoi((30, 17, 40, 33), (_WIDE, _HIGH))
+    coded = encode(window_opens(_WIDE, _HIGH), roi=roi, pairs=[(8, 4)], candidates=(4, 8))
+    new = motion_sections(coded, (4, 5))[1].unmatched
+    assert new is not None
+    assert new[-1].any()
+    assert new[:, -1].any()
+    _decode(coded)
 
 
 def _decode(coded: Coded) -> Decoder:

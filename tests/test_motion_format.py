@@ -66,9 +66,11 @@ class Reader:
         self.rows, self.columns = shape[0] // 2, shape[1] // 2
         self.coder = SymbolDecoder(data)
         changes, self.moves = self.coder.get_uniform(2, 2)
+        (new,) = self.coder.get(Tables([[63488, 2048]]), [0])
         # The map has a cell for each unit here; a frame may lack those of its last row and column.
         grid = self.rows, self.columns
         self.skip = get_mask(self.coder, grid, None, "skip") if changes else np.zeros(grid, bool)
+        self.unmatched = get_mask(self.coder, grid, None, "roi") if new else None
         self.has_before = before is not None
         field = np.zeros((*shape, 2), int) if before is None else before
         self.block_before = {
@@ -296,6 +298,22 @@ def test_the_skip_map_comes_before_the_vectors(skips: bool, moves: bool) -> None
             np.testing.assert_array_equal(reader.decode(), vectors)
 
 
+def test_cells_without_a_match_come_between_map_and_vectors() -> None:
+    new = np.random.default_rng(3).random((7, 13)) < 0.3
+    for vectors in (field(14, 26, 5), np.zeros((14, 26, 2), np.int16)):
+        for skip in (None, ~new):
+            data = encode_motion(skip, None, vectors, None, new)
+            written = Reader(data, (14, 26), None)
+            np.testing.assert_array_equal(written.unmatched, new)
+            read = MotionReader(data, new.shape, None)
+            assert read.unmatched is not None
+            np.testing.assert_array_equal(read.unmatched, new)
+            np.testing.assert_array_equal(read.skip, ~new if skip is not None else new & False)
+            np.testing.assert_array_equal(read.vectors((14, 26), None), vectors)
+    still = np.zeros((14, 26, 2), np.int16)
+    assert encode_motion(None, None, still, None, new & False) == b""
+
+
 def test_a_skip_map_that_stays_costs_nothing() -> None:
     still = np.zeros((14, 26, 2), np.int16)
     skip = np.arange(91).reshape(7, 13) % 5 < 2
@@ -309,6 +327,6 @@ def test_golden_section() -> None:
     vectors = np.tile(np.array((-6, 1), np.int16), (8, 8, 1))
     vectors[2:5, 3:6] = (11, -70)
     vectors[7, 0] = (-5, 1)
-    golden = bytes.fromhex("7da8e4cd2eef93aded776e2336a1")
+    golden = bytes.fromhex("7bbb9d691d9c139a07698d51d90e")
     assert encode_motion(None, None, vectors, None) == golden
     np.testing.assert_array_equal(Reader(golden, (8, 8), None).decode(), vectors)

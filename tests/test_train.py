@@ -54,7 +54,7 @@ from roicodec.train.losses import (
     relative_weight,
 )
 from roicodec.train.revive import revive
-from roicodec.train.stages import InterStage, IntraStage, skipped
+from roicodec.train.stages import InterStage, IntraStage, skipped, unmatched
 
 from . import tiny_model, two_ranks
 
@@ -232,6 +232,8 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
         (("intra", "--quantize", "--batch", 3), "--quantize splits it in 4"),
         (("intra", "--bits", 4), "only with --quantize"),
         (("intra", "--bits", 4, "--quantize", "--coarsest", 2), "exclude each other"),
+        (("intra", "--coarsest", 2, "--unmatched"), "exclude each other"),
+        (("intra", "--unmatched"), "only inter frames"),
         (("inter",), "name the checkpoint of a trained intra network"),
     ):
         result = _train("fit", *arguments, "--data", data, "--run", tmp_path)
@@ -338,11 +340,34 @@ def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, st
     for name, now in done["net"].items():
         was = before[name]
         if name.endswith(".table"):
-            assert not torch.equal(now[:2], was[:2])
+            # Nothing may be new in three steps.
+            assert name == "unmatched.table" or not torch.equal(now[:2], was[:2])
             now, was = now[2:], was[2:]
         assert torch.equal(now, was), name
     if stage == "inter":
         assert max(s.qualities.max() for s in done["task"]["sequences"]) <= 2 * 6.3 + 3
+
+
+@pytest.mark.usefixtures("intra", "inter")
+def test_what_stands_for_features_alone(data: Path, runs: Path, tmp_path: Path) -> None:
+    more = ["--intra", runs / "intra" / "last.pt", "--length", 5, *_SMALL, "--rate", 0.01]
+    start = ("--init", runs / "inter" / "last.pt", "--quantize", "--batch", 4)
+    _fit("inter", data, tmp_path / "all", *more, *start, "--steps", 1)
+    held = torch.load(tmp_path / "all" / "last.pt", weights_only=False)["ema"]
+    start = ("--init", tmp_path / "all" / "last.pt", "--quantize", "--batch", 4)
+    done = _fit("inter", data, tmp_path / "one", *more, *start, "--unmatched", "--steps", 3)
+    moved = {name for name, now in done["net"].items() if not torch.equal(now, held[name])}
+    assert moved == {"unmatched.table"}
+
+
+def test_new_content_is_another_sequence_s() -> None:
+    x = torch.randn(2, PIXELS, 8, 8)
+    near = x + 0.1 * torch.randn_like(x)
+    assert not unmatched(x, near).any()
+    near[0, :, 2:6, 4:8] = 2 * x[1, :, 2:6, 4:8]
+    found = unmatched(x, near)[:, 0]
+    assert found[0, 2:6, 4:8].all()
+    assert found.sum() == 16
 
 
 def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:
@@ -492,9 +517,10 @@ def test_training_skips_the_cells_that_the_encoder_would() -> None:
     x, prediction = torch.ones(1, PIXELS, 2, 4), torch.zeros(1, PIXELS, 2, 4)
     made = prediction.clone()
     made[..., 2:] = 1
+    everywhere = torch.ones(1, 1, 2, 4, dtype=torch.bool)
     features, moved = torch.full((1, FEATURES, 2, 4), 2.0), torch.full((1, FEATURES, 2, 4), 3.0)
     out = FrameOutput(made, features, x, torch.full((1, 1, 2), 9.0), torch.zeros(1))
-    kept = skipped(out, x, prediction, moved, torch.tensor([30.0]))
+    kept = skipped(out, x, prediction, moved, torch.tensor([30.0]), everywhere)
     torch.testing.assert_close(kept.packed, made)
     assert kept.latent_bits.tolist() == [[[0.0, 9.0]]]
     assert (kept.features[..., :2] == 3).all()
@@ -504,8 +530,10 @@ def test_training_skips_the_cells_that_the_encoder_would() -> None:
     won = (4 * 64 + 4 * 32 * CHROMA_SAMPLE_WEIGHT) / worth
     for bits, is_kept in ((0.99 * won, True), (1.01 * won, False)):
         dear = replace(out, latent_bits=torch.full((1, 1, 2), bits))
-        result = skipped(dear, x, prediction, moved, torch.tensor([30.0]))
+        result = skipped(dear, x, prediction, moved, torch.tensor([30.0]), everywhere)
         assert bool(result.latent_bits[0, 0, 1] > 0) == is_kept
+    new = skipped(out, x, prediction, moved, torch.tensor([30.0]), ~everywhere)
+    assert torch.equal(new.latent_bits, out.latent_bits)
 
 
 def test_chroma_weighs_as_its_error_is_smaller() -> None:

@@ -91,8 +91,13 @@ def _started(inter: bool) -> FrameNet:
         if isinstance(module, Block):
             for last in (module.mix_out, module.project):
                 last.weight.normal_(std=0.05 / last.weight.shape[1] ** 0.5)
-        elif isinstance(module, QualityTable) and module is not net.index_quality:
+        elif isinstance(module, QualityTable) and module not in (
+            net.index_quality,
+            getattr(net, "unmatched", None),
+        ):
             module.table.add_(0.01 * torch.randn_like(module.table))
+    if inter:
+        net.unmatched.table.normal_(std=0.01)
     net.hyper_analysis[2].weight *= 0.1
     return net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.codec.planes import bytes_of, crop, pack, padded_size, unpack
+from roicodec.codec.planes import bytes_of, crop, pack, padded_size, plane_means, unpack
 from roicodec.container import INTER, INTRA
 from roicodec.entropy import Ints
 from roicodec.errors import StreamError
@@ -18,7 +18,7 @@ from roicodec.model.adaptation import ChannelSums
 from roicodec.model.model import Model, NetworkModel
 from roicodec.model.networks import PHASES, QUALITIES
 from roicodec.model.postfilter import FilteredPlane, shown
-from roicodec.model.regions import Layout
+from roicodec.model.regions import Layout, finer
 from roicodec.model.schema import PAD, SAMPLE_SHIFT
 from roicodec.model.shapes import padded_grid
 from roicodec.model.warp import compensate, compensate_features
@@ -42,6 +42,8 @@ class FrameSetting:
         mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
         vectors: int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
         skip: cells where the prediction stands as it is, of the mask's shape; None for none.
+        unmatched: cells of an inter frame without a match in the reference, of the mask's shape:
+            only the mean of each block is predicted there; None for none.
     """
 
     kind: int
@@ -51,6 +53,7 @@ class FrameSetting:
     mask: Mask
     vectors: NDArray[np.int16] | None
     skip: Mask | None = None
+    unmatched: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ class FrameCore:
 
         Args:
             setting: of the frame.
-            like: the same frame prepared with another skip map, whose prediction is taken over.
+            like: the same frame prepared with another skip map and the same motion and cells
+                without a match, whose prediction is taken over.
 
         Raises:
             StreamError: if an inter frame has no reference, or the bit-widths do not go with the
@@ -175,6 +179,10 @@ class FrameCore:
             prediction = pack(compensate(*self.reference.planes, vectors))
             features = self.reference.features.view(1, *self.motion_shape, -1)
             features = compensate_features(features, vectors).view(area, -1)
+            if setting.unmatched is not None:
+                at = finer(padded_grid(setting.unmatched, None)[0])
+                prediction[at] = plane_means(prediction[at])
+                features[at] = model.network.unmatched(quality)[layout.roi[at].astype(np.int64)]
         context = None
         if layout.parts:
             context = model.network.context(layout, prediction - 128, features)

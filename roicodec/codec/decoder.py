@@ -65,14 +65,14 @@ class Decoder:
     def _decode(self, chunk: FrameChunk) -> Picture:
         core, intra = self._core, chunk.kind == INTRA
         self._mask = decode_mask(chunk.mask, self._shape, None if intra else self._mask)
-        vectors = skip = None
+        vectors = skip = unmatched = None
         if not intra:
             motion = MotionReader(chunk.motion, self._shape, self._skip)
-            skip = motion.skip
+            skip, unmatched = motion.skip, motion.unmatched
             vectors = motion.vectors(core.motion_shape, core.previous_vectors)
         self._skip = skip
         setting = FrameSetting(
-            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors, skip
+            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors, skip, unmatched
         )
         frame = core.prepare(setting)
         run, model = SymbolDecoder(chunk.latents), frame.model

@@ -23,8 +23,9 @@ from roicodec.codec.rate_control import (
     RateControl,
 )
 from roicodec.codec.refine import LatentRefiner
-from roicodec.codec.skip import SkipTrials
+from roicodec.codec.skip import SkipTrials, cell_costs
 from roicodec.codec.symbols import LatentChooser, LatentWriter, put_hyper
+from roicodec.codec.unmatched import marked
 from roicodec.container import INTER, INTRA, Candidate, FrameChunk
 from roicodec.entropy import Ints
 from roicodec.errors import InputError
@@ -213,7 +214,9 @@ class Encoder:
             mask=encode_mask(setting.mask, None if intra else self._mask),
             motion=b""
             if setting.vectors is None
-            else encode_motion(setting.skip, self._skip, setting.vectors, previous_vectors),
+            else encode_motion(
+                setting.skip, self._skip, setting.vectors, previous_vectors, setting.unmatched
+            ),
             latents=writer.encoder.finish(),
             crc32=made.crc32(),
         )
@@ -279,10 +282,12 @@ class Encoder:
     def _tried(
         self, frame: Prepared, picture: Picture
     ) -> tuple[Prepared, NDArray[np.float32], Ints]:
-        """A frame with the skip map that trials have shown to pay, its latents before quantization
-        where trials have shown that they err less, and its hyper-latents."""
+        """A frame with the marks and the skip map that trials have shown to pay, its latents
+        before quantization where trials have shown that they err less, and its hyper-latents."""
         intra = frame.setting.kind == INTRA
         samples = pack(padded(picture))
+        if not intra and self._effort.trials:
+            frame = marked(frame, samples, self._core.prepare, lambda f: self._costs(f, samples))
         skip = None if intra else SkipTrials(frame, samples)
         moves = np.zeros(1, np.float32)
         latents, hyper = self._analysed(frame, samples)
@@ -299,6 +304,13 @@ class Encoder:
                 frame = self._core.prepare(replace(frame.setting, skip=skipped), like=frame)
                 latents, hyper = self._analysed(frame, samples)
         return frame, latents + moves, hyper
+
+    def _costs(self, frame: Prepared, samples: Tensor) -> NDArray[np.float64]:
+        """D + lambda R of every cell in a trial, ``[H/16, W/16]``."""
+        latents, hyper = self._analysed(frame, samples)
+        trial = LatentChooser(frame.model.latents, latents, _PRICE)
+        made, _ = self._core.synthesise(frame, self._core.latents(frame, hyper, trial))
+        return cell_costs(frame, made, samples, trial.bits(frame.model.network.latents))
 
     def _shown(self, frame: Prepared, made: Tensor, picture: Picture) -> Tensor:
         """Packed samples of what a trial would show, behind the post-filter."""

@@ -11,7 +11,16 @@ from torch import Tensor
 from roicodec.model.schema import PAD
 from roicodec.picture import Picture, Plane
 
-__all__ = ["bytes_of", "crop", "pack", "padded", "padded_size", "unpack"]
+__all__ = [
+    "bytes_of",
+    "crop",
+    "pack",
+    "padded",
+    "padded_size",
+    "plane_means",
+    "plane_of",
+    "unpack",
+]
 
 _SIDES = (8, 4, 4)
 
@@ -52,6 +61,15 @@ def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tenso
         blocks = part.reshape(height // 8, width // 8, side, side).transpose(1, 2)
         out.append(blocks.reshape(1, height * side // 8, width * side // 8).float())
     return out[0], out[1], out[2]
+
+
+def plane_means(rows: Tensor) -> Tensor:
+    """Packed rows ``[N, 96]`` with every sample replaced by its block's mean, rounded half up."""
+    out = []
+    for part in torch.split(rows, [s * s for s in _SIDES], 1):
+        mean = (2 * part.sum(1, keepdim=True) + part.shape[1]) // (2 * part.shape[1])
+        out.append(mean.expand_as(part))
+    return torch.cat(out, 1).to(rows.dtype)
 
 
 def plane_of(samples: Plane) -> Tensor:

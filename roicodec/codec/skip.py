@@ -9,6 +9,7 @@ minimized cell by cell on the two colours of a chessboard (iterated conditional 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,9 +17,9 @@ from roicodec.codec.core import Prepared
 from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.roi.masks import Mask
 
-__all__ = ["SkipTrials", "skip_map"]
+__all__ = ["LUMA_CHANNELS", "SkipTrials", "cell_costs", "cell_sums", "skip_map"]
 
-_LUMA_CHANNELS = 64
+LUMA_CHANNELS = 64
 _BORDER_BITS = 0.6
 """Of the map, for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2
@@ -38,8 +39,7 @@ class SkipTrials:
 
     def __init__(self, frame: Prepared, target: Tensor) -> None:
         grid = frame.layout.mask.shape
-        index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
-        self._target, self._worth = target, _PRICE * QUANTIZER_STEPS[index] ** 2
+        self._target, self._worth = target, _bit_worth(frame)
         self._predicted = self._coded = _cell_errors(frame.prediction, target, *grid)
         self._bits = np.zeros(grid)
 
@@ -55,7 +55,7 @@ class SkipTrials:
         rows, columns = frame.layout.mask.shape
         computed = frame.layout.computed()
         errors = _cell_errors(made, self._target, rows, columns)
-        took = bits.reshape(rows, 2, columns, 2).sum((1, 3))
+        took = cell_sums(torch.from_numpy(bits), rows, columns)
         self._coded = np.where(computed, errors, self._coded)
         self._bits = np.where(computed, took, self._bits)
         found = skip_map(self._predicted, self._coded, self._bits, self._worth)
@@ -71,9 +71,37 @@ def _cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArr
         rows, columns: of the padded frame's grid.
     """
     squared = (made - target).double().square()
-    luma, chroma = squared[:, :_LUMA_CHANNELS].sum(1), squared[:, _LUMA_CHANNELS:].sum(1)
-    cells = (luma + _CHROMA_WEIGHT * chroma).view(rows, 2, columns, 2).sum((1, 3))
+    luma, chroma = squared[:, :LUMA_CHANNELS].sum(1), squared[:, LUMA_CHANNELS:].sum(1)
+    return cell_sums(luma + _CHROMA_WEIGHT * chroma, rows, columns)
+
+
+def cell_sums(positions: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+    """Of every cell the sum of its four positions, float64 ``[2 rows * 2 columns]`` to
+    ``[rows, columns]``."""
+    cells = positions.view(rows, 2, columns, 2).sum((1, 3))
     return np.asarray(cells.numpy(force=True))
+
+
+def _bit_worth(frame: Prepared) -> NDArray[np.float64]:
+    """Squared error that a bit is worth in each cell."""
+    index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
+    return np.asarray(_PRICE * QUANTIZER_STEPS[index] ** 2)
+
+
+def cell_costs(
+    frame: Prepared, made: Tensor, target: Tensor, bits: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """D + lambda R of every cell of a frame that was tried, ``[rows, columns]``.
+
+    Args:
+        frame: that was tried.
+        made: packed samples of its reconstruction.
+        target: packed samples of the picture.
+        bits: that the latents of every position took, ``[(H/8) (W/8)]``.
+    """
+    rows, columns = frame.layout.mask.shape
+    errors = _cell_errors(made, target, rows, columns)
+    return errors + _bit_worth(frame) * cell_sums(torch.from_numpy(bits), rows, columns)
 
 
 def skip_map(

@@ -117,6 +117,7 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
             ("synthesis_quality", net.synthesis_quality, stream),
             ("entropy_quality", net.entropy_quality, entropy),
             ("index_quality", net.index_quality, INDEX_EXPONENT),
+            *([("unmatched", net.unmatched, stream)] if net.inter else []),
         ):
             out[name] = _fixed(table(qualities), exponent, np.int16)
         hyper_step = torch.exp(-net.hyper_log_gain(qualities))

@@ -31,6 +31,7 @@ __all__ = [
     "FrameOutput",
     "log_scale",
     "pack",
+    "plane_means",
     "quantizer_step",
     "scale_index",
     "unpack",
@@ -95,6 +96,12 @@ def unpack(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     y, u, v = torch.split(x * UNIT, [64, 16, 16], 1)
     planes = F.pixel_shuffle(y, 8), F.pixel_shuffle(u, 4), F.pixel_shuffle(v, 4)
     return planes[0][:, 0], planes[1][:, 0], planes[2][:, 0]
+
+
+def plane_means(packed: Tensor) -> Tensor:
+    """Of packed blocks each sample replaced by the mean of its plane, ``[B, 96, H/8, W/8]``."""
+    planes = torch.split(packed, [64, 16, 16], 1)
+    return torch.cat([p.mean(1, keepdim=True).expand_as(p) for p in planes], 1)
 
 
 @dataclass
@@ -209,6 +216,7 @@ class FrameNet(nn.Module):
             self.context_block = Block(WIDTH)
             self.context_out = Pointwise(WIDTH, CONTEXT)
             self.context_in = Pointwise(CONTEXT, width)
+            self.unmatched = QualityTable(FEATURES)
         self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
         self.analysis_quality = QualityTable(WIDTH)
         self.down = Pointwise(WIDTH, LATENTS)
@@ -271,6 +279,7 @@ class FrameNet(nn.Module):
         prediction: Tensor | None = None,
         features: Tensor | None = None,
         regions: Regions | Sandwich | None = None,
+        unmatched: Tensor | None = None,
     ) -> FrameOutput:
         """Code a batch of frames.
 
@@ -280,7 +289,13 @@ class FrameNet(nn.Module):
             prediction: packed like ``x``; inter only, as the next.
             features: ``[B, 32, H/8, W/8]`` of the previous frame, motion-compensated.
             regions: bit-widths, for a quantized network.
+            unmatched: positions without a match in the reference, bool ``[B, 1, H/8, W/8]``; inter
+                only.
         """
+        if unmatched is not None and prediction is not None and features is not None:
+            vector = self.unmatched(quality)[:, :, None, None]
+            prediction = torch.where(unmatched, plane_means(prediction), prediction)
+            features = torch.where(unmatched, vector, features)
         context = self._context(prediction, features, regions)
         stream = x if prediction is None else x - prediction
         stream = F.pad(stream, (0, 0, 0, 0, 0, FEATURES))

@@ -31,6 +31,7 @@ __all__ = [
     "calibrate_wide",
     "free_coarsest",
     "free_only",
+    "free_unmatched",
     "largest_inputs",
     "load_network",
     "quantize_network",
@@ -270,6 +271,13 @@ def free_coarsest(net: nn.Module, anchors: int) -> float:
         table.table.requires_grad_(True)
         table.table.register_hook(lambda gradient, own=own: gradient * own)  # type: ignore[no-untyped-call]
     return anchors / tables[0].scale
+
+
+def free_unmatched(net: FrameNet) -> None:
+    """Leave nothing of an inter network to be trained but what stands for the features of cells
+    without a match."""
+    net.requires_grad_(False)
+    net.unmatched.requires_grad_(True)
 
 
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:

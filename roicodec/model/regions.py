@@ -12,7 +12,7 @@ from torch import Tensor
 from roicodec.model.networks import PHASES
 from roicodec.model.shapes import Box, box_around
 
-__all__ = ["Layout", "Part"]
+__all__ = ["Layout", "Part", "finer"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Layout:
     ) -> None:
         self.mask = mask
         self.height, self.width = (2 * n for n in mask.shape)
-        self.roi = _finer(mask)
+        self.roi = finer(mask)
         kept = np.ones_like(mask) if skip is None else ~skip
         self.parts: list[Part] = []
         regions = [
@@ -79,7 +79,7 @@ class Layout:
         phased: list[list[NDArray[np.int64]]] = [[] for _ in range(PHASES.size)]
         start = 0
         for (bits, roi, cells), (rows, columns) in zip(regions, boxes, strict=True):
-            where = np.flatnonzero(_finer(cells))
+            where = np.flatnonzero(finer(cells))
             row, column = np.divmod(where, self.width)
             inside = torch.from_numpy(_raster(row, column, (rows, columns))).to(device)
             box = _less(rows, self._field[0].start), _less(columns, self._field[1].start)
@@ -200,6 +200,6 @@ def _less(span: slice, start: int) -> slice:
     return slice(span.start - start, span.stop - start)
 
 
-def _finer(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def finer(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A map of cells, position by position in raster order."""
     return cells.repeat(2, 0).repeat(2, 1).ravel()

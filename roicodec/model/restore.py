@@ -75,6 +75,7 @@ def restore_network(arrays: Arrays) -> FrameNet:
         ("synthesis_quality", STREAM_EXPONENT),
         ("entropy_quality", entropy),
         ("index_quality", INDEX_EXPONENT),
+        *([("unmatched", STREAM_EXPONENT)] if net.inter else []),
     ):
         state[f"{table}.table"] = _anchors(_real(arrays[table]) * 2.0**fixed)
     step = _real(arrays["step"]) * 2.0**STEP_EXPONENT

@@ -95,7 +95,8 @@ class IntegerNetwork:
         self.features = 32
         self.entropy_steps = self.arrays.entropy_steps
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
-        names = ("analysis_quality", "synthesis_quality", "entropy_quality", "index_quality")
+        names = ["analysis_quality", "synthesis_quality", "entropy_quality", "index_quality"]
+        names += ["unmatched"] * self.inter
         self._tables = {n: torch.from_numpy(self.arrays.ints(n)).to(backend.device) for n in names}
 
     # --- preparation ------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class IntegerNetwork:
             rows = self._run(f"{name}.{i}", rows, layout, context)
         return rows
 
-    def _table(self, name: str, quality: int) -> Tensor:
+    def _table(self, name: str, quality: int | list[int]) -> Tensor:
         return self._tables[name][quality]
 
     def _start(self, name: str, layout: Layout, quality: dict[bool, int]) -> Tensor:
@@ -313,6 +314,12 @@ class IntegerNetwork:
         latents = mean.copy()
         latents[some] = np.clip(mean[some] + rounded, -32768, 32767)
         return latents
+
+    def unmatched(self, quality: dict[bool, int]) -> Tensor:
+        """What an inter frame takes for features where the reference has no match, of the rest and
+        of the ROI, int16 ``[2, 32]``."""
+        rows = self._table("unmatched", [quality[False], quality[True]])
+        return rows.to(torch.int16)
 
     def synthesise(
         self,

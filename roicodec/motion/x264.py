@@ -18,7 +18,15 @@ from roicodec.errors import InputError
 from roicodec.motion.grid import VECTOR_LIMIT
 from roicodec.picture import Picture, Plane
 
-__all__ = ["BLOCK", "PAD", "Motion", "X264Searcher", "pad_plane", "x264_vectors"]
+__all__ = [
+    "BLOCK",
+    "PAD",
+    "Motion",
+    "X264Searcher",
+    "filled",
+    "pad_plane",
+    "x264_vectors",
+]
 
 _MACROBLOCK = 16
 
@@ -174,12 +182,12 @@ class X264Searcher:
                     missing[at] = False
         extension = ((0, self._blocks[0] - rows), (0, self._blocks[1] - columns))
         return Motion(
-            np.pad(_filled(vectors, missing), (*extension, (0, 0)), mode="edge"),
+            np.pad(filled(vectors, missing), (*extension, (0, 0)), mode="edge"),
             np.pad(missing, extension, mode="edge"),
         )
 
 
-def _filled(vectors: NDArray[np.int16], missing: NDArray[np.bool_]) -> NDArray[np.int16]:
+def filled(vectors: NDArray[np.int16], missing: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Give missing blocks the vector of the nearest block that has one."""
     if not missing.any() or missing.all():
         return vectors

@@ -20,6 +20,7 @@ from roicodec.model.quantized import (
     QuantizedBlock,
     free_coarsest,
     free_only,
+    free_unmatched,
     load_network,
     quantize_network,
 )
@@ -36,6 +37,9 @@ __all__ = ["train_command"]
 
 _INTRA_BATCHES, _INTER_BATCHES = 60, 80
 """Batches whose transform the networks start as."""
+
+_MUCH_NEW = 0.5
+"""Share of frames with new content where what stands for features is trained."""
 
 
 def _learning_rate(step: int, steps: int, top: float) -> float:
@@ -101,6 +105,12 @@ def train_command() -> None:
     help="Train the first so many vectors of the quality tables, at the qualities that use them,"
     " and nothing else.",
 )
+@click.option(
+    "--unmatched",
+    is_flag=True,
+    help="Train what stands for the features of cells without a match, in much new content, and"
+    " nothing else.",
+)
 @click.option("--steps", default=10_000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--size", default=128, show_default=True, help="Side of the crops, of 32s.")
@@ -122,6 +132,7 @@ def fit(
     quantize: bool,
     bits: int | None,
     coarsest: int | None,
+    unmatched: bool,
     steps: int,
     batch: int,
     size: int,
@@ -142,8 +153,10 @@ def fit(
         raise click.UsageError("--compile: not with --quantize, which needs a graph for each pair")
     if bits and not quantize:
         raise click.UsageError("--bits: only with --quantize")
-    if bits and coarsest:
-        raise click.UsageError("--bits and --coarsest exclude each other")
+    if (bits is not None) + (coarsest is not None) + unmatched > 1:
+        raise click.UsageError("--bits, --coarsest and --unmatched exclude each other")
+    if unmatched and stage != "inter":
+        raise click.UsageError("--unmatched: only inter frames have such cells")
     if quantize and not bits and batch < PARTS:
         raise click.UsageError(f"--batch {batch}: --quantize splits it in {PARTS}")
     if stage == "inter" and intra_path is None:
@@ -185,6 +198,9 @@ def fit(
             task.bits = bits
         if coarsest:
             task.finest = free_coarsest(net, coarsest)
+        if unmatched:
+            free_unmatched(net)
+            task.new_content = _MUCH_NEW
         _train(net, task, run, steps, rate, compiled, ranks)
 
 

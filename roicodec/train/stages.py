@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from roicodec.codec.skip import LUMA_CHANNELS
+from roicodec.codec.unmatched import UNMATCHED_RATIO
 from roicodec.model.blocks import Regions, Sandwich
 from roicodec.model.networks import (
     FEATURES,
@@ -21,6 +23,7 @@ from roicodec.model.networks import (
     FrameNet,
     FrameOutput,
     pack,
+    plane_means,
     quantizer_step,
     unpack,
 )
@@ -61,7 +64,12 @@ on its first frames cost 2 dB at 8 bits."""
 
 
 def skipped(
-    out: FrameOutput, x: Tensor, prediction: Tensor, features: Tensor, quality: Tensor
+    out: FrameOutput,
+    x: Tensor,
+    prediction: Tensor,
+    features: Tensor,
+    quality: Tensor,
+    matched: Tensor,
 ) -> FrameOutput:
     """The frame with its prediction where the encoder would skip (:mod:`roicodec.codec.skip`).
 
@@ -72,10 +80,11 @@ def skipped(
         x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
         features: motion-compensated, ``[B, 32, H/8, W/8]``; a skipped cell keeps them.
         quality: indices 0..63, ``[B]``.
+        matched: positions that may be skipped, bool ``[B, 1, H/8, W/8]``.
     """
     with torch.no_grad():
         weight = torch.ones(PIXELS)
-        weight[64:] = CHROMA_SAMPLE_WEIGHT
+        weight[LUMA_CHANNELS:] = CHROMA_SAMPLE_WEIGHT
 
         def errors(made: Tensor) -> Tensor:
             squared = (made - x).square() * weight[:, None, None]
@@ -83,6 +92,7 @@ def skipped(
 
         worth = PRICE * (quantizer_step(quality) / UNIT).square()[:, None, None]
         skip = out.latent_bits + (errors(out.packed) - errors(prediction)) / worth >= 0
+        skip &= matched[:, 0, ::2, ::2]
         fine = skip[:, None].repeat_interleave(2, 2).repeat_interleave(2, 3)
     return replace(
         out,
@@ -90,6 +100,22 @@ def skipped(
         features=torch.where(fine, features, out.features),
         latent_bits=torch.where(skip, 0.0, out.latent_bits),
     )
+
+
+@torch.no_grad()
+def unmatched(x: Tensor, prediction: Tensor) -> Tensor:
+    """Positions of the cells that an encoder would try without a match
+    (:mod:`roicodec.codec.unmatched`), bool ``[B, 1, H/8, W/8]``.
+
+    Args:
+        x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
+    """
+
+    def energy(difference: Tensor) -> Tensor:
+        return F.avg_pool2d(difference[:, :LUMA_CHANNELS].square().sum(1, keepdim=True), 2)
+
+    cells = energy(x - plane_means(x)) < UNMATCHED_RATIO * energy(x - prediction)
+    return cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 class Stage:
@@ -100,11 +126,13 @@ class Stage:
         batch: frames or sequences that a step codes side by side.
         bits: instead of a sandwich, the bit-width of everything.
         finest: quality index up to which frames are drawn.
+        new_content: share of inter frames of which a part is another sequence's.
     """
 
     quantized = False
     bits: int | None = None
     finest: float = QUALITIES - 1
+    new_content = 0.05
     rng: np.random.Generator
     batch: int
 
@@ -275,13 +303,29 @@ class InterStage(Stage):
         moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = (x - p).detach()
-        features = moved.permute(0, 3, 1, 2)
-        out = net(x, quality, p, features, regions)
-        out = skipped(out, x, p, features, quality)
+        p, features = self._with_new_content(p, moved.permute(0, 3, 1, 2))
+        new = unmatched(x, p)
+        out = net(x, quality, p, features, regions, new)
+        out = skipped(out, x, p, features, quality, ~new)
         self.reference = decoded_planes(out.packed)
         self.features = out.features
         self.position = [p + 1 for p in self.position]
         return rate_distortion(out, batch, quality), quality
+
+    def _with_new_content(self, prediction: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction and features, of some frames in a random rectangle those of another sequence:
+        there the frame has content that its reference does not know."""
+        count, _, rows, columns = prediction.shape
+        height, width = rows // 2, columns // 2
+        cells = torch.zeros(count, 1, height, width, dtype=torch.bool)
+        for i in range(count):
+            if self.rng.random() < self.new_content:
+                h, w = self.rng.integers(1, height + 1), self.rng.integers(1, width + 1)
+                top, left = self.rng.integers(height - h + 1), self.rng.integers(width - w + 1)
+                cells[i, 0, top : top + h, left : left + w] = True
+        new = cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        other = (torch.where(new, t.roll(1, 0).detach(), t) for t in (prediction, features))
+        return next(other), next(other)
 
     def state(self) -> dict[str, Any]:
         held = {name: getattr(self, name) for name in self._HELD}

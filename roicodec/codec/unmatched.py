@@ -1,0 +1,80 @@
+"""Where an inter frame finds no match in its reference, and is coded as an intra frame is.
+
+New content in a part of the picture (a window that opens, a wipe, what was hidden) is predicted by
+something else altogether. Such cells are marked as H.264 marks intra macroblocks in P frames (ITU-T
+H.264, 7.4.5): of their prediction only the mean of each block stays, and a learned vector tells the
+networks instead of features. Cells whose luma has less energy around its own mean than around the
+prediction are tried, and stay marked where the trial costs less by D + lambda R than one without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.codec.core import FrameSetting, Prepared
+from roicodec.codec.skip import LUMA_CHANNELS, cell_sums
+from roicodec.model.regions import finer
+from roicodec.motion.x264 import filled
+from roicodec.roi.masks import Mask
+
+__all__ = ["UNMATCHED_RATIO", "marked", "unmatched_cells"]
+
+UNMATCHED_RATIO = 0.5
+"""Of the energy around the mean to that around the prediction, below which a cell is tried."""
+_LEAST = 1 / 32
+"""Of all cells; fewer are not worth two trials."""
+
+
+def marked(
+    frame: Prepared,
+    target: Tensor,
+    prepare: Callable[[FrameSetting], Prepared],
+    cost: Callable[[Prepared], NDArray[np.float64]],
+) -> Prepared:
+    """An inter frame with those cells marked that are better off so.
+
+    Args:
+        frame: with none marked.
+        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+        prepare: the same frame by another setting.
+        cost: of every cell in a trial, ``[H/16, W/16]``.
+    """
+    height, width = frame.setting.mask.shape
+    tried = unmatched_cells(frame.prediction, target, *frame.layout.mask.shape)
+    tried = (tried & frame.layout.computed())[:height, :width]
+    if tried.mean() < _LEAST:
+        return frame
+    before, after = (cost(f)[:height, :width] for f in (frame, prepare(_with(frame, tried))))
+    kept = tried & (after < before)
+    return prepare(_with(frame, kept)) if kept.any() else frame
+
+
+def unmatched_cells(prediction: Tensor, target: Tensor, rows: int, columns: int) -> Mask:
+    """Cells that are worth a trial, bool ``[rows, columns]``.
+
+    Args:
+        prediction, target: packed samples, int32 ``[2 rows * 2 columns, 96]``.
+        rows, columns: of the padded frame's grid.
+    """
+    luma = target[:, :LUMA_CHANNELS].double()
+    around_prediction = (luma - prediction[:, :LUMA_CHANNELS]).square().sum(1)
+    around_mean = (luma - luma.mean(1, keepdim=True)).square().sum(1)
+    alone, beside = (cell_sums(e, rows, columns) for e in (around_mean, around_prediction))
+    return np.asarray(alone < UNMATCHED_RATIO * beside)
+
+
+def _with(frame: Prepared, unmatched: Mask) -> FrameSetting:
+    """The frame's setting with some cells marked. Only their neighbours and their blocks' means
+    depend on their vectors, so they get the nearest that are in use."""
+    vectors = frame.setting.vectors
+    assert vectors is not None
+    blocks = np.zeros(vectors.shape[:2], np.bool_)
+    rows, columns = unmatched.shape
+    fine = finer(unmatched).reshape(2 * rows, 2 * columns)
+    blocks[: 2 * rows, : 2 * columns] = fine
+    return replace(frame.setting, unmatched=unmatched, vectors=filled(vectors, blocks))
