@@ -48,9 +48,9 @@ def info(
     """Tell what the stream IN.rq holds, byte by byte. IN.rq may be - for standard input.
 
     For each frame: type, time, bytes by part, quality index, bit-widths of ROI and non-ROI,
-    the ROI's share of the picture, and BitOPs (for which alone the networks must be installed;
-    ? if they are not the stream's). The exit status is 1 if anything is
-    damaged or missing.
+    the shares of the picture that are ROI, skipped and new (without a match in the frame before),
+    and BitOPs (for which alone the networks must be installed; ? if they are not the stream's).
+    The exit status is 1 if anything is damaged or missing.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
