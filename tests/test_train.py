@@ -363,11 +363,14 @@ def test_what_stands_for_features_alone(data: Path, runs: Path, tmp_path: Path) 
 def test_new_content_is_another_sequence_s() -> None:
     x = torch.randn(2, PIXELS, 8, 8)
     near = x + 0.1 * torch.randn_like(x)
-    assert not unmatched(x, near).any()
+    quality = torch.tensor([40.0, 40.0])
+    assert not unmatched(x, near, quality).any()
     near[0, :, 2:6, 4:8] = 2 * x[1, :, 2:6, 4:8]
-    found = unmatched(x, near)[:, 0]
+    found = unmatched(x, near, quality)[:, 0]
     assert found[0, 2:6, 4:8].all()
     assert found.sum() == 16
+    # What is no more than a coarse quantizer's error is left alone.
+    assert not unmatched(x / 16, near / 16, torch.tensor([0.0, 0.0])).any()
 
 
 def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:

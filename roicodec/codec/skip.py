@@ -17,7 +17,15 @@ from roicodec.codec.core import Prepared
 from roicodec.model.networks import QUANTIZER_STEPS
 from roicodec.roi.masks import Mask
 
-__all__ = ["LUMA_CHANNELS", "SkipTrials", "cell_costs", "cell_sums", "skip_map"]
+__all__ = [
+    "LUMA_CHANNELS",
+    "SkipTrials",
+    "cell_costs",
+    "cell_errors",
+    "cell_steps",
+    "cell_sums",
+    "skip_map",
+]
 
 LUMA_CHANNELS = 64
 _BORDER_BITS = 0.6
@@ -39,8 +47,8 @@ class SkipTrials:
 
     def __init__(self, frame: Prepared, target: Tensor) -> None:
         grid = frame.layout.mask.shape
-        self._target, self._worth = target, _bit_worth(frame)
-        self._predicted = self._coded = _cell_errors(frame.prediction, target, *grid)
+        self._target, self._worth = target, _PRICE * cell_steps(frame) ** 2
+        self._predicted = self._coded = cell_errors(frame.prediction, target, *grid)
         self._bits = np.zeros(grid)
 
     def after(self, frame: Prepared, made: Tensor, bits: NDArray[np.float64]) -> Mask:
@@ -54,7 +62,7 @@ class SkipTrials:
         """
         rows, columns = frame.layout.mask.shape
         computed = frame.layout.computed()
-        errors = _cell_errors(made, self._target, rows, columns)
+        errors = cell_errors(made, self._target, rows, columns)
         took = cell_sums(torch.from_numpy(bits), rows, columns)
         self._coded = np.where(computed, errors, self._coded)
         self._bits = np.where(computed, took, self._bits)
@@ -63,7 +71,7 @@ class SkipTrials:
         return found[:height, :width]
 
 
-def _cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+def cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
     """Squared error of every 16x16 cell, chroma weighted, float64 ``[rows, columns]``.
 
     Args:
@@ -82,10 +90,10 @@ def cell_sums(positions: Tensor, rows: int, columns: int) -> NDArray[np.float64]
     return np.asarray(cells.numpy(force=True))
 
 
-def _bit_worth(frame: Prepared) -> NDArray[np.float64]:
-    """Squared error that a bit is worth in each cell."""
+def cell_steps(frame: Prepared) -> NDArray[np.float64]:
+    """Quantizer step of every cell in sample values, ``[rows, columns]``."""
     index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
-    return np.asarray(_PRICE * QUANTIZER_STEPS[index] ** 2)
+    return np.asarray(QUANTIZER_STEPS[index])
 
 
 def cell_costs(
@@ -100,8 +108,9 @@ def cell_costs(
         bits: that the latents of every position took, ``[(H/8) (W/8)]``.
     """
     rows, columns = frame.layout.mask.shape
-    errors = _cell_errors(made, target, rows, columns)
-    return errors + _bit_worth(frame) * cell_sums(torch.from_numpy(bits), rows, columns)
+    errors = cell_errors(made, target, rows, columns)
+    worth = _PRICE * cell_steps(frame) ** 2
+    return errors + worth * cell_sums(torch.from_numpy(bits), rows, columns)
 
 
 def skip_map(

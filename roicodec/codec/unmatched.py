@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roicodec.codec.core import FrameSetting, Prepared
-from roicodec.codec.skip import LUMA_CHANNELS, cell_sums
+from roicodec.codec.skip import LUMA_CHANNELS, cell_errors, cell_steps, cell_sums
 from roicodec.model.regions import finer
 from roicodec.motion.x264 import filled
 from roicodec.roi.masks import Mask
 
-__all__ = ["UNMATCHED_RATIO", "marked", "unmatched_cells"]
+__all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "marked", "unmatched_cells"]
 
 UNMATCHED_RATIO = 0.5
 """Of the energy around the mean to that around the prediction, below which a cell is tried."""
+UNMATCHED_ENERGY = 64.0
+"""Of a cell around the prediction, in squared quantizer steps, below which it is not tried: where a
+sample errs by half a step. Coding would leave a third of it."""
 _LEAST = 1 / 32
 """Of all cells; fewer are not worth two trials."""
 
@@ -44,28 +47,31 @@ def marked(
         prepare: the same frame by another setting.
         cost: of every cell in a trial, ``[H/16, W/16]``.
     """
-    height, width = frame.setting.mask.shape
-    tried = unmatched_cells(frame.prediction, target, *frame.layout.mask.shape)
+    grid, (height, width) = frame.layout.mask.shape, frame.setting.mask.shape
+    tried = unmatched_cells(frame.prediction, target, cell_steps(frame))
     tried = (tried & frame.layout.computed())[:height, :width]
     if tried.mean() < _LEAST:
         return frame
-    before, after = (cost(f)[:height, :width] for f in (frame, prepare(_with(frame, tried))))
+    skipped = cell_errors(frame.prediction, target, *grid)
+    before = np.minimum(cost(frame), skipped)[:height, :width]
+    after = cost(prepare(_with(frame, tried)))[:height, :width]
     kept = tried & (after < before)
     return prepare(_with(frame, kept)) if kept.any() else frame
 
 
-def unmatched_cells(prediction: Tensor, target: Tensor, rows: int, columns: int) -> Mask:
+def unmatched_cells(prediction: Tensor, target: Tensor, steps: NDArray[np.float64]) -> Mask:
     """Cells that are worth a trial, bool ``[rows, columns]``.
 
     Args:
         prediction, target: packed samples, int32 ``[2 rows * 2 columns, 96]``.
-        rows, columns: of the padded frame's grid.
+        steps: quantizer step of every cell, in sample values, ``[rows, columns]``.
     """
     luma = target[:, :LUMA_CHANNELS].double()
     around_prediction = (luma - prediction[:, :LUMA_CHANNELS]).square().sum(1)
     around_mean = (luma - luma.mean(1, keepdim=True)).square().sum(1)
-    alone, beside = (cell_sums(e, rows, columns) for e in (around_mean, around_prediction))
-    return np.asarray(alone < UNMATCHED_RATIO * beside)
+    alone, beside = (cell_sums(e, *steps.shape) for e in (around_mean, around_prediction))
+    large = beside > UNMATCHED_ENERGY * steps**2
+    return np.asarray(large & (alone < UNMATCHED_RATIO * beside))
 
 
 def _with(frame: Prepared, unmatched: Mask) -> FrameSetting:

@@ -92,7 +92,9 @@ def _anchors(rows: Tensor) -> Tensor:
     hats = QualityTable(ANCHORS)
     with torch.no_grad():
         hats.table.copy_(torch.eye(ANCHORS))
-        solution: Tensor = torch.linalg.lstsq(hats(torch.arange(QUALITIES).float()), rows).solution
+        # The solver's last bits depend on where memory lies; those of a float do not.
+        weights = hats(torch.arange(QUALITIES).float()).double()
+        solution: Tensor = torch.linalg.lstsq(weights, rows.double()).solution.float()
     return solution
 
 

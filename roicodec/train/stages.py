@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from roicodec.codec.skip import LUMA_CHANNELS
-from roicodec.codec.unmatched import UNMATCHED_RATIO
+from roicodec.codec.unmatched import UNMATCHED_ENERGY, UNMATCHED_RATIO
 from roicodec.model.blocks import Regions, Sandwich
 from roicodec.model.networks import (
     FEATURES,
@@ -103,18 +103,22 @@ def skipped(
 
 
 @torch.no_grad()
-def unmatched(x: Tensor, prediction: Tensor) -> Tensor:
+def unmatched(x: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
     """Positions of the cells that an encoder would try without a match
     (:mod:`roicodec.codec.unmatched`), bool ``[B, 1, H/8, W/8]``.
 
     Args:
         x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
+        quality: indices 0..63, ``[B]``.
     """
 
     def energy(difference: Tensor) -> Tensor:
-        return F.avg_pool2d(difference[:, :LUMA_CHANNELS].square().sum(1, keepdim=True), 2)
+        return 4 * F.avg_pool2d(difference[:, :LUMA_CHANNELS].square().sum(1, keepdim=True), 2)
 
-    cells = energy(x - plane_means(x)) < UNMATCHED_RATIO * energy(x - prediction)
+    beside = energy(x - prediction)
+    steps = (quantizer_step(quality) / UNIT)[:, None, None, None]
+    cells = energy(x - plane_means(x)) < UNMATCHED_RATIO * beside
+    cells &= beside > UNMATCHED_ENERGY * steps.square()
     return cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
@@ -304,7 +308,7 @@ class InterStage(Stage):
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = (x - p).detach()
         p, features = self._with_new_content(p, moved.permute(0, 3, 1, 2))
-        new = unmatched(x, p)
+        new = unmatched(x, p, quality)
         out = net(x, quality, p, features, regions, new)
         out = skipped(out, x, p, features, quality, ~new)
         self.reference = decoded_planes(out.packed)
