@@ -83,7 +83,7 @@ def test_roi_share_is_unknown_after_a_loss(masked: bytes) -> None:
     assert "frame 1 missing" in warnings[0]
 
 
-def test_skip_share_is_the_encoder_s() -> None:
+def test_shares_of_skip_and_of_new_content_are_the_encoder_s() -> None:
     """After an intra frame there is no map before, which is not an empty map."""
     shares = [0, 20, 9, 9, 0, 25]
     still = np.zeros((8, 14, 2), np.int16)
@@ -93,11 +93,14 @@ def test_skip_share_is_the_encoder_s() -> None:
         for number, cells in enumerate(shares):
             skip = (np.arange(28) < cells).reshape(4, 7)
             intra = number % 4 == 0
-            coded = b"" if intra else encode_motion(skip, previous, still, None)
+            new = np.arange(28).reshape(4, 7) >= 28 - number
+            coded = b"" if intra else encode_motion(skip, previous, still, None, new)
             writer.write_frame(make_frame(number, mask=b"", motion=coded))
             previous = None if intra else skip
     info, warnings = listing(out.getvalue())
-    assert [f.skip_share for f in info.frames()] == [cells / 28 for cells in shares]
+    frames = list(info.frames())
+    assert [f.skip_share for f in frames] == [cells / 28 for cells in shares]
+    assert [f.unmatched_share for f in frames] == [0, 1 / 28, 2 / 28, 3 / 28, 0, 5 / 28]
     assert not warnings
 
 

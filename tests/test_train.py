@@ -330,7 +330,11 @@ def test_one_bit_width_is_trained_alone(
 
 @pytest.mark.usefixtures("intra", "inter")
 @pytest.mark.parametrize("stage", ["intra", "inter"])
-def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, stage: str) -> None:
+def test_the_coarsest_qualities_alone(
+    data: Path, runs: Path, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the table of what has no match takes part, too.
+    monkeypatch.setattr(InterStage, "new_content", 1.0)
     more = ["--intra", runs / "intra" / "last.pt", "--length", 5] if stage == "inter" else []
     more += [*_SMALL, "--rate", 0.01, "--quantize", "--batch", 4]
     all_of_it = ("--init", runs / stage / "last.pt", "--steps", 1)
@@ -340,8 +344,7 @@ def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, st
     for name, now in done["net"].items():
         was = before[name]
         if name.endswith(".table"):
-            # Nothing may be new in three steps.
-            assert name == "unmatched.table" or not torch.equal(now[:2], was[:2])
+            assert not torch.equal(now[:2], was[:2])
             now, was = now[2:], was[2:]
         assert torch.equal(now, was), name
     if stage == "inter":
@@ -360,7 +363,28 @@ def test_what_stands_for_features_alone(data: Path, runs: Path, tmp_path: Path) 
     assert moved == {"unmatched.table"}
 
 
-def test_new_content_is_another_sequence_s() -> None:
+@pytest.mark.usefixtures("intra")
+def test_new_content_is_another_sequence_s(data: Path, runs: Path) -> None:
+    clips = load_folder(data, runs / "cache", motion=True)
+    stage = InterStage(clips, 1, 2, 64, FrameNet(False), 4)
+    ours = [torch.stack((torch.zeros(c, 8, 8), torch.ones(c, 8, 8))) for c in (96, 32)]
+    stage.new_content = 0.0
+    for kept, own in zip(stage._with_new_content(*ours), ours, strict=True):
+        assert torch.equal(kept, own)
+    stage.new_content = 1.0
+    prediction, features = stage._with_new_content(*ours)
+    for i in (0, 1):
+        new = prediction[i] != ours[0][i]
+        assert new.any()
+        assert (new == new[0]).all()
+        assert torch.equal(features[i] != ours[1][i], new[:32])
+        rows, columns = new[0].any(1).nonzero(), new[0].any(0).nonzero()
+        # A rectangle of whole cells.
+        assert new[0].sum() == len(rows) * len(columns)
+        assert len(rows) % 2 == len(columns) % 2 == rows.min() % 2 == columns.min() % 2 == 0
+
+
+def test_cells_that_an_encoder_would_try_without_a_match() -> None:
     x = torch.randn(2, PIXELS, 8, 8)
     near = x + 0.1 * torch.randn_like(x)
     quality = torch.tensor([40.0, 40.0])
