@@ -16,7 +16,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 
-from roicodec.media.info import VideoInfo
+from roicodec.media.info import LOCATIONS, VideoInfo
 from roicodec.picture import Picture, Plane
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
 UNKNOWN, LIMITED, FULL = 0, 1, 2
 RGB, BT709, UNSPECIFIED = 0, 1, 2
 _DIRECT = {"yuv420p", "yuvj420p", "yuva420p"}
-_LOCATIONS = ["unspecified", "left", "center", "topleft", "top", "bottomleft", "bottom"]
 
 
 def _planes(frame: VideoFrame) -> tuple[Plane, Plane, Plane]:
@@ -98,8 +97,8 @@ class Scaler:
             "in_range": "full" if rgb else kept,
             "out_range": "limited" if rgb else kept,
             "out_color_matrix": "bt709",
-            "in_chroma_loc": _LOCATIONS[info.chroma_location or 1],
-            "out_chroma_loc": _LOCATIONS[info.chroma_location or 1],
+            "in_chroma_loc": LOCATIONS[info.chroma_location or 1],
+            "out_chroma_loc": LOCATIONS[info.chroma_location or 1],
             "sws_dither": "none",
             "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
         }
@@ -148,10 +147,10 @@ def hidden_properties(frame: VideoFrame) -> tuple[int, Fraction]:
             # Not None: what another thread is logging just now is compared with it.
             av.logging.set_level(av.logging.PANIC if level is None else level)
     text = "".join(message for *_, message in log)
-    location = re.search(rf" cl:({'|'.join(_LOCATIONS)}) ", text)
+    location = re.search(rf" cl:({'|'.join(LOCATIONS)}) ", text)
     aspect = re.search(r" sar:(\d+)/([1-9]\d*) ", text)
     return (
-        _LOCATIONS.index(location[1]) if location else 0,
+        LOCATIONS.index(location[1]) if location else 0,
         Fraction(int(aspect[1]), int(aspect[2])) if aspect else Fraction(0),
     )
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import os
-import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.stream import AttachmentStream, Discard, Disposition, Stream
@@ -27,7 +21,9 @@ from av.video.stream import VideoStream
 
 from roicodec.errors import InputError
 from roicodec.media.convert import FrameReader, hidden_properties
-from roicodec.media.info import VideoInfo
+from roicodec.media.cut import Cut, moved, span
+from roicodec.media.info import ASSUMED_RATE, VideoInfo
+from roicodec.media.source import Source, open_source
 from roicodec.media.tracks import (
     Chapter,
     Extras,
@@ -40,8 +36,6 @@ from roicodec.picture import Picture
 
 __all__ = ["Reader", "Source"]
 
-Source = str | os.PathLike[str] | BinaryIO
-_ASSUMED_RATE = Fraction(25)
 _MAX_ATTACHMENT = 1 << 25
 _UNCUT = slice(None)
 _HONEST_DURATION = ("matroska", "mov", "avi")
@@ -75,14 +69,14 @@ class Reader:
         start, stop = self._cut.start or 0, self._cut.stop
         if self._cut.step not in (None, 1) or start < 0 or (stop is not None and stop <= start):
             raise InputError(f"frames {start}:{stop}: give a:b with 0 <= a < b")
-        self.name, self._container = _open(source)
+        self.name, self._container = open_source(source)
         try:
             self._stream = self._choose_video()
             self._stream.thread_count = threads
             self._decoded = self._skipped = 0
             self._delay: int | None = None
             self._last: tuple[int, int] | None = None
-            self._time_base = self._stream.time_base or 1 / _ASSUMED_RATE
+            self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
             self._rate = _positive(self._stream.average_rate) or _positive(
                 self._stream.guessed_rate
             )
@@ -117,7 +111,9 @@ class Reader:
         """Pictures in order of display and track packets in order of the file, interleaved."""
         start, stop = self._cut.start or 0, self._cut.stop
         items = self._pictures()
-        return items if not start and stop is None else self._cut_out(items, start, stop)
+        if not start and stop is None:
+            return items
+        return Cut(self.name, start, stop, self.extras.tracks, self._time_base)(items)
 
     # --- opening ---------------------------------------------------------------------------
 
@@ -213,7 +209,7 @@ class Reader:
         if self._shift:
             self._warn("the clip starts before time 0; all tracks are moved to start there")
         if frame.pts is None:
-            rate = self._rate or _ASSUMED_RATE
+            rate = self._rate or ASSUMED_RATE
             self._warn(f"no time stamps: {float(rate):g} frames per second assumed")
         return self._convert.info
 
@@ -274,8 +270,9 @@ class Reader:
             if event is None:
                 break
             if isinstance(event, TrackPacket):
-                packet = self._moved(event)
-                end = max(end, self._span(packet)[1])
+                unit = self.extras.tracks[event.track].time_base
+                packet = moved(event, self._shift * self._time_base, unit)
+                end = max(end, span(packet, unit)[1])
                 yield packet
                 continue
             picture = self._picture(event, number)
@@ -297,7 +294,7 @@ class Reader:
             self._warn(f"the pixel format changes to {self._format} {where}")
         if frame.is_corrupt:
             self._warn(f"the source is damaged {where}; FFmpeg has concealed what it could")
-        step = int(1 / ((self._rate or _ASSUMED_RATE) * self._time_base)) or 1
+        step = int(1 / ((self._rate or ASSUMED_RATE) * self._time_base)) or 1
         duration = max(frame.duration or 0, 0)
         pts = self._time_of(frame)
         if self._last is None:
@@ -331,138 +328,6 @@ class Reader:
                 " it seems to be cut off"
             )
 
-    # --- cutting ---------------------------------------------------------------------------
-
-    def _span(self, packet: TrackPacket) -> tuple[Fraction, Fraction]:
-        """Start and end of a packet, in seconds."""
-        unit = self.extras.tracks[packet.track].time_base
-        start = packet.pts if packet.pts is not None else packet.dts or 0
-        return start * unit, (start + packet.duration) * unit
-
-    def _moved(self, packet: TrackPacket, by: Fraction | None = None) -> TrackPacket:
-        """``packet``, ``by`` seconds later; by default as much as the pictures."""
-        delay = self._shift * self._time_base if by is None else by
-        ticks = round(delay / self.extras.tracks[packet.track].time_base)
-        if not ticks:
-            return packet
-        return replace(
-            packet,
-            pts=None if packet.pts is None else packet.pts + ticks,
-            dts=None if packet.dts is None else packet.dts + ticks,
-        )
-
-    def _cropped(self, packet: TrackPacket, start: Fraction) -> TrackPacket:
-        """A subtitle that is already on show at ``start``, from there on."""
-        pts = math.ceil(start / self.extras.tracks[packet.track].time_base)
-        shown = pts - (packet.pts or 0)
-        return replace(packet, pts=pts, dts=pts, duration=max(packet.duration - shown, 0))
-
-    def _cut_out(
-        self, items: Iterator[Picture | TrackPacket], start: int, stop: int | None
-    ) -> Iterator[Picture | TrackPacket]:
-        number = first = begin = 0
-        held: deque[TrackPacket] = deque()
-        end: Fraction | None = None
-
-        def chosen(until: Fraction | None) -> Iterator[TrackPacket]:
-            """The held packets of the cut that start before ``until``."""
-            low = begin * self._time_base
-            later: list[TrackPacket] = []
-            for packet in held:
-                opens, closes = self._span(packet)
-                if until is not None and opens >= until:
-                    later.append(packet)
-                elif packet.pts is None and packet.dts is None:
-                    yield packet  # a still picture belongs to no moment
-                elif closes > low or opens >= low:
-                    if opens < low and self.extras.tracks[packet.track].kind == "subtitle":
-                        packet = self._cropped(packet, low)
-                    yield self._moved(packet, (first - begin) * self._time_base)
-            held.clear()
-            held.extend(later)
-
-        while True:
-            try:
-                item = next(items, None)
-            except InputError:
-                if number != stop:
-                    raise
-                break  # damage after the cut is none of its business
-            if item is None:
-                break
-            if isinstance(item, TrackPacket):
-                held.append(item)
-                continue
-            now = item.pts * self._time_base
-            if number == 0:
-                first = item.pts
-            if number == start:
-                begin = item.pts
-            if number == stop:
-                end = now
-                break
-            if number >= start:
-                yield replace(item, pts=item.pts - begin + first)
-                yield from chosen(now)
-            else:
-                held = deque(p for p in held if p.pts is None or self._span(p)[1] > now)
-            number += 1
-        if number <= start:
-            raise self._fail(f"has only {number} frames; --frames asks for {start} and later")
-        if end is not None:
-            with suppress(InputError):
-                held.extend(self._rest_until(items, end))
-        yield from chosen(end)
-
-    def _rest_until(
-        self, items: Iterator[Picture | TrackPacket], end: Fraction
-    ) -> Iterator[TrackPacket]:
-        """Packets that start before ``end`` but come later in the file."""
-        audio = {i for i, t in enumerate(self.extras.tracks) if t.kind == "audio"}
-        while audio and (item := next(items, None)) is not None:
-            if isinstance(item, TrackPacket):
-                if self._span(item)[0] >= end:
-                    audio.discard(item.track)
-                yield item
-            elif item.pts * self._time_base > end + 2:
-                return
-
 
 def _positive(value: Fraction | None) -> Fraction | None:
     return Fraction(value) if value and value > 0 else None
-
-
-def _open(source: Source) -> tuple[str, InputContainer]:
-    """Name for messages, and the opened container."""
-    file: str | BinaryIO
-    if isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        if name == "-":
-            if sys.stdin.isatty():
-                raise InputError("standard input is a terminal; give a file or pipe a video in")
-            name, file = "standard input", sys.stdin.buffer
-        elif "://" in name:
-            file = name
-        else:
-            _check_file(name)
-            file = f"file:{name}"  # so that a colon in the name is not taken for a protocol
-    else:
-        name, file = str(getattr(source, "name", "input")), source
-    try:
-        return name, av.open(file, "r", metadata_errors="surrogateescape")
-    except av.FFmpegError as error:
-        if name.lower().endswith(".yuv"):
-            message = "raw video does not tell its size or format; convert it to .y4m first"
-        else:
-            message = f"not a video that FFmpeg can read ({error.strerror})"
-        raise InputError(f"{name}: {message}") from error
-
-
-def _check_file(name: str) -> None:
-    path = Path(name)
-    if path.is_dir():
-        raise InputError(f"{name}: is a folder, not a video")
-    if not path.exists() and "%" not in name:
-        raise InputError(f"{name}: no such file")
-    if path.exists() and not os.access(path, os.R_OK):
-        raise InputError(f"{name}: may not be read; check its permissions")

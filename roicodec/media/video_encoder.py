@@ -1,0 +1,174 @@
+"""The encoder of the video track, and its settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import av
+from av.codec.codec import Codec, UnknownCodecError
+from av.codec.context import CodecContext, Flags
+from av.container import OutputContainer
+from av.filter import Graph
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.stream import VideoStream
+
+from roicodec.errors import InputError
+from roicodec.media.convert import Scaler, filter_graph, picture_frame, run_graph
+from roicodec.media.info import ASSUMED_RATE, LOCATIONS, VideoInfo
+from roicodec.media.tracks import Extras
+from roicodec.picture import Picture
+
+__all__ = ["VideoEncoder"]
+
+_CRF = 12
+"""Where the loss of x264, x265, SVT-AV1 and libvpx cannot be seen."""
+_MAX_CRF = 63
+_QSCALE = 2 * 118
+"""Finest quantizer of FFmpeg's own encoders that still makes sense (FF_QP2LAMBDA units)."""
+_WRITE_ASPECT = {"libx264", "libx265", "ffv1", "mpeg4", "mpeg2video"}
+
+
+class VideoEncoder:
+    """The video encoder and its settings."""
+
+    def __init__(
+        self, name: str, crf: float | None, threads: int, info: VideoInfo, warnings: list[str]
+    ) -> None:
+        self._name, self._info, self._threads = name, info, threads
+        self._warnings = warnings
+        codec = _video_codec(name)
+        options = {o.name for o in CodecContext.create(codec, "w").supported_options.private}
+        self._options = {"x265-params": "log-level=none"} if name == "libx265" else {}
+        if name == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other switch
+        self._options["chroma_sample_location"] = LOCATIONS[info.chroma_location]
+        self._qscale = "crf" not in options
+        if crf is not None and not 0 <= crf <= _MAX_CRF:
+            raise InputError(f"--crf {crf:g} is not in 0..{_MAX_CRF}")
+        if "crf" in options:
+            self._options["crf"] = f"{_CRF if crf is None else crf:g}"
+        elif crf is not None:
+            kind = "is lossless" if codec.lossless and not codec.lossy else "has no such setting"
+            raise InputError(f"--crf: {name} {kind}; leave it out")
+        self._format = "yuv420p"
+        self._scaler: Scaler | None = None
+        self._aspect: Graph | None = None
+        if name == "ffv1" and info.sample_aspect_ratio:
+            # It takes the aspect from each frame, where PyAV cannot set it.
+            self._aspect = filter_graph(
+                "yuv420p", info.width, info.height, info.color_matrix, info.color_range,
+                ("setsar", str(info.sample_aspect_ratio)),
+            )  # fmt: skip
+        if info.width % 2 or info.height % 2:
+            self._fit_odd_size()
+
+    def _fit_odd_size(self) -> None:
+        """H.264 and H.265 cannot crop 4:2:0 to an odd size, but 4:4:4 they can."""
+        if self._opens():
+            return
+        self._format = "yuv444p"
+        if not self._opens():
+            raise InputError(
+                f"{self._name} cannot code the odd size {self._info.width}x{self._info.height};"
+                " use --codec ffv1 with .mkv"
+            )
+        self._warnings.append(
+            f"{self._name} cannot code {self._info.width}x{self._info.height} in 4:2:0; coded in"
+            " 4:4:4, which some players do not show (--codec ffv1 with .mkv keeps 4:2:0)"
+        )
+        self._scaler = Scaler(
+            VideoFormat("yuv420p"), self._info.width, self._info.height, "yuv444p", self._info
+        )
+
+    def _opens(self) -> bool:
+        context = CodecContext.create(self._name, "w")
+        assert isinstance(context, VideoCodecContext)
+        self._configure(context)
+        context.options = dict(self._options)
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError):
+            return False
+        return True
+
+    def _configure(self, context: VideoCodecContext) -> None:
+        info = self._info
+        context.width, context.height = info.width, info.height
+        context.pix_fmt = self._format
+        context.time_base = info.time_base
+        if info.frame_rate is not None:
+            context.framerate = info.frame_rate
+        if info.sample_aspect_ratio:
+            context.sample_aspect_ratio = info.sample_aspect_ratio
+        context.color_range = info.color_range
+        context.colorspace = info.color_matrix
+        context.color_primaries = info.color_primaries
+        context.color_trc = info.color_transfer
+        context.thread_count = self._threads
+        context.flags |= Flags.frame_duration
+        if self._qscale:
+            context.qscale = True
+            context.global_quality = _QSCALE
+
+    def add_to(self, out: OutputContainer, extras: Extras) -> VideoStream:
+        rate = self._info.frame_rate or ASSUMED_RATE
+        try:
+            stream = out.add_stream(self._name, rate=rate, options=self._options)
+        except ValueError as error:
+            raise InputError(
+                f"{out.format.name} cannot hold video by {self._name}; use another container or"
+                " another codec"
+            ) from error
+        assert isinstance(stream, VideoStream)
+        self._configure(stream.codec_context)
+        if self._name == "libx265" and out.format.name != "matroska":
+            stream.codec_context.codec_tag = "hvc1"  # the only one that Apple's players take
+        stream.time_base = self._info.time_base
+        stream.metadata.update(extras.video_metadata)
+        stream.disposition = Disposition.default
+        aspect = self._info.sample_aspect_ratio
+        # PyAV cannot give it to the Matroska muxer; only these encoders write it themselves.
+        stated = out.format.name != "matroska" or self._name in _WRITE_ASPECT
+        if not stated and aspect not in (0, 1):
+            self._warnings.append(
+                f"{self._name} in .mkv cannot say that samples are {aspect} as wide as high;"
+                " use .mp4, or --codec libx264"
+            )
+        if self._info.display_matrix is not None:
+            stream.set_display_matrix(self._info.display_matrix)
+        self._stream = stream
+        return stream
+
+    def encode(self, picture: Picture | None) -> Sequence[Packet[VideoStream]]:
+        if picture is None:
+            return self._stream.encode(None)
+        frame = picture_frame(picture)
+        if self._scaler is not None:
+            frame = self._scaler(frame)
+        info = self._info
+        frame.color_range, frame.colorspace = info.color_range, info.color_matrix
+        frame.color_primaries, frame.color_trc = info.color_primaries, info.color_transfer
+        if self._aspect is not None:
+            frame = run_graph(self._aspect, frame)
+        frame.pts, frame.duration = picture.pts, picture.duration
+        frame.time_base = info.time_base
+        return self._stream.encode(frame)
+
+
+def _video_codec(name: str) -> Codec:
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError as error:
+        raise InputError(
+            f"--codec {name}: no such encoder here; try libx264, libx265, libsvtav1 or ffv1"
+        ) from error
+    formats = codec.video_formats
+    if codec.type != "video" or not formats or "yuv420p" not in {f.name for f in formats}:
+        raise InputError(
+            f"--codec {name} does not code 8-bit 4:2:0 video; try libx264, libx265 or ffv1"
+        )
+    return codec
