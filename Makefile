@@ -6,7 +6,7 @@ READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint bench results train clean
+.PHONY: help install demo test test-long native sanitize lint bench bench-kernels results train clean
 
 help:
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,12 +18,18 @@ test: lint ## ruff, mypy and pytest
 	$(BIN)/python -m pytest
 test-long: $(READY) ## the tests that take minutes: every instruction set
 	$(BIN)/python -m pytest -m slow
+native: $(READY) ## compile the native kernels (native/) anew, for this checkout
+	$(BIN)/python setup.py --quiet build_ext --inplace
+sanitize: $(READY) ## run the kernels' tests on a build with AddressSanitizer and UBSan
+	$(BIN)/python -m tests.sanitize tests/kernels
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/mypy
 bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 	$(BIN)/python -m examples.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bitwidths
+bench-kernels: $(READY) ## rate of every native kernel at every instruction set
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.native
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
@@ -45,10 +51,10 @@ train: $(READY) ## train the networks from the clips in DATA (default ../shared/
 	ROICODEC_WEIGHTS=runs/weights $(BIN)/python -m roicodec.train selector --data $(DATA) --clips 24 \
 	  --out runs/weights/selector.json
 clean: ## remove the environment, caches and what demo and build wrote
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info roicodec/kernels/_native.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find roicodec tests examples -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

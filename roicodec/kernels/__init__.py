@@ -1,0 +1,1 @@
+"""Integer kernels: the definition, and the ways to compute it."""
