@@ -23,18 +23,18 @@ import numpy as np
 import torch
 
 from examples.clips import find_clip
-from roicodec.codec.core import Distribution, FrameCore, FrameSetting
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.codec.motion_section import MotionReader
-from roicodec.codec.symbols import LatentReader, get_hyper
-from roicodec.complexity import complexity
-from roicodec.entropy import Ints, SymbolDecoder
-from roicodec.model.model import Model
-from roicodec.model.shapes import FrameShape, decoder_layers
-from roicodec.model.weights import load_arrays
+from roicodec.bitstream.entropy import Ints, SymbolDecoder
+from roicodec.bitstream.masks import Mask, grid_shape
+from roicodec.bitstream.motion_section import MotionReader
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.frame import Distribution, FrameCore, FrameSetting
+from roicodec.decoder.latents import LatentReader, get_hyper
+from roicodec.decoder.model import Model
+from roicodec.decoder.shapes import FrameShape, decoder_layers
+from roicodec.decoder.weights import load_arrays
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.features import Features
 from roicodec.picture import Picture
-from roicodec.roi.features import Features
-from roicodec.roi.masks import Mask, grid_shape
 
 from .float_backend import FloatBackend
 

@@ -11,10 +11,10 @@ from statistics import mean
 import cv2
 import numpy as np
 
+from roicodec.bitstream.masks import samples_of
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.streams import FrameRegions, frame_regions
 from roicodec.evaluate.tables import Comparison, compare_all, speed
-from roicodec.roi.masks import samples_of
 
 __all__ = ["KINDS", "content", "table"]
 

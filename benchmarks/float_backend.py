@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roicodec.quant.integer import SKELETON, Depthwise, Grid, Ints, Pointwise, Quantize
-from roicodec.quant.interface import Backend, PointwiseOp, TensorOp
+from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Ints, Pointwise, Quantize
+from roicodec.kernels.interface import Backend, PointwiseOp, TensorOp
 
 
 class _Pointwise:

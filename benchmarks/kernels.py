@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roicodec.quant.backends import choose_backend
-from roicodec.quant.integer import (
+from roicodec.kernels.choose import choose_backend
+from roicodec.kernels.integer import (
     SKELETON,
     Depthwise,
     Grid,
@@ -30,7 +30,7 @@ from roicodec.quant.integer import (
     Quantize,
     accumulator_bound,
 )
-from roicodec.quant.interface import Backend
+from roicodec.kernels.interface import Backend
 
 COMMON = Grid(8, signed=False)
 

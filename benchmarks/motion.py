@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.codec.motion_section import MotionReader, encode_motion
-from roicodec.model.warp import compensate
-from roicodec.motion.match import Matcher
-from roicodec.motion.search import refine
-from roicodec.motion.x264 import PAD, X264Searcher, pad_plane
+from roicodec.bitstream.motion_section import MotionReader, encode_motion
+from roicodec.decoder.compensation import compensate
+from roicodec.encoder.motion.match import Matcher
+from roicodec.encoder.motion.search import refine
+from roicodec.encoder.motion.x264 import PAD, X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
 T = TypeVar("T")

@@ -18,17 +18,17 @@ import numpy as np
 import torch
 
 from examples.clips import find_clip
-from roicodec.codec import unmatched
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.codec.motion_section import MotionReader
-from roicodec.container import INTER
+from roicodec.bitstream.container import INTER
+from roicodec.bitstream.masks import CELL, Mask
+from roicodec.bitstream.motion_section import MotionReader
+from roicodec.decoder.model import Model, load_model
+from roicodec.encoder import intra_cells as unmatched
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
 from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
-from roicodec.model.model import Model, load_model
 from roicodec.picture import Picture
-from roicodec.roi.masks import CELL, Mask
-from roicodec.roi.sources import NoRoi
 
 _QUALITIES = (28, 36, 44, 52)
 _NEVER = 2.0

@@ -30,22 +30,22 @@ import numpy as np
 import torch
 
 from examples.clips import CLIPS, find_clip
-from roicodec.codec.core import FrameSetting
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.complexity import complexity
-from roicodec.container import INTER, Header, StreamWriter
+from roicodec.bitstream.container import INTER, Header, StreamWriter
+from roicodec.bitstream.masks import Mask, samples_of
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.frame import FrameSetting
+from roicodec.decoder.model import Model, load_model
+from roicodec.decoder.shapes import FrameShape, decoder_layers
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.features import Features
+from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
+from roicodec.encoder.roi.sources import NoRoi, RoiSource, parse_roi
 from roicodec.errors import InputError
 from roicodec.evaluate.bd import compare
 from roicodec.evaluate.metrics import psnr_regions
 from roicodec.media import Reader
-from roicodec.model.model import Model, load_model
-from roicodec.model.networks import QUALITIES
-from roicodec.model.shapes import FrameShape, decoder_layers
+from roicodec.networks.frame_net import QUALITIES
 from roicodec.picture import Picture
-from roicodec.roi.features import Features
-from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.selector import BitWidthSelector, quality_offsets
-from roicodec.roi.sources import NoRoi, RoiSource, parse_roi
 
 PRICES = (0.0, 10.0, 100.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""

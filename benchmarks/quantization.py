@@ -20,15 +20,15 @@ from statistics import mean
 import torch
 
 from examples.clips import CLIPS, find_clip
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.container import Header
+from roicodec.bitstream.container import Header
+from roicodec.decoder.model import Model, load_model
+from roicodec.decoder.weights import load_arrays
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
 from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
-from roicodec.model.model import Model, load_model
-from roicodec.model.weights import load_arrays
 from roicodec.picture import Picture
-from roicodec.roi.sources import NoRoi
 
 from .float_backend import FloatBackend
 

@@ -14,9 +14,9 @@ import torch
 
 from roicodec import __version__
 from roicodec.errors import ModelError
-from roicodec.quant.backends import BACKENDS, ENVIRONMENT, choose_backend
-from roicodec.quant.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
-from roicodec.quant.interface import Backend
+from roicodec.kernels.choose import BACKENDS, ENVIRONMENT, choose_backend
+from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
+from roicodec.kernels.interface import Backend
 
 __all__ = ["BackendReport", "Report", "report", "text_lines"]
 
@@ -78,12 +78,12 @@ def report(name: str | None, layers: Iterable[Layer]) -> Report:
     """Examine this machine; takes about three seconds.
 
     Args:
-        name: the backend asked for, as in :func:`~roicodec.quant.backends.choose_backend`.
+        name: the backend asked for, as in :func:`~roicodec.kernels.choose.choose_backend`.
         layers: that a backend must compute exactly, see
-            :func:`~roicodec.model.model.tried_layers`.
+            :func:`~roicodec.decoder.model.tried_layers`.
 
     Raises:
-        InputError, ModelError: as :func:`~roicodec.quant.backends.choose_backend`.
+        InputError, ModelError: as :func:`~roicodec.kernels.choose.choose_backend`.
     """
     tried = list(layers)
     chosen = choose_backend(name, tried)

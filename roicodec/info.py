@@ -14,15 +14,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from roicodec import sei
-from roicodec.codec.motion_section import MotionReader
-from roicodec.complexity import complexity
-from roicodec.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
+from roicodec.bitstream import sei
+from roicodec.bitstream.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
+from roicodec.bitstream.mask_coding import Kind, decode_mask
+from roicodec.bitstream.masks import Mask, grid_shape
+from roicodec.bitstream.motion_section import MotionReader
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.shapes import FrameShape, decoder_layers
+from roicodec.decoder.weights import Arrays, model_id
 from roicodec.errors import StreamError
-from roicodec.model.shapes import FrameShape, decoder_layers
-from roicodec.model.weights import Arrays, model_id
-from roicodec.roi.mask_coding import Kind, decode_mask
-from roicodec.roi.masks import Mask, grid_shape
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_lines", "text_lines"]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from roicodec.codec.decoder import Decoder
-from roicodec.container import FRAME, StreamReader
+from roicodec.bitstream.container import FRAME, StreamReader
+from roicodec.decoder.decoder import Decoder
+from roicodec.decoder.model import load_model
 from roicodec.errors import ModelError
-from roicodec.model.model import load_model
 
 THREADS = (1, 2)
 

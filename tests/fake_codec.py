@@ -17,10 +17,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from roicodec.container import INTER, INTRA, Candidate, FrameChunk, Header
+from roicodec.bitstream.container import INTER, INTRA, Candidate, FrameChunk, Header
+from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.errors import ModelError, StreamError
 from roicodec.picture import Picture
-from roicodec.roi.mask_coding import encode_mask
 
 MODEL_ID = b"a stand-in model"
 
@@ -118,9 +118,9 @@ class Decoder:
 
 def modules() -> dict[str, types.ModuleType]:
     """What to put into ``sys.modules``."""
-    encoder = types.ModuleType("roicodec.codec.encoder")
-    decoder = types.ModuleType("roicodec.codec.decoder")
-    model = types.ModuleType("roicodec.model.model")
+    encoder = types.ModuleType("roicodec.encoder.encoder")
+    decoder = types.ModuleType("roicodec.decoder.decoder")
+    model = types.ModuleType("roicodec.decoder.model")
     threads = types.ModuleType("roicodec.cli.threads")
     encoder.Encoder, encoder.EncoderOptions = Encoder, EncoderOptions  # type: ignore[attr-defined]
     decoder.Decoder = Decoder  # type: ignore[attr-defined]

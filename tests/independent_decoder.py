@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.codec.motion_section import MotionReader
-from roicodec.container import INTRA, FrameChunk, Header
-from roicodec.entropy import SymbolDecoder, Tables
-from roicodec.roi.mask_coding import decode_mask
+from roicodec.bitstream.container import INTRA, FrameChunk, Header
+from roicodec.bitstream.entropy import SymbolDecoder, Tables
+from roicodec.bitstream.mask_coding import decode_mask
+from roicodec.bitstream.motion_section import MotionReader
 
 from . import independent_networks as nets
 from .independent_networks import SKELETON, Arrays, Ints, Mask, Parts, accumulate, clip, pointwise

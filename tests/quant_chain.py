@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roicodec.quant import integer
-from roicodec.quant.backends import choose_backend
-from roicodec.quant.integer import (
+from roicodec.kernels import integer
+from roicodec.kernels.choose import choose_backend
+from roicodec.kernels.integer import (
     SKELETON,
     Depthwise,
     Grid,
@@ -23,7 +23,7 @@ from roicodec.quant.integer import (
     Quantize,
     accumulator_bound,
 )
-from roicodec.quant.interface import Backend, PointwiseOp, TensorOp
+from roicodec.kernels.interface import Backend, PointwiseOp, TensorOp
 
 HEIGHT, WIDTH, CHANNELS, DEPTH = 14, 21, 32, 2
 PAIRS = ((16, 8), (4, 2), (7, 0))

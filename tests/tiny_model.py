@@ -18,13 +18,13 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Block, QualityTable
-from roicodec.model.export import export_network, skeleton_ranges
-from roicodec.model.model import Model
-from roicodec.model.networks import FEATURES, FrameNet, pack
-from roicodec.model.quantized import quantize_network
+from roicodec.decoder.model import Model
+from roicodec.networks import lsq
+from roicodec.networks.blocks import Block, QualityTable
+from roicodec.networks.export import export_network, skeleton_ranges
+from roicodec.networks.frame_net import FEATURES, FrameNet, pack
+from roicodec.networks.quantized import quantize_network
 from roicodec.picture import Picture
-from roicodec.quant import lsq
 from roicodec.train.klt import klt_basis
 from roicodec.train.postfilter import no_post_filter
 from roicodec.train.tables import logistic_tables

@@ -58,7 +58,7 @@ def decode(
 
     limit_threads(threads)
     from roicodec.cli.progress import ProgressListener
-    from roicodec.pipeline import decode_stream
+    from roicodec.transcode import decode_stream
 
     try:
         with ProgressListener("decode", quiet=quiet) as listener, open_stream(source) as stream:

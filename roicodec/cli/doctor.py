@@ -25,9 +25,9 @@ def doctor(backend: str, threads: int, as_json: bool) -> None:
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
+    from roicodec.decoder.model import tried_layers
+    from roicodec.decoder.weights import load_arrays
     from roicodec.doctor import report, text_lines
-    from roicodec.model.model import tried_layers
-    from roicodec.model.weights import load_arrays
 
     found = report(backend, tried_layers(load_arrays()))
     if as_json:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
-from roicodec.codec.effort import DEFAULT_EFFORT
+from roicodec.encoder.effort import DEFAULT_EFFORT
 
 __all__ = ["encode"]
 
@@ -150,9 +150,9 @@ def encode(
 
     limit_threads(threads)
     from roicodec.cli.progress import ProgressListener
-    from roicodec.codec.encoder import EncoderOptions
+    from roicodec.encoder.encoder import EncoderOptions
     from roicodec.output import OutputFile
-    from roicodec.pipeline import encode_video
+    from roicodec.transcode import encode_video
 
     options = EncoderOptions(
         quality=_DEFAULT_QUALITY if quality is None else quality,

@@ -13,10 +13,10 @@ from roicodec.errors import StreamError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from roicodec.container import Header
-    from roicodec.model.weights import Arrays
-    from roicodec.roi.export import MaskWriter
-    from roicodec.roi.masks import Mask
+    from roicodec.bitstream.container import Header
+    from roicodec.bitstream.masks import Mask
+    from roicodec.decoder.weights import Arrays
+    from roicodec.encoder.roi.export import MaskWriter
 
 __all__ = ["info"]
 
@@ -56,7 +56,7 @@ def info(
         raise click.UsageError("--json and --csv exclude each other")
     if target is not None:
         refuse_to_overwrite(source, target, force)
-    from roicodec.container import StreamReader
+    from roicodec.bitstream.container import StreamReader
     from roicodec.info import StreamInfo, csv_lines, json_lines, text_lines
 
     warnings = 0
@@ -92,8 +92,8 @@ def info(
 
 
 def _installed() -> Mapping[str, Arrays] | None:
+    from roicodec.decoder.weights import load_arrays
     from roicodec.errors import ModelError
-    from roicodec.model.weights import load_arrays
 
     try:
         return load_arrays()
@@ -126,8 +126,8 @@ class _Masks:
 def _open_masks(target: str, header: Header, opened: ExitStack) -> _Masks:
     import numpy as np
 
-    from roicodec.roi.export import open_mask_writer
-    from roicodec.roi.masks import grid_shape
+    from roicodec.bitstream.masks import grid_shape
+    from roicodec.encoder.roi.export import open_mask_writer
 
     size = header.width, header.height
     writer = opened.enter_context(open_mask_writer(target, *size, header.frame_rate))

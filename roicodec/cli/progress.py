@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from roicodec.pipeline import Listener
+from roicodec.transcode import Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -12,11 +12,11 @@ import av
 import av.filter
 import numpy as np
 
+from roicodec.bitstream.masks import CELL, Mask, cells_of
 from roicodec.errors import InputError
 from roicodec.media import VideoInfo
 from roicodec.media.convert import FrameReader, picture_frame
 from roicodec.picture import Picture
-from roicodec.roi.masks import CELL, Mask, cells_of
 
 __all__ = [
     "ASSUMED_TIME_BASE",

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 
+from roicodec.bitstream.masks import CELL
 from roicodec.errors import InputError
 from roicodec.evaluate.anchors import rectangles
 from roicodec.evaluate.plots import colours, is_dashed
@@ -28,7 +29,6 @@ from roicodec.evaluate.tables import (
     options_of,
     speed,
 )
-from roicodec.roi.masks import CELL
 
 __all__ = ["write_page"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from roicodec.bitstream.masks import Mask, samples_of
+from roicodec.encoder.roi.sources import ArrayRoi, parse_roi
 from roicodec.errors import InputError
 from roicodec.media import Reader
 from roicodec.picture import Picture
-from roicodec.roi.masks import Mask, samples_of
-from roicodec.roi.sources import ArrayRoi, parse_roi
 
 __all__ = ["find_masks", "store_masks"]
 

@@ -23,6 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from roicodec.bitstream.masks import Mask
 from roicodec.errors import InputError, RoicodecError
 from roicodec.evaluate.coders import Coder
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
@@ -32,7 +33,6 @@ from roicodec.evaluate.streams import Cost, installed_networks, network_costs
 from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.media.convert import picture_frame
 from roicodec.picture import Picture
-from roicodec.roi.masks import Mask
 
 __all__ = ["Clip", "Encode", "Listener", "Plan", "jsonable", "run_plan"]
 

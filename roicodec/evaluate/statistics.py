@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from roicodec.complexity import complexity
-from roicodec.container import INTRA
+from roicodec.bitstream.constants import PAD
+from roicodec.bitstream.container import INTRA
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.shapes import FrameShape, decoder_layers
+from roicodec.decoder.weights import Arrays
+from roicodec.encoder.roi.features import FEATURES, Features, region_features
 from roicodec.evaluate.run import Clip, Encode
 from roicodec.evaluate.streams import installed_networks, stream_frames
 from roicodec.media import Reader
-from roicodec.model.schema import PAD
-from roicodec.model.shapes import FrameShape, decoder_layers
-from roicodec.model.weights import Arrays
 from roicodec.picture import Picture
-from roicodec.roi.features import FEATURES, Features, region_features
 
 __all__ = ["FrameStatistics", "frame_statistics", "write_statistics"]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from roicodec.codec.motion_section import MotionReader
-from roicodec.complexity import complexity
-from roicodec.container import INTRA, FrameChunk, Header, StreamReader
+from roicodec.bitstream.container import INTRA, FrameChunk, Header, StreamReader
+from roicodec.bitstream.mask_coding import decode_mask
+from roicodec.bitstream.masks import Mask, grid_shape
+from roicodec.bitstream.motion_section import MotionReader
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
+from roicodec.decoder.weights import Arrays, load_arrays, model_id
 from roicodec.errors import ModelError
-from roicodec.model.shapes import FrameShape, decoder_layers, encoder_layers
-from roicodec.model.weights import Arrays, load_arrays, model_id
-from roicodec.roi.mask_coding import decode_mask
-from roicodec.roi.masks import Mask, grid_shape
 
 __all__ = [
     "Cost",

@@ -1,1 +1,1 @@
-"""Integer kernels: the definition, and the ways to compute it."""
+"""Integer arithmetic: the definition, its reference, fast forms, and how one is chosen."""

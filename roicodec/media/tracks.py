@@ -19,8 +19,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet, PacketSideData, PktSideDataT
 from av.stream import AttachmentStream, Disposition, Stream
 
+from roicodec.bitstream.fields import Cursor, blob, fraction, signed, text, varint
 from roicodec.errors import StreamError
-from roicodec.fields import Cursor, blob, fraction, signed, text, varint
 
 __all__ = ["Chapter", "Extras", "Track", "TrackPacket", "add_track", "describe"]
 
@@ -103,7 +103,7 @@ class Track:
         return " ".join(parts) + (f" ({language})" if language != "und" else "")
 
     def to_bytes(self) -> bytes:
-        """Fields in this order; see :mod:`roicodec.fields` for their types."""
+        """Fields in this order; see :mod:`roicodec.bitstream.fields` for their types."""
         return b"".join(
             [
                 varint(_KINDS.index(self.kind)),

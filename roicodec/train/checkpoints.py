@@ -8,9 +8,9 @@ import torch
 from safetensors.numpy import load_file
 
 from roicodec.errors import InputError
-from roicodec.model.networks import FrameNet
-from roicodec.model.quantized import load_network
-from roicodec.model.restore import restore_network
+from roicodec.networks.frame_net import FrameNet
+from roicodec.networks.quantized import load_network
+from roicodec.networks.restore import restore_network
 
 __all__ = ["trained_network"]
 

@@ -13,10 +13,11 @@ import click
 import torch
 from torch import Tensor, nn
 
+from roicodec.bitstream.constants import PAD
 from roicodec.errors import InputError
-from roicodec.model.blocks import ANCHORS
-from roicodec.model.networks import LATENTS, FrameNet, FrameOutput
-from roicodec.model.quantized import (
+from roicodec.networks.blocks import ANCHORS
+from roicodec.networks.frame_net import LATENTS, FrameNet, FrameOutput
+from roicodec.networks.quantized import (
     QuantizedBlock,
     free_coarsest,
     free_only,
@@ -24,7 +25,6 @@ from roicodec.model.quantized import (
     load_network,
     quantize_network,
 )
-from roicodec.model.schema import PAD
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, sample_intra
 from roicodec.train.klt import block_covariance, klt_basis

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from roicodec.encoder.motion.x264 import x264_vectors
 from roicodec.errors import InputError
-from roicodec.motion.x264 import x264_vectors
 from roicodec.picture import Picture
 
 __all__ = ["MOTION_QPS", "Batch", "Clip", "load_folder", "sample_intra", "to_tensors"]

@@ -1,8 +1,8 @@
-"""Fit the tables of :mod:`roicodec.roi.mask_coding` to annotated masks.
+"""Fit the tables of :mod:`roicodec.bitstream.mask_coding` to annotated masks.
 
 ``python -m roicodec.train.mask_tables FOLDER --hold-out NAME …`` reads the masks in
 ``FOLDER/<clip>/*.png`` frame by frame, also at twice and three times their size (so that the
-tables fit larger videos, too), and rewrites ``roicodec/roi/mask_tables.py``.
+tables fit larger videos, too), and rewrites ``roicodec/bitstream/mask_tables.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.roi import mask_coding
-from roicodec.roi.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
-from roicodec.roi.masks import Mask, cells_of
+from roicodec.bitstream import mask_coding
+from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.bitstream.masks import Mask, cells_of
 
 __all__ = ["count_mask", "main", "write_tables"]
 

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.model.networks import QUALITIES, QUANTIZER_STEPS
-from roicodec.model.postfilter import (
+from roicodec.decoder.post_filter import (
     ACTIVITIES,
     DIRECTIONS,
     PARTS,
@@ -17,6 +16,7 @@ from roicodec.model.postfilter import (
     Neighbourhood,
     classes,
 )
+from roicodec.networks.frame_net import QUALITIES, QUANTIZER_STEPS
 from roicodec.picture import Picture
 
 __all__ = ["PostFilterFit", "activity_levels", "difference_bounds", "no_post_filter",
@@ -114,7 +114,7 @@ class PostFilterFit:
 
     def weights(self) -> NDArray[np.int16]:
         """The filters, int16 ``[2, 6, 16, 9, 24]``, as
-        :class:`~roicodec.model.postfilter.PostFilter` takes them."""
+        :class:`~roicodec.decoder.post_filter.PostFilter` takes them."""
         own = np.diagonal(self._gram, axis1=-2, axis2=-1)[..., None] * np.eye(WEIGHTS)
         solved = np.linalg.solve(
             self._gram + _RIDGE * own + 1e-9 * np.eye(WEIGHTS), self._goal[..., None]

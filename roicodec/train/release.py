@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.container import INTER, INTRA
-from roicodec.model.export import export_network, skeleton_ranges
-from roicodec.model.model import Model
-from roicodec.model.networks import FrameNet
-from roicodec.model.quantized import QuantizedBlock, calibrate_wide, quantize_network
-from roicodec.model.weights import NAMES, POST_FILTER, model_id
+from roicodec.bitstream.container import INTER, INTRA
+from roicodec.decoder.model import Model
+from roicodec.decoder.weights import NAMES, POST_FILTER, model_id
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.sources import NoRoi
+from roicodec.networks.export import export_network, skeleton_ranges
+from roicodec.networks.frame_net import FrameNet
+from roicodec.networks.quantized import QuantizedBlock, calibrate_wide, quantize_network
 from roicodec.picture import Picture
-from roicodec.roi.sources import NoRoi
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.postfilter import PostFilterFit, no_post_filter, post_filter

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from roicodec.model.blocks import Block
-from roicodec.model.quantized import largest_inputs
+from roicodec.networks.blocks import Block
+from roicodec.networks.quantized import largest_inputs
 
 __all__ = ["revive"]
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from roicodec.encoder.roi.network import INPUTS, SaliencyNet, network_input
 from roicodec.evaluate.saliency import cc, iou, nss, top_share
-from roicodec.roi.network import INPUTS, SaliencyNet, network_input
 from roicodec.train.data import load_folder, picture_of
 from roicodec.train.saliency_data import (
     DEV_CLIPS,

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.encoder.roi.network import network_input, small_size
 from roicodec.errors import InputError
 from roicodec.picture import Picture
-from roicodec.roi.network import network_input, small_size
 from roicodec.train.data import Clip, load_folder, picture_of
 
 __all__ = ["DEV_CLIPS", "Labels", "Photo", "Sample", "Teacher", "davis_masks", "is_dev", "is_test",

@@ -13,13 +13,18 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from roicodec.bitstream.masks import Mask, cells_of
+from roicodec.encoder.roi.auto import AutoRoi
+from roicodec.encoder.roi.network import NetworkSaliency, load_saliency
+from roicodec.encoder.roi.saliency import (
+    SaliencyMap,
+    SaliencyModel,
+    SpectralMotion,
+    spectral_residual,
+)
 from roicodec.evaluate.saliency import iou, scores, top_share
 from roicodec.media import Reader
 from roicodec.picture import Picture
-from roicodec.roi.auto import AutoRoi
-from roicodec.roi.masks import Mask, cells_of
-from roicodec.roi.network import NetworkSaliency, load_saliency
-from roicodec.roi.saliency import SaliencyMap, SaliencyModel, SpectralMotion, spectral_residual
 from roicodec.train.data import load_folder, picture_of
 from roicodec.train.saliency_data import (
     DEV_CLIPS,

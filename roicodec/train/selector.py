@@ -13,17 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.model.model import load_model
-from roicodec.roi import selector as selector_module
-from roicodec.roi.features import FEATURES
-from roicodec.roi.selector import PLAIN, LinearSelector, layer_name, log_features
+from roicodec.decoder.model import load_model
+from roicodec.encoder.roi import selector as selector_module
+from roicodec.encoder.roi.features import FEATURES
+from roicodec.encoder.roi.selector import PLAIN, LinearSelector, layer_name, log_features
 from roicodec.train.selector_costs import BITS, TABLES, Sample, samples_of_folder
 
 __all__ = ["Layer", "excess", "fit_layer", "region_costs", "selector"]
 
 _Pair = tuple[int, int]
 Layer = dict[str, NDArray[np.float64]]
-"""Arrays of a :class:`~roicodec.roi.selector.LinearSelector` over :data:`BITS`, and ``bits``."""
+"""Arrays of a :class:`~roicodec.encoder.roi.selector.LinearSelector` over :data:`BITS`, and
+``bits``."""
 
 _PLAIN = BITS.index(PLAIN)
 _RIDGE = 30.0

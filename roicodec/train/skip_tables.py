@@ -1,6 +1,6 @@
 """Fit the tables of skip maps to those that the encoder makes of training clips.
 
-``python -m roicodec.train.skip_tables FOLDER`` rewrites ``roicodec/roi/skip_tables.py``.
+``python -m roicodec.train.skip_tables FOLDER`` rewrites ``roicodec/bitstream/skip_tables.py``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from roicodec.codec.core import FrameSetting
-from roicodec.codec.encoder import Encoder, EncoderOptions
-from roicodec.model.model import Model, load_model
-from roicodec.roi import mask_coding
-from roicodec.roi.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
-from roicodec.roi.masks import Mask
-from roicodec.roi.sources import NoRoi
+from roicodec.bitstream import mask_coding
+from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.bitstream.masks import Mask
+from roicodec.decoder.frame import FrameSetting
+from roicodec.decoder.model import Model, load_model
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.sources import NoRoi
 from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.mask_tables import count_mask, write_tables
 

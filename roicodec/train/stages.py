@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from roicodec.codec.skip import LUMA_CHANNELS
-from roicodec.codec.unmatched import UNMATCHED_ENERGY, UNMATCHED_RATIO
-from roicodec.model.blocks import Regions, Sandwich
-from roicodec.model.networks import (
+from roicodec.decoder.compensation import compensate, compensate_features
+from roicodec.encoder.intra_cells import UNMATCHED_ENERGY, UNMATCHED_RATIO
+from roicodec.encoder.motion.x264 import near_qp
+from roicodec.encoder.skip import LUMA_CHANNELS
+from roicodec.networks.blocks import Regions, Sandwich
+from roicodec.networks.frame_net import (
     FEATURES,
     PIXELS,
     PRICE,
@@ -27,9 +29,7 @@ from roicodec.model.networks import (
     quantizer_step,
     unpack,
 )
-from roicodec.model.quantized import TRAINED_BITS
-from roicodec.model.warp import compensate, compensate_features
-from roicodec.motion.x264 import near_qp
+from roicodec.networks.quantized import TRAINED_BITS
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
@@ -71,7 +71,7 @@ def skipped(
     quality: Tensor,
     matched: Tensor,
 ) -> FrameOutput:
-    """The frame with its prediction where the encoder would skip (:mod:`roicodec.codec.skip`).
+    """The frame with its prediction where the encoder would skip (:mod:`roicodec.encoder.skip`).
 
     Borders of the map are free here: its bits are not in the loss.
 
@@ -105,7 +105,7 @@ def skipped(
 @torch.no_grad()
 def unmatched(x: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
     """Positions of the cells that an encoder would try without a match
-    (:mod:`roicodec.codec.unmatched`), bool ``[B, 1, H/8, W/8]``.
+    (:mod:`roicodec.encoder.intra_cells`), bool ``[B, 1, H/8, W/8]``.
 
     Args:
         x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.codec.core import Distribution, FrameSetting
-from roicodec.codec.symbols import hyper_tables
-from roicodec.entropy import PRECISION, Ints, integer_frequencies
-from roicodec.model.adaptation import RATIOS
-from roicodec.model.networks import HYPER, QUALITIES, SCALES, FrameNet, log_scale
-from roicodec.model.schema import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.bitstream.constants import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.bitstream.entropy import PRECISION, Ints, integer_frequencies
+from roicodec.decoder.adaptation import RATIOS
+from roicodec.decoder.frame import Distribution, FrameSetting
+from roicodec.decoder.latents import hyper_tables
+from roicodec.networks.frame_net import HYPER, QUALITIES, SCALES, FrameNet, log_scale
 
 __all__ = ["Counter", "fitted", "logistic_tables"]
 

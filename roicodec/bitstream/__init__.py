@@ -1,0 +1,1 @@
+"""The stream's syntax: header, chunks, entropy coding, masks and motion. Never imports torch."""

@@ -1,0 +1,202 @@
+"""Entropy coding of ROI masks and skip maps on the 16x16 grid.
+
+Coarse to fine: first every eighth cell of every eighth row, then, halving the distance each time,
+the cells amid four coded diagonal neighbours and the cells amid four coded axial ones. All cells
+of a stage are coded at once, each in a context of its four coded neighbours and, when there is
+one, the previous mask. Byte-exact layout: ``docs/format.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.bitstream import mask_tables, skip_tables
+from roicodec.bitstream.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
+from roicodec.bitstream.masks import Mask
+
+__all__ = [
+    "INTER_CONTEXTS",
+    "INTRA_CONTEXTS",
+    "STAGES",
+    "Kind",
+    "contexts",
+    "decode_mask",
+    "encode_mask",
+    "get_mask",
+    "put_mask",
+    "unchanged",
+]
+
+Kind = Literal["roi", "skip"]
+"""What a mask says, which chooses the tables that code it."""
+
+_TOP = 8
+STAGES = 7
+"""Number of stages: one for the coarsest lattice, two for every halving of its distance."""
+INTRA_CONTEXTS = 5
+INTER_CONTEXTS = 250
+"""Contexts of each stage, without and with a previous mask."""
+
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """The cells of a stage as flat positions ``[N]``, and their coded neighbours ``[4, N]``.
+
+    ``inside`` is 1 where the neighbour exists; a neighbour beyond a border is replaced by the one
+    opposite, and counts as non-ROI when that is missing too. ``near`` are the four cells next to
+    each, clamped to the grid: where the previous mask is looked at.
+    """
+
+    cells: Index
+    neighbours: Index
+    inside: Index
+    near: Index
+
+
+def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
+    """Code a mask; no bytes at all when nothing changed.
+
+    Args:
+        mask: bool ``[rows, columns]``.
+        previous: the mask of the frame before, of the same shape; ``None`` for a frame that must
+            be decodable alone, which starts from a mask without ROI.
+
+    Returns:
+        What :func:`decode_mask` needs to get the mask back.
+    """
+    if np.array_equal(mask, unchanged(mask.shape, previous)):
+        return b""
+    encoder = SymbolEncoder()
+    put_mask(encoder, mask, previous, "roi")
+    return encoder.finish()
+
+
+def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> Mask:
+    """Decode what :func:`encode_mask` wrote for the same ``previous``; bool of ``shape``.
+
+    Raises:
+        StreamError: if the data cannot be decoded. Damaged data may also give a wrong mask: check
+            the chunk's CRC first.
+    """
+    if not data:
+        return unchanged(shape, previous).copy()
+    return get_mask(SymbolDecoder(data), shape, previous, "roi")
+
+
+def put_mask(encoder: SymbolEncoder, mask: Mask, previous: Mask | None, kind: Kind) -> None:
+    """Code a mask, as :func:`encode_mask` but changed or not, in a run that holds more."""
+    flat = mask.ravel()
+    for number, stage in enumerate(_stages(*mask.shape)):
+        encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
+
+
+def get_mask(
+    decoder: SymbolDecoder, shape: tuple[int, int], previous: Mask | None, kind: Kind
+) -> Mask:
+    """Read what :func:`put_mask` wrote.
+
+    Raises:
+        StreamError: as :func:`decode_mask`.
+    """
+    flat = np.zeros(shape[0] * shape[1], np.bool_)
+    for number, stage in enumerate(_stages(*shape)):
+        flat[stage.cells] = decoder.get(_tables(kind), _tables_of(number, stage, flat, previous))
+    return flat.reshape(shape)
+
+
+def contexts(flat: Mask, previous: Mask | None) -> list[tuple[Index, Index]]:
+    """For fitting tables: of every stage the cells coded, and the context of each.
+
+    Args:
+        flat: the mask, bool ``[rows, columns]``.
+        previous: as in :func:`encode_mask`.
+    """
+    return [
+        (stage.cells, _context(stage, flat.ravel(), previous)) for stage in _stages(*flat.shape)
+    ]
+
+
+def unchanged(shape: tuple[int, ...], previous: Mask | None) -> Mask:
+    """The mask that takes no bytes: the previous one, or none of the cells.
+
+    Raises:
+        ValueError: if the previous mask has another shape.
+    """
+    if previous is None:
+        return np.zeros(shape, np.bool_)
+    if previous.shape != shape:
+        raise ValueError(f"previous mask is {previous.shape}, the mask {shape}")
+    return previous
+
+
+def _context(stage: _Stage, flat: Mask, previous: Mask | None) -> Index:
+    """Context number of each cell of a stage; reads only cells of earlier stages."""
+    around = (flat[stage.neighbours] * stage.inside).sum(0)
+    if previous is None:
+        return np.asarray(around, np.intp)
+    before = previous.ravel()
+    change = around - (before[stage.neighbours] * stage.inside).sum(0)
+    near = before[stage.near].sum(0)
+    parts = (before[stage.cells] * 5 + near) * 5 + np.clip(change, -2, 2) + 2
+    return np.asarray(parts * 5 + around, np.intp)
+
+
+def _tables_of(number: int, stage: _Stage, flat: Mask, previous: Mask | None) -> Ints:
+    first = number * INTRA_CONTEXTS
+    if previous is not None:
+        first = STAGES * INTRA_CONTEXTS + number * INTER_CONTEXTS
+    return (first + _context(stage, flat, previous)).astype(np.int32)
+
+
+@cache
+def _tables(kind: Kind) -> Tables:
+    """One table per stage and context: those without a previous mask, then those with one."""
+    fitted = mask_tables if kind == "roi" else skip_tables
+    chances = np.array(fitted.INTRA + fitted.INTER, np.int64)
+    ones = chances << (PRECISION - fitted.PRECISION_BITS)
+    return Tables(np.stack([(1 << PRECISION) - ones, ones], 1))
+
+
+@lru_cache(maxsize=8)
+def _stages(rows: int, columns: int) -> tuple[_Stage, ...]:
+    y, x = np.indices((rows, columns))
+    chosen = [((y % _TOP == 0) & (x % _TOP == 0), np.zeros((0, 2), np.intp))]
+    step = _TOP
+    while step > 1:
+        half = step // 2
+        on_row, on_column = y % step == 0, x % step == 0
+        off_row, off_column = y % step == half, x % step == half
+        diagonal = np.array([(-half, -half), (-half, half), (half, -half), (half, half)])
+        axial = np.array([(-half, 0), (half, 0), (0, -half), (0, half)])
+        chosen.append((off_row & off_column, diagonal))
+        chosen.append(((on_row & off_column) | (off_row & on_column), axial))
+        step = half
+    return tuple(_stage(select, offsets) for select, offsets in chosen)
+
+
+def _stage(select: Mask, offsets: Index) -> _Stage:
+    rows, columns = select.shape
+    y, x = np.nonzero(select)
+    far_y, in_y = _reflect(y, offsets[:, :1], rows)
+    far_x, in_x = _reflect(x, offsets[:, 1:], columns)
+    near = [
+        np.clip(y + dy, 0, rows - 1) * columns + np.clip(x + dx, 0, columns - 1)
+        for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1))
+    ]
+    return _Stage(
+        y * columns + x, far_y * columns + far_x, (in_y & in_x).astype(np.intp), np.stack(near)
+    )
+
+
+def _reflect(place: Index, offset: Index, size: int) -> tuple[Index, Mask]:
+    there = place + offset
+    there = np.where((there < 0) | (there >= size), place - offset, there)
+    inside = (there >= 0) & (there < size)
+    return np.where(inside, there, 0), inside

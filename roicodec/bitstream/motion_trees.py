@@ -1,0 +1,105 @@
+"""Choice of a frequency table by an integer decision tree over integer features.
+
+All tables of the motion section live in ``tables.json`` beside this module: for every symbol name
+a tree, whose leaves number the rows of a frequency table. They are part of the stream's format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from roicodec.bitstream.entropy import Ints, Tables
+
+__all__ = ["ContextTree", "Contexts", "shipped_contexts"]
+
+
+@dataclass(frozen=True, eq=False)
+class ContextTree:
+    """A binary decision tree.
+
+    Node n sends a symbol with features f to node ``above[n]`` if
+    ``f[feature[n]] > threshold[n]``, else to node n + 1 (nodes are in preorder). A node with
+    ``feature[n] < 0`` is a leaf, and ``above[n]`` its number.
+    """
+
+    feature: Ints
+    threshold: Ints
+    above: Ints
+
+    @cached_property
+    def _walk(self) -> tuple[Ints, Ints, Ints, int]:
+        """Tested feature, threshold, children [below, above] of each node, and the depth.
+
+        A leaf leads to itself.
+        """
+        node = np.arange(len(self.feature), dtype=np.int32)
+        leaf = self.feature < 0
+        children = np.stack([np.where(leaf, node, node + 1), np.where(leaf, node, self.above)], 1)
+        depth = np.zeros(len(node), np.int32)
+        for n in np.flatnonzero(~leaf):
+            depth[children[n]] = depth[n] + 1
+        return np.maximum(self.feature, 0), self.threshold, children.ravel(), int(depth.max())
+
+    def leaf(self, features: ArrayLike) -> Ints:
+        """The leaf number of every row of ``features`` (int ``[N, F]``); int32 ``[N]``."""
+        f = np.ascontiguousarray(features)
+        feature, threshold, children, depth = self._walk
+        flat = f.reshape(-1)
+        start = np.arange(len(f)) * f.shape[1]
+        node = np.zeros(len(f), np.int32)
+        for _ in range(depth):
+            value = flat.take(start + feature.take(node))
+            node = children.take(2 * node + (value > threshold.take(node)))
+        leaves: Ints = self.above[node]
+        return leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Contexts:
+    """Everything that prices the symbols of a motion section.
+
+    Attributes:
+        trees, tables: by symbol name; a tree's leaves are the rows of the table.
+    """
+
+    trees: Mapping[str, ContextTree]
+    tables: Mapping[str, Tables]
+
+    @classmethod
+    def from_json(cls, text: str) -> Contexts:
+        """Read the text that :meth:`to_json` writes."""
+        stored = json.loads(text)
+        trees = {
+            name: ContextTree(*np.array(entry["nodes"], np.int32).reshape(-1, 3).T)
+            for name, entry in stored.items()
+        }
+        tables = {name: Tables(entry["rows"]) for name, entry in stored.items()}
+        return cls(trees, tables)
+
+    def to_json(self) -> str:
+        """One line for every tree and every table row."""
+        symbols = []
+        for name, tree in self.trees.items():
+            nodes = np.stack([tree.feature, tree.threshold, tree.above], 1).ravel().tolist()
+            rows = ",\n".join(json.dumps(r) for r in self.tables[name].frequencies.tolist())
+            symbols.append(f'"{name}": {{"nodes": {json.dumps(nodes)}, "rows": [\n{rows}]}}')
+        joined = ",\n".join(symbols)
+        return f"{{\n{joined}\n}}\n"
+
+    def cost(self, name: str) -> NDArray[np.float64]:
+        """Bits of every symbol in every leaf, ``[leaves, S]``."""
+        return self.tables[name].cost()
+
+
+@cache
+def shipped_contexts() -> Contexts:
+    """The tables of the stream's format."""
+    text = files("roicodec.bitstream").joinpath("motion_tables.json").read_text(encoding="ascii")
+    return Contexts.from_json(text)

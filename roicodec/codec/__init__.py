@@ -1,1 +1,0 @@
-"""The codec itself: one frame, then a stream of them."""

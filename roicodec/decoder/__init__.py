@@ -1,0 +1,1 @@
+"""From frame chunks to pictures: weights, networks in integers, prediction, post-filter."""

@@ -1,0 +1,126 @@
+"""The released model: two integer networks and their entropy tables, loaded from the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roicodec.bitstream.constants import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.bitstream.entropy import Tables
+from roicodec.decoder.adaptation import Adaptation
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.layers import NetworkArrays
+from roicodec.decoder.network import IntegerNetwork
+from roicodec.decoder.post_filter import PostFilter
+from roicodec.decoder.shapes import FrameShape, decoder_layers
+from roicodec.decoder.weights import NAMES, POST_FILTER, Arrays, load_arrays, model_id
+from roicodec.errors import ModelError
+from roicodec.kernels.choose import choose_backend, hardest_layers, heaviest
+from roicodec.kernels.integer import Layer
+from roicodec.kernels.interface import Backend
+
+__all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
+
+
+class NetworkModel:
+    """One network with its tables and the post-filter of its frames.
+
+    Attributes:
+        network: the integer network.
+        latents, hyper: frequency tables of latents and hyper-latents.
+        adaptation: which of the latents' tables stands in for which.
+        post_filter: of the pictures that are shown.
+    """
+
+    def __init__(self, arrays: Arrays, backend: Backend, post_filter: PostFilter) -> None:
+        self.network = IntegerNetwork(arrays, backend)
+        self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
+        if self.latents.certain[0] != 0:
+            raise ValueError("table 0 of the latents is not certain of 0")
+        self.adaptation = Adaptation(self.latents, arrays["tables.stand_ins"])
+        self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
+        if len(self.hyper) != self.network.hyper_step.shape[1] * HYPER_CONTEXTS:
+            raise ValueError(f"{len(self.hyper)} tables of hyper-latents")
+        self.post_filter = post_filter
+
+
+def _post_filter(filters: Arrays, name: str) -> PostFilter:
+    return PostFilter(filters[f"{name}.weight"], filters["levels"], filters["bounds"])
+
+
+def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
+    """Tables of the symbols -size..size and an escape."""
+    return Tables(frequencies, offset=-size, escape=True)
+
+
+def tried_layers(networks: Mapping[str, Arrays]) -> list[Layer]:
+    """What a backend must compute exactly before these networks run on it.
+
+    The hardest layers that the arithmetic allows, and the heaviest of each kind of the networks'
+    own.
+
+    Raises:
+        ModelError: naming a layer whose accumulators could overflow.
+    """
+    own = (layer for name in NAMES for layer in NetworkArrays(networks[name]).layers())
+    return [*hardest_layers(), *heaviest(own)]
+
+
+class Model:
+    """Both networks on one backend.
+
+    Args:
+        files: arrays of ``intra``, ``inter`` and ``post_filter``.
+        backend: one, or its name, see :func:`roicodec.kernels.choose.choose_backend`; it is tried
+            on :func:`tried_layers`.
+
+    Raises:
+        ModelError: naming a layer whose accumulators could overflow, or that no backend computes
+            exactly here.
+
+    Attributes:
+        id: 16 bytes that name the weights in a stream.
+        backend: the backend in use.
+    """
+
+    def __init__(self, files: Mapping[str, Arrays], backend: str | Backend | None = None) -> None:
+        self.id = model_id(files)
+        tried = tried_layers(files)
+        self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
+        filters = files[POST_FILTER]
+        self.intra, self.inter = (
+            NetworkModel(files[name], self.backend, _post_filter(filters, name)) for name in NAMES
+        )
+
+    def mega_bit_ops(self, bits: Sequence[int]) -> NDArray[np.float64]:
+        """10^6 BitOPs a pixel that decoding an inter frame takes where all is computed.
+
+        Args:
+            bits: K bit-widths; 0 is skip.
+
+        Returns:
+            ``[K]``.
+        """
+        cells, arrays = 16, self.inter.network.arrays.raw
+        counts = [
+            complexity(decoder_layers(arrays, FrameShape(0, cells, b, b))).bit_ops for b in bits
+        ]
+        return np.array(counts) / (cells * 256 * 1e6)
+
+
+def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
+    """The released model, or the one in ``folder`` (see :func:`load_arrays`).
+
+    Raises:
+        ModelError: if its files are missing or are not what they should be.
+    """
+    files = load_arrays(folder)
+    try:
+        with torch.inference_mode():
+            return Model(files, backend)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ModelError(f"the weights do not fit this version ({error!r})") from error

@@ -1,0 +1,37 @@
+"""How hard an encoder tries; none of it costs a decoder time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_EFFORT", "EFFORTS", "Effort"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What an encoder tries.
+
+    Attributes:
+        sweeps: how often every vector is weighed against its neighbours'; 0 takes x264's.
+        trials: how often an inter frame is coded to find the cells to skip and latents that err
+            less (:mod:`roicodec.encoder.refinement`); 0 skips none.
+        intra_trials: the same of an intra frame, for its latents alone.
+    """
+
+    sweeps: int
+    trials: int
+    intra_trials: int
+
+
+EFFORTS = {
+    1: Effort(0, 0, 0),
+    2: Effort(1, 0, 0),
+    3: Effort(2, 0, 1),
+    4: Effort(2, 1, 2),
+    5: Effort(3, 2, 4),
+    6: Effort(4, 2, 5),
+    7: Effort(3, 3, 5),
+    8: Effort(4, 3, 5),
+    9: Effort(5, 5, 6),
+}
+DEFAULT_EFFORT = 5

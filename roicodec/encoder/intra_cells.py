@@ -1,0 +1,86 @@
+"""Where an inter frame finds no match in its reference, and is coded as an intra frame is.
+
+New content in a part of the picture (a window that opens, a wipe, what was hidden) is predicted by
+something else altogether. Such cells are marked as H.264 marks intra macroblocks in P frames (ITU-T
+H.264, 7.4.5): of their prediction only the mean of each block stays, and a learned vector tells the
+networks instead of features. Cells whose luma has less energy around its own mean than around the
+prediction are tried, and stay marked where the trial costs less by D + lambda R than one without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.bitstream.masks import Mask
+from roicodec.decoder.frame import FrameSetting, Prepared
+from roicodec.decoder.regions import finer
+from roicodec.encoder.motion.x264 import filled
+from roicodec.encoder.skip import LUMA_CHANNELS, cell_errors, cell_steps, cell_sums
+
+__all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "marked", "unmatched_cells"]
+
+UNMATCHED_RATIO = 0.5
+"""Of the energy around the mean to that around the prediction, below which a cell is tried."""
+UNMATCHED_ENERGY = 64.0
+"""Of a cell around the prediction, in squared quantizer steps, below which it is not tried: where a
+sample errs by half a step. Coding would leave a third of it."""
+_LEAST = 1 / 32
+"""Of all cells; fewer are not worth two trials."""
+
+
+def marked(
+    frame: Prepared,
+    target: Tensor,
+    prepare: Callable[[FrameSetting], Prepared],
+    cost: Callable[[Prepared], NDArray[np.float64]],
+) -> Prepared:
+    """An inter frame with those cells marked that are better off so.
+
+    Args:
+        frame: with none marked.
+        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+        prepare: the same frame by another setting.
+        cost: of every cell in a trial, ``[H/16, W/16]``.
+    """
+    grid, (height, width) = frame.layout.mask.shape, frame.setting.mask.shape
+    tried = unmatched_cells(frame.prediction, target, cell_steps(frame))
+    tried = (tried & frame.layout.computed())[:height, :width]
+    if tried.mean() < _LEAST:
+        return frame
+    skipped = cell_errors(frame.prediction, target, *grid)
+    before = np.minimum(cost(frame), skipped)[:height, :width]
+    after = cost(prepare(_with(frame, tried)))[:height, :width]
+    kept = tried & (after < before)
+    return prepare(_with(frame, kept)) if kept.any() else frame
+
+
+def unmatched_cells(prediction: Tensor, target: Tensor, steps: NDArray[np.float64]) -> Mask:
+    """Cells that are worth a trial, bool ``[rows, columns]``.
+
+    Args:
+        prediction, target: packed samples, int32 ``[2 rows * 2 columns, 96]``.
+        steps: quantizer step of every cell, in sample values, ``[rows, columns]``.
+    """
+    luma = target[:, :LUMA_CHANNELS].double()
+    around_prediction = (luma - prediction[:, :LUMA_CHANNELS]).square().sum(1)
+    around_mean = (luma - luma.mean(1, keepdim=True)).square().sum(1)
+    alone, beside = (cell_sums(e, *steps.shape) for e in (around_mean, around_prediction))
+    large = beside > UNMATCHED_ENERGY * steps**2
+    return np.asarray(large & (alone < UNMATCHED_RATIO * beside))
+
+
+def _with(frame: Prepared, unmatched: Mask) -> FrameSetting:
+    """The frame's setting with some cells marked. Only their neighbours and their blocks' means
+    depend on their vectors, so they get the nearest that are in use."""
+    vectors = frame.setting.vectors
+    assert vectors is not None
+    blocks = np.zeros(vectors.shape[:2], np.bool_)
+    rows, columns = unmatched.shape
+    fine = finer(unmatched).reshape(2 * rows, 2 * columns)
+    blocks[: 2 * rows, : 2 * columns] = fine
+    return replace(frame.setting, unmatched=unmatched, vectors=filled(vectors, blocks))

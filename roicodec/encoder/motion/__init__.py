@@ -1,0 +1,1 @@
+"""Motion search: proposals of libx264, refined against the reconstruction."""

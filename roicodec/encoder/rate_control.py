@@ -1,0 +1,248 @@
+"""Which quality index each frame gets, so that a stream keeps a bit rate or a PSNR.
+
+Both controllers look at what the frames so far came to, and steer towards the goal over the frames
+ahead: the index is the one at which, by a log-linear model of each frame type, the deviation so far
+is made good within a horizon or until the end of the clip, whichever comes first. Bits of a clip
+whose length is known have a long one, and the frames behind the next few are taken to be like the
+average so far, so that an easy scene does not spend what the next one needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from roicodec.bitstream.container import INTER, INTRA
+from roicodec.networks.frame_net import QUALITIES
+
+__all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
+
+_LEARN = 0.4
+"""Weight of the newest frame in what is known of its type."""
+
+_KNOWN, _UNKNOWN, _PSNR = 100, 30, 15
+"""Frames within which a deviation is made good: of bits, where the clip's length is known or not;
+of PSNR."""
+
+_NEAR, _OLDEST = 40, 0.02
+"""Frames ahead that are taken to be like the newest, of a clip whose length is known; the least
+weight of a frame in the average of all."""
+
+_OCTAVE = 10.0
+"""Quality indices that about double the bits of a frame."""
+
+_DECIBELS = 0.3
+"""PSNR that a quality index is worth, about."""
+
+_MOST_CHANGE = 4.0
+"""Largest step of the index from one frame to the next of its type."""
+
+_FIRST_BITS = {INTRA: 0.5, INTER: 0.05}
+"""Bits a sample at the middle index that are assumed before the first frame of a type."""
+
+_FIRST_LEVEL = 34.0
+"""PSNR of the middle index that is expected where nothing is known, in dB."""
+
+_MIDDLE = QUALITIES / 2
+
+_NEAR_BITS, _NEAR_DECIBELS = 0.05, 0.3
+"""How far a bit rate, as a share, and a mean PSNR may be from what was asked for."""
+
+_WHY = "as quality indices end at 0 and 63 or the clip is too short"
+
+
+class RateControl(Protocol):
+    """Chooses quality indices frame by frame."""
+
+    def quality(self, kind: int) -> int:
+        """Index 0..63 of the next frame, an ``INTRA`` or ``INTER`` one."""
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        """Take what a frame came to: its bits, and its PSNR (6 Y + U + V) / 8 in dB."""
+
+    def missed(self) -> str:
+        """In one line, how far the frames so far are from what was asked for; empty if near it."""
+
+
+@dataclass
+class ConstantQuality:
+    """The same index for every GOP; within one it falls, for later frames lean on earlier ones.
+
+    Attributes:
+        index: of inter frames, in the mean of a GOP.
+        boost: indices that intra frames get on top.
+        fall: indices that the first inter frame of a GOP gets on top, and that the last lacks.
+        length: frames of a GOP.
+    """
+
+    index: int
+    boost: int = 0
+    fall: float = 0
+    length: int = 2
+    done: int = 0
+    """Frames of the GOP so far."""
+
+    def quality(self, kind: int) -> int:
+        if kind == INTRA:
+            return min(self.index + self.boost, QUALITIES - 1)
+        share = (self.done - 1) / max(self.length - 2, 1)
+        index = round(self.index + self.fall * (1 - 2 * min(max(share, 0), 1)))
+        return min(max(index, 0), QUALITIES - 1)
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        self.done = 1 if kind == INTRA else self.done + 1
+
+    def missed(self) -> str:
+        return ""
+
+
+@dataclass
+class _Steered:
+    """What the two controllers share: a level for each frame type, and the index steered by.
+
+    Attributes:
+        gop: frames from one intra frame to the next.
+        frames: length of the clip; None when unknown.
+        horizon: frames within which a deviation is made good.
+        boost: indices that intra frames get on top.
+    """
+
+    gop: int
+    frames: int | None
+    horizon: int
+    boost: int
+    done: int = 0
+    since: int = 0
+    """Frames since the last intra frame, it included."""
+    last: float | None = None
+    level: dict[int, float] = field(default_factory=dict)
+
+    def ahead(self, kind: int) -> dict[int, int]:
+        """How many frames of each type the horizon holds, the next one, of this type, included."""
+        count = self.horizon
+        if self.frames is not None:
+            count = max(1, min(count, self.frames - self.done))
+        since = 0 if kind == INTRA else self.since
+        intra = sum((since + k) % self.gop == 0 for k in range(count))
+        return {INTRA: intra, INTER: count - intra}
+
+    def settle(self, index: float, kind: int) -> int:
+        """Limit an index and add the boost of intra frames."""
+        if self.last is not None:
+            index = min(max(index, self.last - _MOST_CHANGE), self.last + _MOST_CHANGE)
+        self.last = min(max(index, 0.0), QUALITIES - 1.0)
+        return min(round(self.last) + self.boost * (kind == INTRA), QUALITIES - 1)
+
+    def learn(self, kind: int, level: float) -> None:
+        known = self.level.get(kind)
+        self.level[kind] = level if known is None else known + _LEARN * (level - known)
+        self.done += 1
+        self.since = 1 if kind == INTRA else self.since + 1
+
+    def middle(self, kind: int, quality: int) -> float:
+        """Distance of a frame's index, without its boost, from the middle one."""
+        return quality - self.boost * (kind == INTRA) - _MIDDLE
+
+
+class BitrateControl:
+    """Keeps a mean bit rate.
+
+    Args:
+        bits_per_frame: mean bits of a frame, above 0.
+        samples: luma samples of a picture, for the first guess.
+        gop, frames, boost: as in :class:`ConstantQuality` and the encoder's options; ``frames``
+            is None when the clip's length is unknown.
+    """
+
+    def __init__(
+        self,
+        bits_per_frame: float,
+        samples: int,
+        *,
+        gop: int,
+        frames: int | None,
+        boost: int,
+    ) -> None:
+        self._goal, self._spent = bits_per_frame, 0.0
+        horizon, self._near = (_UNKNOWN, _UNKNOWN) if frames is None else (_KNOWN, _NEAR)
+        self._state = _Steered(gop, frames, horizon, boost)
+        self._average: dict[int, float] = {}
+        self._count = {INTRA: 0, INTER: 0}
+        self._guess = {kind: math.log2(bits * samples) for kind, bits in _FIRST_BITS.items()}
+
+    def quality(self, kind: int) -> int:
+        state = self._state
+        ahead = state.ahead(kind)
+        count = sum(ahead.values())
+        budget = (state.done + count) * self._goal - self._spent
+        budget = max(budget, 0.1 * count * self._goal)
+        expected = sum(self._expected(k, n) for k, n in ahead.items())
+        return state.settle(_MIDDLE + _OCTAVE * math.log2(budget / expected), kind)
+
+    def _expected(self, kind: int, count: int) -> float:
+        """Bits of the next frames of a type at the middle index."""
+        now = 2.0 ** self._state.level.get(kind, self._guess[kind])
+        near = min(count, self._near)
+        bits: float = near * now + (count - near) * self._average.get(kind, now)
+        return bits
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        self._spent += bits
+        state = self._state
+        level = math.log2(max(bits, 1)) - state.middle(kind, quality) / _OCTAVE
+        state.learn(kind, level)
+        self._count[kind] += 1
+        average, share = self._average.get(kind, 0.0), max(1 / self._count[kind], _OLDEST)
+        self._average[kind] = average + share * (2.0**level - average)
+
+    def missed(self) -> str:
+        ratio = self._spent / (self._goal * max(self._state.done, 1))
+        if not self._state.done or abs(ratio - 1) <= _NEAR_BITS:
+            return ""
+        return f"the bit rate is {ratio:.2f} times what was asked for, {_WHY}"
+
+
+class PsnrControl:
+    """Keeps a mean PSNR.
+
+    Args:
+        psnr: mean over the frames of (6 Y + U + V) / 8, in dB.
+        gop, frames, boost: as in :class:`BitrateControl`.
+    """
+
+    def __init__(self, psnr: float, *, gop: int, frames: int | None, boost: int) -> None:
+        self._goal, self._sum = psnr, 0.0
+        self._state = _Steered(gop, frames, _PSNR, boost)
+
+    def tried(self, first: Callable[[int], float]) -> None:
+        """Learn from a trial what the first frame is like, so that it is not far from the rest.
+
+        Args:
+            first: PSNR of the first frame, coded intra with a quality index, in dB.
+        """
+        state = self._state
+        index = _MIDDLE + (self._goal - _FIRST_LEVEL) / _DECIBELS + state.boost
+        quality = round(min(max(index, 0), QUALITIES - 1))
+        state.level[INTRA] = first(quality) - state.middle(INTRA, quality) * _DECIBELS
+        state.last = None  # what was asked for before the trial is not what a frame had
+
+    def quality(self, kind: int) -> int:
+        state = self._state
+        count = sum(state.ahead(kind).values())
+        wanted = self._goal + (self._goal * state.done - self._sum) / count
+        # An intra frame's level stands for the next inter frames', which are near it in PSNR.
+        level = state.level.get(kind, next(iter(state.level.values()), _FIRST_LEVEL))
+        return state.settle(_MIDDLE + (wanted - level) / _DECIBELS, kind)
+
+    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+        self._sum += psnr
+        state = self._state
+        state.learn(kind, psnr - state.middle(kind, quality) * _DECIBELS)
+
+    def missed(self) -> str:
+        mean = self._sum / max(self._state.done, 1)
+        if not self._state.done or abs(mean - self._goal) <= _NEAR_DECIBELS:
+            return ""
+        return f"the mean PSNR is {mean:.2f} dB, {self._goal:g} were asked for, {_WHY}"

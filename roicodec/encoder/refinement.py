@@ -1,0 +1,142 @@
+"""Latents moved to where the decoder errs less.
+
+The analysis cannot know what rounding will do to a latent and to its neighbours. After a trial the
+error of the frame is carried back through the synthesis, and the latents move a part of the way
+against its gradient before they are quantized again: content-adaptive optimization of the latents
+(Campos et al., CVPR Workshops 2019; Yang, Bamler and Mandt, NeurIPS 2020), by few and cautious
+steps, for the rate is not in the gradient but in the choice of symbols behind it::
+
+    y ─ + ─ choose symbols ─ ŷ ─ synthesis ─ post-filter ─ x̂
+        └────── a part of (ŷ - y - gradient) ──────────────┘
+
+The post-filter's own derivative is taken to be the identity: what it mends needs no bits.
+
+Everything here is the encoder's own business, in float: what it comes to, another machine may round
+in another way, and the stream says which symbols were chosen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.bitstream.constants import LATENT_EXPONENT, STEP_EXPONENT
+from roicodec.bitstream.container import INTRA
+from roicodec.decoder.frame import Prepared
+from roicodec.decoder.model import Model
+from roicodec.networks.frame_net import QUANTIZER_STEPS, UNIT
+from roicodec.networks.restore import restore_network
+
+__all__ = ["LatentRefiner"]
+
+_PART = 0.25
+"""Of the way to where the error would be least, were latents independent."""
+_CURVATURE = 0.87
+"""Squared quantizer steps of error, in packed samples, that a latent makes which is off by one of
+its own steps: the median over channels."""
+_CHANNELS = [64, 16, 16]
+"""Packed, of Y, U and V."""
+_CHROMA = 4 / 6
+"""What a plane with a quarter of luma's samples and a sixth of its weight counts for by sample."""
+_LEAST = 1e-3
+"""Mean square of a plane that is as good as without error."""
+_LATENT_UNIT = 2.0**LATENT_EXPONENT
+_POSITIONS, _LEAST_ROWS = 8192, 16
+"""Of a band of the frame, whose derivatives are taken at a time: they need 10 kB a position."""
+
+
+class LatentRefiner:
+    """Finds better latents for the frames of one encoder.
+
+    Args:
+        model: whose synthesis networks are taken for their derivatives.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._device = model.backend.device
+        # Tensors of inference mode take no part in derivatives.
+        with torch.inference_mode(False):
+            self._networks = {
+                inter: restore_network(network.network.arrays.raw).to(self._device).eval()
+                for inter, network in ((False, model.intra), (True, model.inter))
+            }
+            for network in self._networks.values():
+                network.requires_grad_(False)
+
+    def __call__(
+        self, frame: Prepared, target: NDArray[np.float32], decoded: Tensor, error: Tensor
+    ) -> NDArray[np.float32]:
+        """How far latents should move, float32 of the shape of ``target``, in latent integers.
+
+        Args:
+            frame: that was tried.
+            target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
+            decoded: latents as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
+            error: packed samples that the trial shows minus the original's, int32
+                ``[(H/8) (W/8), 96]``.
+        """
+        layout, network = frame.layout, frame.model.network
+        decoded, error = decoded.to(self._device), error.to(self._device)
+        index = [frame.quality[False], frame.quality[True]]
+        region = torch.from_numpy(layout.roi.astype(np.int64)).to(self._device)
+        own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
+        curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
+        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)[region]
+        gradient = self._gradient(frame, index, region, decoded, error)
+        before = torch.from_numpy(target).to(self._device).view(decoded.shape)
+        moves = _PART * (decoded - gradient / scale - before)
+        moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy(force=True)
+        return moved.ravel()
+
+    def _gradient(
+        self, frame: Prepared, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
+    ) -> Tensor:
+        """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``.
+
+        Args:
+            index: quality of the rest and of the ROI.
+            region: 1 where a position is ROI, else 0, int64 ``[(H/8) (W/8)]``.
+            frame, decoded, error: as in a call.
+        """
+        net, layout = self._networks[frame.setting.kind != INTRA], frame.layout
+        network = frame.model.network
+
+        def whole(rows: Tensor, exponent: int = 0) -> Tensor:
+            """Raster rows as a frame in units, ``[1, C, H/8, W/8]``."""
+            scaled = rows.float() * 2.0**exponent
+            return scaled.view(1, layout.height, layout.width, -1).permute(0, 3, 1, 2)
+
+        # Tensors of inference mode take no part in derivatives; what is made of them here does.
+        with torch.inference_mode(False), torch.enable_grad():
+            latents = whole(decoded, LATENT_EXPONENT)
+            quality = torch.tensor(index, dtype=torch.float32, device=self._device)
+            start = whole(net.synthesis_quality(quality)[region])
+            context = None
+            if frame.context is not None:
+                rows = layout.frame(network.backend.values(frame.context))
+                context = whole(rows, network.arrays.exponent("context_out"))
+            weighted = _weighted(error) / UNIT
+            pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))
+            gradient = torch.zeros_like(latents)
+            reach, height = len(net.synthesis), max(_LEAST_ROWS, _POSITIONS // layout.width)
+            for top in range(0, layout.height, height):
+                # What is made of these rows depends on so many more on either side.
+                near = slice(max(top - reach, 0), top + height + reach)
+                band = latents[:, :, near].detach().requires_grad_()
+                beside = None if context is None else context[:, :, near]
+                made, _ = net.synthesise(band, start[:, :, near], beside)
+                own = slice(top - near.start, top - near.start + height)
+                made, wanted = made[:, :, own], pull[:, :, top : top + height]
+                gradient[:, :, near] += torch.autograd.grad(made, band, wanted)[0]
+        return gradient.permute(0, 2, 3, 1).reshape(decoded.shape)
+
+
+def _weighted(error: Tensor) -> Tensor:
+    """Errors of packed samples times what a square of their plane counts for where the measure is
+    (6 Y + U + V) / 8 of PSNR, in that of luma."""
+    planes = torch.split(error.double(), _CHANNELS, 1)
+    luma, *chroma = (max(float(p.square().mean()), _LEAST) for p in planes)
+    weights = 1.0, *(_CHROMA * luma / square for square in chroma)
+    return torch.cat([p * weight for p, weight in zip(planes, weights, strict=True)], 1).float()

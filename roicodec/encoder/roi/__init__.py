@@ -1,0 +1,1 @@
+"""Region of interest: sources, saliency, region features, choice of bit-widths."""

@@ -1,0 +1,459 @@
+"""Where the ROI of each frame comes from: rectangles, mask files, Kvazaar maps, saliency.
+
+``docs/roi.md`` describes every form for users.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.bitstream.masks import CELL, Mask, cells_of, grid_shape
+from roicodec.encoder.roi.auto import DEFAULT_SHARE, AutoRoi
+from roicodec.encoder.roi.saliency import SaliencyModel
+from roicodec.errors import InputError
+from roicodec.picture import Picture, Plane
+
+__all__ = [
+    "ArrayRoi",
+    "KvazaarRoi",
+    "MediaRoi",
+    "NoRoi",
+    "RectangleRoi",
+    "RoiSource",
+    "UnionRoi",
+    "parse_roi",
+]
+
+_MAX_DELTA_QP = 51
+_MAX_MAP_CELLS = 1 << 24
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+_NUMBERS = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*)*")
+
+
+class RoiSource(Protocol):
+    """Gives the ROI mask of one frame after the other."""
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        """The mask of a frame, bool ``[ceil(H/16), ceil(W/16)]``; the caller may keep it.
+
+        Args:
+            index: number of the frame in the input, from 0; ascending from call to call is fast.
+            time: its presentation time in seconds, from the start of the input.
+            picture: the frame.
+            reference: the frame of the input before it; ``None`` for the first.
+
+        Raises:
+            InputError: if the source has no (fitting) mask for this frame.
+        """
+
+    def close(self) -> None:
+        """Release files."""
+
+
+class NoRoi:
+    """``none``: no frame has a ROI; the whole frame is non-ROI, with one bit-width."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._shape = grid_shape(width, height)
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        return np.zeros(self._shape, np.bool_)
+
+    def close(self) -> None:
+        pass
+
+
+class RectangleRoi:
+    """A rectangle of luma samples, for all frames or for ``start <= time < end`` (seconds)."""
+
+    def __init__(
+        self,
+        rectangle: tuple[int, int, int, int],
+        frame_size: tuple[int, int],
+        *,
+        start: float = 0.0,
+        end: float = float("inf"),
+    ) -> None:
+        x, y, w, h = rectangle
+        width, height = frame_size
+        self._empty = np.zeros(grid_shape(width, height), np.bool_)
+        self._inside = self._empty.copy()
+        self._inside[y // CELL : -(-(y + h) // CELL), x // CELL : -(-(x + w) // CELL)] = True
+        self._start, self._end = start, end
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        return (self._inside if self._start <= time < self._end else self._empty).copy()
+
+    def close(self) -> None:
+        pass
+
+
+class ArrayRoi:
+    """Masks in a ``.npy`` or ``.npz`` file: ``[H, W]`` for all frames, or ``[frames, H, W]``.
+
+    Of an ``.npz`` the array ``mask`` is used, or its only one. bool or integers; a frame whose
+    largest value is 1 is read as 0/1, any other as gray with ROI above 127.
+    """
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self._path = path
+        try:
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                with loaded:
+                    names = loaded.files
+                    key = "mask" if "mask" in names or len(names) != 1 else names[0]
+                    loaded = loaded[key]
+        except KeyError:
+            found = ", ".join(names) or "none"
+            raise InputError(f"{path}: needs an array named 'mask'; it has: {found}") from None
+        except Exception as error:
+            raise InputError(f"{path}: cannot be read as a numpy array file: {error}") from None
+        array: NDArray[np.generic] = loaded
+        if array.dtype.kind not in "bui":
+            raise InputError(f"{path}: masks must be bool or integer, not {array.dtype}")
+        if array.ndim not in (2, 3) or array.size == 0:
+            raise InputError(
+                f"{path}: a mask array must be [height, width] or [frames, height, width], "
+                f"not {list(array.shape)}"
+            )
+        _check_size(path, array.shape[-1], array.shape[-2], width, height)
+        self._frames = array if array.ndim == 3 else array[None]
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        count = len(self._frames)
+        if count > 1 and index >= count:
+            raise _too_short(self._path, count, index)
+        frame = np.asarray(self._frames[index if count > 1 else 0])
+        return cells_of(frame > 127 if frame.max() > 1 else frame == 1)
+
+    def close(self) -> None:
+        pass
+
+
+class MediaRoi:
+    """A mask image or video, read through PyAV frame by frame; ROI is gray above 127.
+
+    Frame ``i`` serves frame ``i`` of the input; a file with a single frame serves all.
+    """
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self._path = path
+        self._size = width, height
+        self._container: av.container.InputContainer | None = None
+        first = list(islice(self._decode(), 2))
+        if not first:
+            raise InputError(f"{path}: holds no picture to use as a ROI mask")
+        self._still: Mask | None = None
+        if len(first) == 1:
+            top = int(first[0].max())
+            if 0 < top <= 127:
+                raise InputError(
+                    f"{path}: its brightest sample is {top}, so nothing would be ROI "
+                    "(ROI is gray above 127): scale the mask to 0..255"
+                )
+            self._still = cells_of(first[0] > 127)
+            self.close()
+        else:
+            self._restart()
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        if self._still is not None:
+            return self._still.copy()
+        if index < self._next:
+            self._restart()
+        for gray in self._pictures:
+            self._next += 1
+            if self._next > index:
+                return cells_of(gray > 127)
+        raise _too_short(self._path, self._next, index)
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _restart(self) -> None:
+        self._next = 0
+        self._pictures = self._decode()
+
+    def _decode(self) -> Iterator[Plane]:
+        self.close()
+        try:
+            self._container = av.open(str(self._path))
+            if not self._container.streams.video:
+                raise InputError(f"{self._path}: holds no picture to use as a ROI mask")
+            for frame in self._container.decode(video=0):
+                _check_size(self._path, frame.width, frame.height, *self._size)
+                yield np.asarray(frame.to_ndarray(format="gray"), np.uint8)
+        except av.error.FFmpegError as error:
+            raise InputError(
+                f"{self._path}: cannot be read as a ROI mask ({error.strerror}); known are images, "
+                "videos, .npy/.npz arrays, and Kvazaar ROI files (.txt, .bin)"
+            ) from None
+
+
+class KvazaarRoi:
+    """A delta-QP map of Kvazaar's ``--roi``: text, or binary when the name ends in ``.bin``.
+
+    Each frame: width and height of the map, then its delta-QPs in raster order (binary: two
+    little-endian int32, then int8). At its end the file starts again. ROI is where delta-QP is
+    negative; in a file without negative values, where it is 0 while others are positive. A map as
+    large as the grid is taken cell by cell; any other is stretched over the frame.
+    """
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self._path = path
+        self._size = width, height
+        self._read = _binary_maps if path.suffix.lower() == ".bin" else _text_maps
+        self._count = 0
+        lowest, highest = 0, 0
+        for values in self._maps():
+            self._count += 1
+            lowest = min(lowest, int(values.min()))
+            highest = max(highest, int(values.max()))
+        if not self._count:
+            raise InputError(f"{path}: holds no ROI map")
+        self._below = 1 if lowest == 0 < highest else 0
+        self._restart()
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        position = index % self._count
+        if position < self._next:
+            self._restart()
+        for values in self._frames:
+            self._next += 1
+            if self._next > position:
+                return self._to_grid(np.asarray(values < self._below))
+        raise InputError(f"{self._path}: changed while it was read")
+
+    def close(self) -> None:
+        self._frames.close()
+
+    def _restart(self) -> None:
+        self._next = 0
+        self._frames = self._maps()
+
+    def _maps(self) -> Generator[NDArray[np.int8], None, None]:
+        try:
+            with self._path.open("rb") as file:
+                yield from self._read(self._path, file)
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be read: {error.strerror}") from None
+
+    def _to_grid(self, roi: Mask) -> Mask:
+        width, height = self._size
+        if roi.shape == grid_shape(width, height):
+            return roi
+        rows = np.arange(height) * roi.shape[0] // height
+        columns = np.arange(width) * roi.shape[1] // width
+        return cells_of(roi[rows][:, columns])
+
+
+class UnionRoi:
+    """A cell is ROI when one of the sources says so."""
+
+    def __init__(self, sources: Sequence[RoiSource]) -> None:
+        self._sources = tuple(sources)
+
+    def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
+        masks = [source.mask(index, time, picture, reference) for source in self._sources]
+        return np.asarray(np.logical_or.reduce(masks))
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+
+def parse_roi(
+    specs: Sequence[str],
+    width: int,
+    height: int,
+    *,
+    share: float | None = None,
+    level: float | None = None,
+    saliency: SaliencyModel | None = None,
+) -> RoiSource:
+    """Open what ``--roi`` names, once or several times (then their union counts).
+
+    Args:
+        specs: each ``auto``, ``none``, a rectangle ``x,y,w,h[,offset][,start,end]`` (luma
+            samples and seconds), or a file: mask image or video, ``.npy``/``.npz``, Kvazaar
+            ``.txt``/``.bin``.
+        width, height: size of the video's frames in luma samples.
+        share: for ``auto``: share of the frame's area that becomes ROI, 0..1; by default
+            :data:`roicodec.encoder.roi.auto.DEFAULT_SHARE`.
+        level: for ``auto``: instead of ``share``, the saliency (0..1) from which a cell is ROI.
+        saliency: for ``auto``: the model; by default the released network.
+
+    Raises:
+        InputError: one line that says which specification is wrong, and how.
+    """
+    if "none" in specs and len(specs) > 1:
+        raise InputError("--roi none cannot be combined with other ROI sources")
+    with contextlib.ExitStack() as opened:
+        sources: list[RoiSource] = []
+        for spec in specs:
+            source: RoiSource
+            if spec == "none":
+                source = NoRoi(width, height)
+            elif spec == "auto":
+                model = saliency or _released_saliency()
+                area = DEFAULT_SHARE if share is None else share
+                source = AutoRoi(model, width, height, share=area, level=level)
+            elif _NUMBERS.fullmatch(spec):
+                source = _parse_rectangle(spec, width, height)
+            else:
+                source = _open_file(spec, width, height)
+            opened.callback(source.close)
+            sources.append(source)
+        opened.pop_all()
+    if not sources:
+        return NoRoi(width, height)
+    return sources[0] if len(sources) == 1 else UnionRoi(sources)
+
+
+def _released_saliency() -> SaliencyModel:
+    # Only here is torch needed: masks of other sources come without it.
+    from roicodec.encoder.roi.network import load_saliency
+
+    return load_saliency()
+
+
+def _parse_rectangle(spec: str, width: int, height: int) -> RectangleRoi:
+    form = f"ROI rectangle '{spec}'"
+    numbers = [float(part) for part in spec.split(",")]
+    if not 4 <= len(numbers) <= 7:
+        raise InputError(
+            f"{form}: has {len(numbers)} numbers; the form is x,y,w,h[,offset][,start,end]"
+        )
+    if any(number != int(number) for number in numbers[:4]):
+        raise InputError(f"{form}: x, y, w, h must be whole luma samples")
+    x, y, w, h = (int(number) for number in numbers[:4])
+    if w <= 0 or h <= 0:
+        raise InputError(f"{form}: width and height must be positive")
+    if x < 0 or y < 0 or x + w > width or y + h > height:
+        raise InputError(f"{form}: reaches outside the {width}x{height} frame")
+    if len(numbers) in (5, 7) and not -1 <= numbers[4] < 0:
+        raise InputError(
+            f"{form}: offset must be in -1..0 and below 0 (as addroi's qoffset, negative is finer)"
+        )
+    if len(numbers) < 6:
+        return RectangleRoi((x, y, w, h), (width, height))
+    start, end = numbers[-2:]
+    if not 0 <= start < end:
+        raise InputError(f"{form}: needs 0 <= start < end, in seconds")
+    return RectangleRoi((x, y, w, h), (width, height), start=start, end=end)
+
+
+def _open_file(spec: str, width: int, height: int) -> RoiSource:
+    path = Path(spec)
+    if not path.is_file():
+        raise InputError(
+            f"--roi '{spec}': neither auto, none, a rectangle x,y,w,h[,offset][,start,end], "
+            "nor a file that exists"
+        )
+    openers: dict[str, Callable[[Path, int, int], RoiSource]] = {
+        ".npy": ArrayRoi,
+        ".npz": ArrayRoi,
+        ".txt": KvazaarRoi,
+        ".bin": KvazaarRoi,
+    }
+    return openers.get(path.suffix.lower(), MediaRoi)(path, width, height)
+
+
+def _check_size(path: Path, got_width: int, got_height: int, width: int, height: int) -> None:
+    if (got_width, got_height) != (width, height):
+        raise InputError(
+            f"{path}: the mask is {got_width}x{got_height}, but the video is {width}x{height}: "
+            "scale the mask to the video's size"
+        )
+
+
+def _too_short(path: Path, count: int, index: int) -> InputError:
+    return InputError(
+        f"{path}: holds {count} masks, but frame {index} of the video needs one "
+        "(masks go frame by frame; a file with a single mask serves all)"
+    )
+
+
+def _checked_map(
+    path: Path, number: int, width: int, height: int, read: Callable[[int], NDArray[np.int64]]
+) -> NDArray[np.int8]:
+    where = f"{path}: ROI map {number}"
+    if width <= 0 or height <= 0 or width * height > _MAX_MAP_CELLS:
+        raise InputError(f"{where}: {width}x{height} is not a possible size of a map")
+    values = read(width * height)
+    if len(values) < width * height:
+        raise InputError(
+            f"{where}: {width}x{height} needs {width * height} delta-QPs, "
+            f"but the file ends after {len(values)}"
+        )
+    outside = np.abs(values) > _MAX_DELTA_QP
+    if outside.any():
+        raise InputError(
+            f"{where}: delta-QP {values[outside][0]} is outside -{_MAX_DELTA_QP}..{_MAX_DELTA_QP}"
+        )
+    return values.reshape(height, width).astype(np.int8)
+
+
+def _binary_maps(path: Path, file: BinaryIO) -> Iterator[NDArray[np.int8]]:
+    number = 0
+    while header := file.read(8):
+        if len(header) < 8:
+            raise InputError(f"{path}: ROI map {number}: the file ends within its size")
+        width, height = struct.unpack("<ii", header)
+        yield _checked_map(
+            path,
+            number,
+            width,
+            height,
+            lambda count: np.frombuffer(file.read(count), np.int8).astype(np.int64),
+        )
+        number += 1
+
+
+def _text_maps(path: Path, file: BinaryIO) -> Iterator[NDArray[np.int8]]:
+    words = _words(file)
+
+    def integers(count: int) -> NDArray[np.int64]:
+        taken = list(islice(words, count))
+        try:
+            return np.array([int(word) for word in taken], np.int64)
+        except (ValueError, OverflowError):
+            bad = next(word for word in taken if not re.fullmatch(rb"[+-]?\d{1,18}", word))
+            text = bad[:20].decode("ascii", "replace")
+            raise InputError(
+                f"{path}: ROI map {number}: '{text}' is not a whole number "
+                "(a text map is: width height, then width x height delta-QPs)"
+            ) from None
+
+    number = 0
+    while len(size := integers(2)):
+        if len(size) < 2:
+            raise InputError(f"{path}: ROI map {number}: the file ends within its size")
+        yield _checked_map(path, number, int(size[0]), int(size[1]), integers)
+        number += 1
+
+
+def _words(file: BinaryIO) -> Iterator[bytes]:
+    """Words between white space, read block by block: a map may be one endless line."""
+    rest = b""
+    while block := file.read(1 << 16):
+        *whole, rest = re.split(rb"\s+", rest + block)
+        yield from filter(None, whole)
+        if len(rest) > 64:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest

@@ -1,0 +1,137 @@
+"""Where an inter frame is better off with its prediction as it stands.
+
+After a trial without skip, a cell is skipped when what its latents win in distortion is not worth
+their bits: the choice of mode by D + lambda R of Sullivan and Wiegand (IEEE Signal Processing
+Magazine, 1998). The map's own bits are counted as a price on every pair of neighbours that differ,
+minimized cell by cell on the two colours of a chessboard (iterated conditional modes; Besag, 1986).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.bitstream.masks import Mask
+from roicodec.decoder.frame import Prepared
+from roicodec.networks.frame_net import QUANTIZER_STEPS
+
+__all__ = [
+    "LUMA_CHANNELS",
+    "SkipTrials",
+    "cell_costs",
+    "cell_errors",
+    "cell_steps",
+    "cell_sums",
+    "skip_map",
+]
+
+LUMA_CHANNELS = 64
+_BORDER_BITS = 0.6
+"""Of the map, for each pair of neighbours of which one is skipped."""
+_SWEEPS = 2
+_PRICE = 0.06
+"""Squared quantizer steps that a bit is worth here: less than for symbols, for later frames pay."""
+_CHROMA_WEIGHT = 5 / 3
+"""Of a squared chroma error against a squared luma error, as in training."""
+
+
+class SkipTrials:
+    """Finds the cells of an inter frame to skip, better with every trial.
+
+    Args:
+        frame: of the first trial.
+        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+    """
+
+    def __init__(self, frame: Prepared, target: Tensor) -> None:
+        grid = frame.layout.mask.shape
+        self._target, self._worth = target, _PRICE * cell_steps(frame) ** 2
+        self._predicted = self._coded = cell_errors(frame.prediction, target, *grid)
+        self._bits = np.zeros(grid)
+
+    def after(self, frame: Prepared, made: Tensor, bits: NDArray[np.float64]) -> Mask:
+        """The map after a trial, bool of the unpadded frame's grid. What this trial did not code
+        keeps the figures of an earlier one.
+
+        Args:
+            frame: that was tried.
+            made: packed samples of its reconstruction.
+            bits: that the latents of every position took, ``[(H/8) (W/8)]``.
+        """
+        rows, columns = frame.layout.mask.shape
+        computed = frame.layout.computed()
+        errors = cell_errors(made, self._target, rows, columns)
+        took = cell_sums(torch.from_numpy(bits), rows, columns)
+        self._coded = np.where(computed, errors, self._coded)
+        self._bits = np.where(computed, took, self._bits)
+        found = skip_map(self._predicted, self._coded, self._bits, self._worth)
+        height, width = frame.setting.mask.shape
+        return found[:height, :width]
+
+
+def cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+    """Squared error of every 16x16 cell, chroma weighted, float64 ``[rows, columns]``.
+
+    Args:
+        made, target: packed samples, ``[2 rows * 2 columns, 96]``.
+        rows, columns: of the padded frame's grid.
+    """
+    squared = (made - target).double().square()
+    luma, chroma = squared[:, :LUMA_CHANNELS].sum(1), squared[:, LUMA_CHANNELS:].sum(1)
+    return cell_sums(luma + _CHROMA_WEIGHT * chroma, rows, columns)
+
+
+def cell_sums(positions: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+    """Of every cell the sum of its four positions, float64 ``[2 rows * 2 columns]`` to
+    ``[rows, columns]``."""
+    cells = positions.view(rows, 2, columns, 2).sum((1, 3))
+    return np.asarray(cells.numpy(force=True))
+
+
+def cell_steps(frame: Prepared) -> NDArray[np.float64]:
+    """Quantizer step of every cell in sample values, ``[rows, columns]``."""
+    index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
+    return np.asarray(QUANTIZER_STEPS[index])
+
+
+def cell_costs(
+    frame: Prepared, made: Tensor, target: Tensor, bits: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """D + lambda R of every cell of a frame that was tried, ``[rows, columns]``.
+
+    Args:
+        frame: that was tried.
+        made: packed samples of its reconstruction.
+        target: packed samples of the picture.
+        bits: that the latents of every position took, ``[(H/8) (W/8)]``.
+    """
+    rows, columns = frame.layout.mask.shape
+    errors = cell_errors(made, target, rows, columns)
+    worth = _PRICE * cell_steps(frame) ** 2
+    return errors + worth * cell_sums(torch.from_numpy(bits), rows, columns)
+
+
+def skip_map(
+    predicted: NDArray[np.float64],
+    coded: NDArray[np.float64],
+    bits: NDArray[np.float64],
+    bit_worth: NDArray[np.float64],
+) -> Mask:
+    """Cells to skip, bool ``[rows, columns]``.
+
+    Args:
+        predicted, coded: squared errors of the prediction, and of the trial's reconstruction.
+        bits: that the cell's latents took.
+        bit_worth: squared error that a bit is worth in each cell.
+    """
+    saved = bits + (coded - predicted) / bit_worth
+    skip = saved >= 0
+    row, column = np.indices(skip.shape)
+    for turn in range(2 * _SWEEPS):
+        around = np.pad(skip.astype(np.float64), 1, "edge")
+        sides = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
+        better = saved + _BORDER_BITS * (sides - 2) >= 0
+        skip = np.where((row + column) % 2 == turn % 2, better, skip)
+    return skip

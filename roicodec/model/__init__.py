@@ -1,1 +1,0 @@
-"""The codec's networks: float and quantized for training, integer for coding."""

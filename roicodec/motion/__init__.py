@@ -1,1 +1,0 @@
-"""Motion: searching vectors, and coding them without loss."""

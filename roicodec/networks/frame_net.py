@@ -1,0 +1,392 @@
+"""The frame networks: analysis, synthesis, hyperprior and four-step context, intra and inter.
+
+One class serves both kinds of frame: an inter network sees, besides the frame, a context made of
+the motion-compensated prediction and the features that the previous frame's synthesis left.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from roicodec.networks.blocks import Block, Pointwise, QualityTable, Regions, Sandwich
+
+__all__ = [
+    "FEATURES",
+    "INDEX_GAIN",
+    "LATENTS",
+    "PRICE",
+    "QUALITIES",
+    "QUANTIZER_STEPS",
+    "SCALES",
+    "UNIT",
+    "FrameNet",
+    "FrameOutput",
+    "log_scale",
+    "pack",
+    "plane_means",
+    "quantizer_step",
+    "scale_index",
+    "unpack",
+]
+
+QUALITIES = 64
+LATENTS = 96
+PIXELS = 96
+FEATURES = 32
+WIDTH = PIXELS + FEATURES
+CONTEXT = 64
+INTRA_ENTROPY, INTER_ENTROPY = 96, 88
+"""Width of the entropy networks."""
+
+PHASES = np.array([[0, 2], [3, 1]])
+"""Of the positions of a 2x2 square; channel + phase modulo 4 is the step that codes a latent."""
+
+STEPS = PHASES.size
+"""In which the latents are coded."""
+
+HYPER = 32
+UNIT = 32.0
+"""Sample values per unit of the network's streams."""
+
+SCALES = 48
+_SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
+_SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (SCALES - 1)
+INDEX_GAIN = 4.0
+_PULL_SCALE = math.log(0.15)
+PRICE = 0.08
+"""Squared quantizer steps that a bit is worth when symbols are chosen."""
+_STEP_COARSE, _STEP_OCTAVES = 243.7, 75 / 14
+
+
+def quantizer_step(quality: Tensor) -> Tensor:
+    """Quantizer step of the latents, in sample values, for quality indices 0..63."""
+    return _STEP_COARSE * torch.exp2(-_STEP_OCTAVES * quality / (QUALITIES - 1))
+
+
+QUANTIZER_STEPS: NDArray[np.float64] = quantizer_step(torch.arange(QUALITIES)).double().numpy()
+"""Of every quality index, ``[64]``."""
+
+
+def log_scale(index: Tensor) -> Tensor:
+    """Natural logarithm of the scale that a table index 0..47 stands for, in quantizer steps."""
+    return math.log(_SCALE_LOW) + index * _SCALE_PITCH
+
+
+def scale_index(scale: Tensor) -> Tensor:
+    """The inverse of :func:`log_scale`, of the scale itself; real-valued, unclamped."""
+    return (scale.log() - math.log(_SCALE_LOW)) / _SCALE_PITCH
+
+
+def pack(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Planes ``[B, H, W]``, ``[B, H/2, W/2]`` twice, in sample values, to ``[B, 96, H/8, W/8]``."""
+    parts = F.pixel_unshuffle(y[:, None], 8), *(F.pixel_unshuffle(p[:, None], 4) for p in (u, v))
+    return (torch.cat(parts, 1) / UNIT).contiguous(memory_format=torch.channels_last)
+
+
+def unpack(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The inverse of :func:`pack`."""
+    y, u, v = torch.split(x * UNIT, [64, 16, 16], 1)
+    planes = F.pixel_shuffle(y, 8), F.pixel_shuffle(u, 4), F.pixel_shuffle(v, 4)
+    return planes[0][:, 0], planes[1][:, 0], planes[2][:, 0]
+
+
+def plane_means(packed: Tensor) -> Tensor:
+    """Of packed blocks each sample replaced by the mean of its plane, ``[B, 96, H/8, W/8]``."""
+    planes = torch.split(packed, [64, 16, 16], 1)
+    return torch.cat([p.mean(1, keepdim=True).expand_as(p) for p in planes], 1)
+
+
+@dataclass
+class FrameOutput:
+    """What a network makes of a batch of frames.
+
+    Attributes:
+        packed: reconstruction, ``[B, 96, H/8, W/8]`` in units.
+        features: ``[B, 32, H/8, W/8]``, for the next frame's context.
+        latents: decoded latents in units, ``[B, 96, H/8, W/8]``.
+        latent_bits: estimated bits of every 16x16 cell, ``[B, H/16, W/16]``.
+        hyper_bits: the same of hyper-latents, ``[B]``.
+    """
+
+    packed: Tensor
+    features: Tensor
+    latents: Tensor
+    latent_bits: Tensor
+    hyper_bits: Tensor
+
+
+def _logistic_bits(value: Tensor, log_s: Tensor) -> Tensor:
+    """Bits of an integer bin centred on ``value`` under a logistic density of scale ``exp(log_s)``.
+
+    ``P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``, whose logarithm has
+    a gradient however unlikely the value is.
+    """
+    inverse = torch.exp(-log_s)
+    v = value.abs()
+    likelihood = F.logsigmoid((0.5 - v) * inverse) + F.logsigmoid((0.5 + v) * inverse)
+    return (likelihood + torch.log(-torch.expm1(-inverse))) * (-1 / math.log(2))
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp whose gradient also passes from outside where it leads back inside."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bounds = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        low, high = ctx.bounds
+        stays = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
+        return gradient * stays, None, None
+
+
+def _bounded(x: Tensor, low: float, high: float) -> Tensor:
+    result: Tensor = _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
+    """Bits of the symbols, as the decoder's tables will charge them.
+
+    The scale learns from the symbols themselves: under uniform noise, the usual stand-in for
+    rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
+    gradient does come from a noisy stand-in, for rounding has none.
+    """
+    exact = _logistic_bits(symbols, log_s)
+    noisy = residual + torch.rand_like(residual) - 0.5
+    pull = _logistic_bits(noisy, log_s.detach().clamp_min(_PULL_SCALE))
+    return exact + pull - pull.detach()
+
+
+@torch.no_grad()
+def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
+    """Nearest integers, or the next towards zero where rate and distortion say so.
+
+    The encoder weighs its symbols in the same way (:class:`roicodec.decoder.latents.LatentWriter`).
+    """
+    r = residual.abs()
+    near = r.round()
+    less = (near - 1).clamp_min(0)
+    saved = PRICE * (_logistic_bits(near, log_s) - _logistic_bits(less, log_s))
+    worse = (r - less).square() - (r - near).square()
+    return torch.where(worse < saved, less, near) * residual.sign()
+
+
+def _quantized(residual: Tensor, symbols: Tensor) -> Tensor:
+    """The symbols, with the gradient of the residual."""
+    return residual + (symbols - residual).detach()
+
+
+class FrameNet(nn.Module):
+    """Analysis, entropy model and synthesis of one kind of frame.
+
+    ::
+
+        x - p ─ analysis ─ down ─ y ─ quantize ─ ŷ ─ up ─ synthesis ─ + p
+                                └ hyper-analysis ─ ẑ ─ hyper-synthesis ┐
+        p, features ─ context ──────────────────────────── entropy ────┴ means, scales
+
+    Latents are coded in four steps, each a quarter of the (position, channel) pairs: every step has
+    a quarter of the channels at every position, other ones at its neighbours (quadtree partition,
+    Li et al., DCVC-DC, CVPR 2023, section 3.4). The first step has hyper-latents and context to go
+    by, each further one all latents of those before.
+
+    Args:
+        inter: whether there is a prediction.
+    """
+
+    def __init__(self, inter: bool, depth: int = 3) -> None:
+        super().__init__()
+        self.inter = inter
+        k = CONTEXT if inter else 0
+        width = INTER_ENTROPY if inter else INTRA_ENTROPY
+        if inter:
+            self.context_block = Block(WIDTH)
+            self.context_out = Pointwise(WIDTH, CONTEXT)
+            self.context_in = Pointwise(CONTEXT, width)
+            self.unmatched = QualityTable(FEATURES)
+        self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
+        self.analysis_quality = QualityTable(WIDTH)
+        self.down = Pointwise(WIDTH, LATENTS)
+        self.exponent: Tensor
+        self.register_buffer("exponent", torch.zeros(LATENTS))
+        self.index_quality = QualityTable(LATENTS)
+        self.log_gain = QualityTable(LATENTS)
+        self.up = Pointwise(LATENTS, WIDTH)
+        self.synthesis_quality = QualityTable(WIDTH)
+        self.synthesis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
+
+        self.hyper_analysis = nn.ModuleList(
+            (Pointwise(LATENTS, 64), Pointwise(256, 128), Pointwise(512, HYPER))
+        )
+        self.hyper_synthesis = nn.ModuleList(
+            (Pointwise(HYPER, 512), Pointwise(128, 256), Pointwise(64, width))
+        )
+        self.hyper_log_gain = QualityTable(HYPER)
+        self.hyper_log_scale = QualityTable(HYPER)
+        # Were they dear at first, hyper-latents would die before anything reads them.
+        nn.init.constant_(self.hyper_log_scale.table, -2.0)
+        self.entropy_quality = QualityTable(width)
+        self.entropy = nn.ModuleList(Block(width) for _ in range(STEPS))
+        self.heads = nn.ModuleList(Pointwise(width, 2 * LATENTS) for _ in range(STEPS))
+        self.inject = nn.ModuleList(Pointwise(LATENTS, width) for _ in range(STEPS - 1))
+        for head in self.heads:
+            assert isinstance(head, Pointwise)
+            with torch.no_grad():
+                head.weight *= 0.1
+
+    @torch.no_grad()
+    def start_from_klt(self, basis: Tensor, deviation: Tensor) -> None:
+        """Make the untrained network a transform codec with a static model of its latents.
+
+        Args:
+            basis: ``[96, 96]``: the projection that maps a packed 8x8 block to its coefficients,
+                one a column.
+            deviation: standard deviation of each coefficient in units, ``[96]``.
+        """
+        pixel = torch.arange(PIXELS)
+        for layer in (self.down, self.up):
+            layer.weight.zero_()
+        self.exponent.copy_(deviation.log2().round().clamp(-7, 7))
+        self.down.weight[:, pixel, 0, 0] = basis.T
+        self.up.weight[pixel, :, 0, 0] = torch.linalg.pinv(basis).T * self.exponent.exp2()
+        anchors = torch.linspace(0, QUALITIES - 1, len(self.index_quality.table))
+        steps = quantizer_step(anchors)[:, None] / UNIT
+        self.index_quality.table.copy_(scale_index(0.55 * deviation / steps).clamp(0, SCALES - 1))
+
+    def gain(self, quality: Tensor) -> Tensor:
+        """Steps per unit of latent, ``[B, 96, 1, 1]`` for quality ``[B]``."""
+        return (torch.exp(self.log_gain(quality)) * (UNIT / quantizer_step(quality))[:, None])[
+            :, :, None, None
+        ]
+
+    def forward(
+        self,
+        x: Tensor,
+        quality: Tensor,
+        prediction: Tensor | None = None,
+        features: Tensor | None = None,
+        regions: Regions | Sandwich | None = None,
+        unmatched: Tensor | None = None,
+    ) -> FrameOutput:
+        """Code a batch of frames.
+
+        Args:
+            x: packed frames ``[B, 96, H/8, W/8]``, minus mid-gray.
+            quality: indices 0..63, float ``[B]``.
+            prediction: packed like ``x``; inter only, as the next.
+            features: ``[B, 32, H/8, W/8]`` of the previous frame, motion-compensated.
+            regions: bit-widths, for a quantized network.
+            unmatched: positions without a match in the reference, bool ``[B, 1, H/8, W/8]``; inter
+                only.
+        """
+        if unmatched is not None and prediction is not None and features is not None:
+            vector = self.unmatched(quality)[:, :, None, None]
+            prediction = torch.where(unmatched, plane_means(prediction), prediction)
+            features = torch.where(unmatched, vector, features)
+        context = self._context(prediction, features, regions)
+        stream = x if prediction is None else x - prediction
+        stream = F.pad(stream, (0, 0, 0, 0, 0, FEATURES))
+        stream = stream + self.analysis_quality(quality)[:, :, None, None]
+        for block in self.analysis:
+            stream = block(stream, context, regions)
+        gain = self.gain(quality)
+        spread = self.exponent.exp2()[:, None, None]
+        y = self.down(stream)
+
+        z = y / spread
+        for i, layer in enumerate(self.hyper_analysis):
+            z = layer(F.pixel_unshuffle(F.relu(z), 2) if i else z)
+        hyper_gain = torch.exp(self.hyper_log_gain(quality))[:, :, None, None]
+        z = z * hyper_gain
+        hyper = z.detach().round()
+        hyper_bits = _bits(z, hyper, self.hyper_log_scale(quality)[:, :, None, None])
+
+        e = self.hyper_synthesis[0](_quantized(z, hyper) / hyper_gain)
+        for layer in self.hyper_synthesis[1:]:
+            e = layer(F.relu(F.pixel_shuffle(e, 2)))
+        e = e + self.entropy_quality(quality)[:, :, None, None]
+        if context is not None:
+            e = e + self.context_in(context)
+        shift = self.index_quality(quality)[:, :, None, None]
+        step_of = coding_steps(y)
+        decoded = torch.zeros_like(y)
+        bits = torch.zeros_like(y)
+        for k in range(STEPS):
+            if k:
+                e = e + self.inject[k - 1](decoded / spread)
+            e = self.entropy[k](e, None, regions)
+            made, cost = self._decoded(y, self.heads[k](e), gain, shift)
+            mine = step_of == k
+            decoded = torch.where(mine, made, decoded)
+            bits = torch.where(mine, cost, bits)
+
+        start = self.synthesis_quality(quality)[:, :, None, None]
+        packed, left = self.synthesise(decoded, start, context, regions)
+        return FrameOutput(
+            packed if prediction is None else packed + prediction,
+            left,
+            decoded,
+            4 * F.avg_pool2d(bits.sum(1, keepdim=True), 2)[:, 0],
+            hyper_bits.flatten(1).sum(1),
+        )
+
+    def synthesise(
+        self,
+        latents: Tensor,
+        start: Tensor,
+        context: Tensor | None = None,
+        regions: Regions | Sandwich | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What is added to the prediction, packed ``[B, 96, H/8, W/8]``, and features.
+
+        Args:
+            latents: as decoded, in units, ``[B, 96, H/8, W/8]``.
+            start: of ``synthesis_quality``, ``[B, 128, 1, 1]`` or by position.
+            context: of the prediction, ``[B, 64, H/8, W/8]``; inter only.
+            regions: bit-widths, for a quantized network.
+        """
+        stream = self.up(latents / self.exponent.exp2()[:, None, None]) + start
+        for block in self.synthesis:
+            stream = block(stream, context, regions)
+        packed, left = torch.split(stream, [PIXELS, FEATURES], 1)
+        return packed, left
+
+    def _decoded(
+        self, y: Tensor, head: Tensor, gain: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Latents as decoded, and their bits, from a head's means and scales."""
+        mean = head[:, :LATENTS] * self.exponent.exp2()[:, None, None]
+        index = INDEX_GAIN * head[:, LATENTS:] + shift
+        log_s = log_scale(_bounded(index, 0, SCALES - 1))
+        residual = (y - mean) * gain
+        symbols = _symbols(residual, log_s)
+        return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
+
+    def _context(
+        self, prediction: Tensor | None, features: Tensor | None, regions: Regions | Sandwich | None
+    ) -> Tensor | None:
+        if prediction is None or features is None:
+            return None
+        stream = torch.cat((prediction, features), 1)
+        context: Tensor = self.context_out(self.context_block(stream, None, regions))
+        return context
+
+
+def coding_steps(y: Tensor) -> Tensor:
+    """The step 0..3 in which each pair is coded: int ``[1, C, H, W]``."""
+    c, h, w = (torch.arange(n, device=y.device) for n in y.shape[1:])
+    phase = torch.from_numpy(PHASES).to(y.device)[h[:, None] % 2, w % 2]
+    return ((c[:, None, None] + phase) % STEPS)[None]

@@ -1,0 +1,124 @@
+"""From the integers that are shipped back to a float network, to go on training from.
+
+The inverse of :mod:`roicodec.networks.export`, as far as there is one: steps of activations, biases
+at each bit-width and whatever rounding took are gone; depthwise weights come back with 8 bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.bitstream.constants import (
+    BIAS_EXPONENT,
+    HYPER_ALPHABET,
+    HYPER_CONTEXTS,
+    INDEX_EXPONENT,
+    LATENT_EXPONENT,
+    STEP_EXPONENT,
+    STREAM_EXPONENT,
+)
+from roicodec.decoder.weights import Arrays
+from roicodec.networks.blocks import ANCHORS, QualityTable
+from roicodec.networks.frame_net import QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
+from roicodec.networks.quantized import TRAINED_BITS
+
+__all__ = ["restore_network"]
+
+_LOGISTIC_DEVIATION = np.pi / np.sqrt(3)
+_NARROWEST = 0.04
+"""Scale of the hyper-latents that are always zero, in steps."""
+
+
+def restore_network(arrays: Arrays) -> FrameNet:
+    """A float network that computes what the integers do, up to their rounding.
+
+    Args:
+        arrays: of one network, as :func:`~roicodec.networks.export.export_network` makes them.
+    """
+    net = FrameNet("context_in.weight" in arrays)
+    entropy = int(arrays["exponent.entropy"][0])
+    sources = {
+        "down": STREAM_EXPONENT,
+        "up": LATENT_EXPONENT,
+        "context_out": STREAM_EXPONENT,
+        "hyper_analysis.0": LATENT_EXPONENT,
+        "hyper_synthesis.0": LATENT_EXPONENT,
+        **{f"inject.{k}": LATENT_EXPONENT for k in range(STEPS - 1)},
+        **{f"heads.{k}": entropy for k in range(STEPS)},
+    }
+    for before, after in (
+        ("context_out", "context_in"),
+        ("hyper_analysis.0", "hyper_analysis.1"),
+        ("hyper_analysis.1", "hyper_analysis.2"),
+        ("hyper_synthesis.0", "hyper_synthesis.1"),
+        ("hyper_synthesis.1", "hyper_synthesis.2"),
+    ):
+        if net.inter or not before.startswith("context"):
+            sources[after] = int(arrays[f"exponent.{before}"][0])
+    state = net.state_dict()
+    state["exponent"] = _real(arrays["spread"])
+    for name in state:
+        layer, _, kind = name.rpartition(".")
+        if layer in sources:
+            exponent = _real(arrays[f"{layer}.exponent"])
+            if kind == "bias":
+                exponent = exponent + sources[layer]
+            state[name] = _scaled(arrays[name], exponent).view_as(state[name])
+        elif f"{layer}.exponent" in arrays:
+            state[name] = _of_block(arrays, layer, kind).view_as(state[name])
+    qualities = torch.arange(QUALITIES).float()
+    for table, fixed in (
+        ("analysis_quality", STREAM_EXPONENT),
+        ("synthesis_quality", STREAM_EXPONENT),
+        ("entropy_quality", entropy),
+        ("index_quality", INDEX_EXPONENT),
+        *([("unmatched", STREAM_EXPONENT)] if net.inter else []),
+    ):
+        state[f"{table}.table"] = _anchors(_real(arrays[table]) * 2.0**fixed)
+    step = _real(arrays["step"]) * 2.0**STEP_EXPONENT
+    state["log_gain.table"] = _anchors((quantizer_step(qualities)[:, None] / UNIT / step).log())
+    hyper_step = _real(arrays["hyper_step"]) * 2.0**LATENT_EXPONENT
+    state["hyper_log_gain.table"] = _anchors(-hyper_step.log())
+    state["hyper_log_scale.table"] = _hyper_log_scale(arrays).repeat(ANCHORS, 1)
+    net.load_state_dict(state)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _anchors(rows: Tensor) -> Tensor:
+    """The learned vectors ``[11, C]`` that come nearest to those of all qualities, ``[64, C]``."""
+    hats = QualityTable(ANCHORS)
+    with torch.no_grad():
+        hats.table.copy_(torch.eye(ANCHORS))
+        # The solver's last bits depend on where memory lies; those of a float do not.
+        weights = hats(torch.arange(QUALITIES).float()).double()
+        solution: Tensor = torch.linalg.lstsq(weights, rows.double()).solution.float()
+    return solution
+
+
+def _of_block(arrays: Arrays, layer: str, kind: str) -> Tensor:
+    if kind == "bias":
+        bias = _real(arrays[f"{layer}.bias"]) * 2.0**BIAS_EXPONENT
+        return bias[TRAINED_BITS.index(16)] if bias.dim() > 1 else bias
+    weight = _scaled(arrays[f"{layer}.weight"], _real(arrays[f"{layer}.exponent"]))
+    equalize = arrays.get(f"{layer}.equalize")
+    return weight if equalize is None else weight * torch.exp2(-_real(equalize))
+
+
+def _hyper_log_scale(arrays: Arrays) -> Tensor:
+    """Scales of the logistic densities that are as wide as the tables without context, ``[C]``."""
+    weights = np.asarray(arrays["tables.hyper"], np.float64)[::HYPER_CONTEXTS, :-1]
+    values = np.arange(-HYPER_ALPHABET, HYPER_ALPHABET + 1)
+    deviation = np.sqrt((weights * values**2).sum(1) / weights.sum(1))
+    return torch.from_numpy(np.log(deviation / _LOGISTIC_DEVIATION + _NARROWEST)).float()
+
+
+def _real(values: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def _scaled(values: NDArray[np.generic], exponent: Tensor) -> Tensor:
+    codes = _real(values)
+    return codes * torch.exp2(exponent).reshape(-1, *[1] * (codes.dim() - 1))

@@ -1,1 +1,0 @@
-"""Quantizers for training, the integer definition, and the exact backends that run it."""

@@ -1,0 +1,316 @@
+"""From a video file to a stream and back: the codec between reader and writer, frame by frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import BinaryIO
+
+from roicodec import __version__
+from roicodec.bitstream.container import (
+    INTRA,
+    PACKET,
+    TRACK,
+    Chunk,
+    Damage,
+    FrameChunk,
+    Header,
+    StreamReader,
+    StreamWriter,
+)
+from roicodec.decoder.decoder import Decoder
+from roicodec.decoder.model import load_model
+from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.roi.sources import parse_roi
+from roicodec.errors import StreamError
+from roicodec.media import Extras, Reader, TrackPacket, VideoInfo, Writer
+
+__all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
+
+
+class Listener:
+    """Is told what happens; the default does not care."""
+
+    def start(self, total: int | None) -> None:
+        """Frames are about to come, ``total`` of them as far as is known."""
+
+    def frame(self, done: int) -> None:
+        """``done`` frames are finished."""
+
+    def warn(self, message: str) -> None:
+        """Something is not as the user may expect; one line."""
+
+
+@dataclass(slots=True)
+class EncodeReport:
+    """What encoding came to.
+
+    Attributes:
+        frames: number of frames.
+        bytes: of the whole stream.
+        video_bytes: of the frame chunks alone.
+        duration: of the video, seconds; 0 when unknown.
+        seconds, cpu_seconds: time taken, reading included; of the clock and of all cores.
+    """
+
+    frames: int = 0
+    bytes: int = 0
+    video_bytes: int = 0
+    duration: float = 0.0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class DecodeReport:
+    """What decoding came to.
+
+    Attributes:
+        frames: number of frames written.
+        lost: frames that were missing, damaged, or could not be decoded for want of another.
+        truncated: whether the stream ends before its trailer, so that more may be missing.
+        damages: number of places where the stream is not as it was written.
+        seconds, cpu_seconds: time taken, writing included; of the clock and of all cores.
+    """
+
+    frames: int = 0
+    lost: int = 0
+    truncated: bool = False
+    damages: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Clock:
+    wall: float = field(default_factory=time.perf_counter)
+    cpu: float = field(default_factory=time.process_time)
+
+    def stop(self, report: EncodeReport | DecodeReport) -> None:
+        report.seconds = time.perf_counter() - self.wall
+        report.cpu_seconds = time.process_time() - self.cpu
+
+
+def encode_video(
+    source: str,
+    out: BinaryIO,
+    options: EncoderOptions,
+    roi: Sequence[str] = ("auto",),
+    *,
+    roi_share: float | None = None,
+    roi_level: float | None = None,
+    frames: slice | None = None,
+    backend: str | None = None,
+    threads: int = 0,
+    listener: Listener | None = None,
+) -> EncodeReport:
+    """Encode a video file into a stream.
+
+    Args:
+        source: path of a video, or ``-`` for standard input.
+        out: takes the stream; need not be seekable.
+        options: of the encoder; time base, frame rate and length are the source's.
+        roi, roi_share, roi_level: ROI sources, share and level, as
+            :func:`roicodec.encoder.roi.sources.parse_roi` takes them.
+        frames: part of the video to encode, by frame numbers.
+        backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
+        threads: for decoding the source; 0 lets FFmpeg choose.
+        listener: is told of progress and warnings.
+
+    Raises:
+        InputError: if the source, a ROI source or an option cannot be used.
+        ModelError: if the networks are not there.
+    """
+    listener = listener or Listener()
+    clock, report = _Clock(), EncodeReport()
+    with Reader(source, frames, threads) as reader:
+        info = reader.info
+        model = load_model(backend=backend)
+        roi_source = parse_roi(roi, info.width, info.height, share=roi_share, level=roi_level)
+        try:
+            options = replace(
+                options,
+                time_base=info.time_base,
+                frame_rate=info.frame_rate or options.frame_rate,
+                frames=reader.frame_count,
+            )
+            encoder = Encoder(info.width, info.height, options, roi_source, model)
+            header = _header(info, options.gop, encoder)
+            listener.start(reader.frame_count)
+            start = end = None
+            with StreamWriter(out, header) as writer:
+                if reader.extras != Extras():
+                    writer.write_track(reader.extras.to_bytes())
+                for item in reader.items():
+                    if isinstance(item, TrackPacket):
+                        writer.write_packet(item.to_bytes())
+                        continue
+                    report.video_bytes += writer.write_frame(encoder.encode(item)[0])
+                    report.frames += 1
+                    start = item.pts if start is None else start
+                    end = item.pts + item.duration
+                    listener.frame(report.frames)
+        finally:
+            roi_source.close()
+        for message in filter(None, (*reader.warnings, encoder.missed())):
+            listener.warn(message)
+    report.bytes = writer.position
+    if start is not None and end is not None:
+        report.duration = float((end - start) * info.time_base)
+    clock.stop(report)
+    return report
+
+
+def decode_stream(
+    stream: BinaryIO,
+    target: str,
+    *,
+    codec: str | None = None,
+    crf: float | None = None,
+    backend: str | None = None,
+    threads: int = 0,
+    listener: Listener | None = None,
+) -> DecodeReport:
+    """Decode a stream into a video file; every whole GOP of a damaged stream is in it.
+
+    Args:
+        stream: at its start; need not be seekable.
+        target, codec, crf: as :class:`roicodec.media.Writer` takes them.
+        backend: as :func:`encode_video` takes it.
+        threads: for encoding the output; 0 lets the encoder choose.
+        listener: is told of progress and warnings.
+
+    Raises:
+        StreamError: if no frame at all can be decoded.
+        InputError: if the target cannot be written.
+        ModelError: if the stream's networks are not there.
+    """
+    clock = _Clock()
+    reader = StreamReader(stream)
+    decoder = Decoder(reader.header, load_model(backend=backend))
+
+    def open_writer(extras: Extras) -> Writer:
+        return Writer(target, _video_info(reader.header, extras), extras, codec, crf, threads)
+
+    decoding = _Decoding(decoder, open_writer, listener or Listener())
+    report = decoding.report
+    decoding.listener.start(reader.frame_count())
+    try:
+        for item in reader:
+            if isinstance(item, Damage):
+                decoding.damage(item.message)
+                decoding.waiting |= item.frames > 0
+            else:
+                decoding.take(item)
+        report.lost += reader.frames_lost
+        report.truncated = reader.truncated
+        decoding.finish()
+    except BaseException:
+        if decoding.writer is not None:
+            decoding.writer.abort()
+        raise
+    clock.stop(report)
+    return report
+
+
+class _Decoding:
+    """Takes the chunks of a stream one by one and writes what they decode to."""
+
+    def __init__(
+        self, decoder: Decoder, open_writer: Callable[[Extras], Writer], listener: Listener
+    ) -> None:
+        self.listener = listener
+        self.report = DecodeReport()
+        self.waiting = False
+        """For an intra frame, after a loss."""
+        self.writer: Writer | None = None
+        self._decoder = decoder
+        self._open_writer = open_writer
+        self._extras = Extras()
+
+    def damage(self, message: str) -> None:
+        self.report.damages += 1
+        self.listener.warn(message)
+
+    def take(self, chunk: Chunk) -> None:
+        try:
+            if chunk.frame is not None:
+                self._frame(chunk.frame)
+            elif chunk.type == TRACK:
+                self._extras = Extras.from_bytes(chunk.payload)
+            elif chunk.type == PACKET:
+                self._output().write_packet(TrackPacket.from_bytes(chunk.payload))
+        except StreamError as error:
+            name = f"{chunk.type.strip()} chunk" if chunk.frame is None else f"frame {chunk.number}"
+            self.damage(f"{name} at byte {chunk.offset}: {error}")
+
+    def finish(self) -> None:
+        """Complete the output.
+
+        Raises:
+            StreamError: if there is no frame in it.
+        """
+        if self.writer is None or not self.report.frames:
+            raise StreamError("no frame of it can be decoded")
+        self.writer.close()
+        for message in self.writer.warnings:
+            self.listener.warn(message)
+
+    def _frame(self, frame: FrameChunk) -> None:
+        if self.waiting and frame.kind != INTRA:
+            self.report.lost += 1
+            return
+        try:
+            picture = self._decoder.decode(frame)
+        except StreamError:
+            self.report.lost += 1
+            self.waiting = True
+            raise
+        self.waiting = False
+        self._output().write(picture)
+        self.report.frames += 1
+        self.listener.frame(self.report.frames)
+
+    def _output(self) -> Writer:
+        if self.writer is None:
+            self.writer = self._open_writer(self._extras)
+        return self.writer
+
+
+def _header(info: VideoInfo, gop: int, encoder: Encoder) -> Header:
+    return Header(
+        width=info.width,
+        height=info.height,
+        gop=gop,
+        time_base=info.time_base,
+        frame_rate=info.frame_rate or Fraction(0),
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        rotation=info.rotation,
+        pixel_format=info.pixel_format,
+        color_range=info.color_range,
+        color_matrix=info.color_matrix,
+        color_primaries=info.color_primaries,
+        color_transfer=info.color_transfer,
+        chroma_location=info.chroma_location,
+        encoder=f"roicodec {__version__}",
+        **encoder.header_fields,
+    )
+
+
+def _video_info(header: Header, extras: Extras) -> VideoInfo:
+    return VideoInfo(
+        width=header.width,
+        height=header.height,
+        time_base=header.time_base,
+        frame_rate=header.frame_rate or None,
+        sample_aspect_ratio=header.sample_aspect_ratio,
+        color_range=header.color_range,
+        color_matrix=header.color_matrix,
+        color_primaries=header.color_primaries,
+        color_transfer=header.color_transfer,
+        chroma_location=header.chroma_location,
+        display_matrix=extras.display_matrix,
+        pixel_format=header.pixel_format,
+    )

@@ -1,0 +1,96 @@
+"""The list of layers that complexity counts from, against what the networks really compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roicodec.bitstream.container import INTER, INTRA
+from roicodec.decoder.complexity import complexity
+from roicodec.decoder.frame import FrameCore, FrameSetting
+from roicodec.decoder.model import Model
+from roicodec.decoder.shapes import FrameShape, box_around, decoder_layers
+from roicodec.decoder.weights import load_arrays
+from roicodec.kernels import reference
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """Count the multiply-accumulates of the reference backend's products."""
+    macs = [0]
+    scaled, depthwise = reference._Pointwise._scaled, reference.functional.conv2d
+
+    def matrix(self: reference._Pointwise, codes: Tensor) -> Tensor:
+        macs[0] += len(codes) * self._weight.numel()
+        return scaled(self, codes)
+
+    def spatial(planes: Tensor, weight: Tensor, *rest: object, **named: object) -> Tensor:
+        macs[0] += planes.shape[2] * planes.shape[3] * weight.numel()
+        return depthwise(planes, weight, *rest, **named)  # type: ignore[no-any-return]
+
+    with (
+        patch.object(reference._Pointwise, "_scaled", matrix),
+        patch.object(reference.functional, "conv2d", spatial),
+    ):
+        yield macs
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_box_holds_the_cells_and_their_neighbours_and_no_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.random((5, 7)) < rng.choice([0.03, 0.1, 0.5])
+    positions = np.pad(cells.repeat(2, 0).repeat(2, 1), 1)
+    near = np.zeros((10, 14), bool)
+    for dy, dx in np.ndindex(3, 3):
+        near |= positions[dy : dy + 10, dx : dx + 14]
+    box = np.zeros_like(near)
+    box[box_around(cells)] = True
+    assert (box >= near).all()
+    assert box.sum() == _extent(near)
+
+
+def _extent(found: NDArray[np.bool_]) -> int:
+    spans = [np.flatnonzero(found.any(axis)) for axis in (0, 1)]
+    return int(np.prod([s[-1] - s[0] + 1 if len(s) else 0 for s in spans]))
+
+
+@pytest.mark.parametrize(("b_roi", "b_bg"), [(8, 8), (16, 4), (8, 0)])
+def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
+    arrays = load_arrays()
+    model = Model(arrays, "reference")
+    core = FrameCore(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
+    mask = np.zeros((4, 8), bool)
+    mask[1:3, 2:5] = True
+    vectors = np.zeros((8, 16, 2), np.int16)
+
+    def decode(setting: FrameSetting) -> int:
+        with counted() as macs:
+            frame = core.prepare(setting)
+            hyper = np.zeros(core.hyper_shape, np.int32)
+            latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
+            core.reconstruct(frame, latents)
+        return macs[0]
+
+    intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
+    inter = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors))
+    skip = np.zeros_like(mask)
+    skip[2:] = True
+    less = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip))
+    roi, rest = int(mask.sum()), int((~mask).sum())
+    # Both regions at 8 bits: two parts. The ROI and its neighbours are 6 x 8 positions.
+    boxes = {"box_roi": 6 * 8, "box_bg": 8 * 16}
+    listed = complexity(decoder_layers(arrays["intra"], FrameShape(roi, rest, 8, 8, **boxes)))
+    assert intra == listed.macs
+    shape = FrameShape(roi, rest, b_roi, b_bg, **boxes)
+    assert inter == complexity(decoder_layers(arrays["inter"], shape)).macs
+    assert (
+        inter < complexity(decoder_layers(arrays["inter"], FrameShape(roi, rest, b_roi, b_bg))).macs
+    )
+    listed = complexity(decoder_layers(arrays["inter"], FrameShape.of(mask, skip, b_roi, b_bg)))
+    assert less == listed.macs < inter

@@ -1,0 +1,194 @@
+"""Automatic ROI: finds what stands out or moves, without flicker."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from roicodec.encoder.roi.auto import AutoRoi
+from roicodec.encoder.roi.saliency import (
+    SaliencyMap,
+    SpectralMotion,
+    _flow,
+    motion_contrast,
+    spectral_residual,
+)
+from roicodec.encoder.roi.sources import parse_roi
+from roicodec.errors import InputError
+from roicodec.picture import Picture
+
+WIDTH, HEIGHT = 320, 192
+
+
+def texture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(size=(height, width))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    return np.clip(128 + smooth / smooth.std() * 30, 0, 255).astype(np.uint8)
+
+
+def gray(y: NDArray[np.uint8]) -> Picture:
+    chroma = np.full(((y.shape[0] + 1) // 2, (y.shape[1] + 1) // 2), 128, np.uint8)
+    return Picture(np.ascontiguousarray(y), chroma, chroma)
+
+
+class Given:
+    """A saliency model that says what it is told."""
+
+    def __init__(self, maps: list[SaliencyMap]) -> None:
+        self.maps = maps
+        self.had_previous: list[bool] = []
+
+    def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
+        self.had_previous.append(previous is not None)
+        return self.maps[len(self.had_previous) - 1]
+
+
+def ramp() -> SaliencyMap:
+    return np.broadcast_to(np.linspace(0, 1, WIDTH, dtype=np.float32), (HEIGHT, WIDTH)).copy()
+
+
+def test_the_odd_one_out_is_salient() -> None:
+    y = texture(1) // 2
+    y[70:90, 200:220] = 250
+    row, column = np.unravel_index(spectral_residual(y).argmax(), y.shape)
+    assert 60 <= row < 100
+    assert 190 <= column < 230
+
+
+def test_motion_against_a_panning_camera() -> None:
+    background, thing = texture(1, WIDTH + 8), texture(2)
+    frames = []
+    for step in range(2):
+        y = background[:, 4 * step : 4 * step + WIDTH].copy()
+        y[60:110, 100 + 5 * step : 150 + 5 * step] = thing[:50, :50]
+        frames.append(y)
+    contrast = motion_contrast(frames[1], frames[0])
+    inside = contrast[70:100, 115:145].mean()
+    outside = np.delete(contrast, np.s_[40:130], axis=0).mean()
+    assert inside > 5
+    assert outside < 1
+
+
+def test_motion_is_the_same_in_threads() -> None:
+    planes = [texture(seed) for seed in range(8)]
+    alone = [motion_contrast(now, before) for before, now in pairwise(planes)] * 8
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(motion_contrast, planes[1:] * 8, planes[:-1] * 8))
+    assert np.array_equal(alone, together)
+
+
+def test_motion_of_flat_frames_is_that_of_their_edges_repeated() -> None:
+    flat = [texture(seed, 256, 12) for seed in (1, 2)]
+    high = [np.pad(plane, ((0, 30), (0, 0)), "edge") for plane in flat]
+    assert motion_contrast(*flat).shape == (12, 256)
+    assert np.isfinite(motion_contrast(*flat)).all()
+    assert _flow(*flat)[:12] == pytest.approx(_flow(*[plane[:32] for plane in high])[:12])
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (4096, 16), (16, 2304), (1920, 1080)])
+def test_any_size_of_frame(size: tuple[int, int]) -> None:
+    width, height = size
+    frames = [gray(texture(seed, width, height)) for seed in (1, 1, 2)]
+    roi = AutoRoi(SpectralMotion(), width, height)
+    for index, frame in enumerate(frames):
+        mask = roi.mask(index, 0.0, frame, frames[index - 1] if index else None)
+        assert mask.shape == (-(-height // 16), -(-width // 16))
+    saliency = SpectralMotion().map(frames[2], frames[1])
+    assert saliency.dtype == np.float32
+    assert 0 <= saliency.min() <= saliency.max() <= 1
+
+
+def test_a_black_frame_has_no_roi() -> None:
+    black = gray(np.zeros((HEIGHT, WIDTH), np.uint8))
+    roi = AutoRoi(Given([np.zeros((9, 16), np.float32)] * 2), WIDTH, HEIGHT)
+    assert not roi.mask(0, 0.0, black, None).any()
+    spectral = AutoRoi(SpectralMotion(), WIDTH, HEIGHT)
+    for index in range(2):
+        assert np.isfinite(spectral.mask(index, 0.0, black, black)).all()
+
+
+def test_share_is_met() -> None:
+    frame = gray(texture(3))
+    for share in (0.1, 0.25, 0.5):
+        mask = AutoRoi(Given([ramp()]), WIDTH, HEIGHT, share=share).mask(0, 0.0, frame, None)
+        assert abs(mask.mean() - share) <= 0.06
+        assert mask[:, -1].all()
+        assert not mask[:, 0].any()
+
+
+def test_level_is_met() -> None:
+    frame = gray(texture(3))
+    mask = AutoRoi(Given([ramp()]), WIDTH, HEIGHT, level=0.7).mask(0, 0.0, frame, None)
+    assert np.array_equal(mask.all(0), mask.any(0))
+    assert np.flatnonzero(mask[0]).min() == 14
+
+
+def test_a_map_lands_on_its_cells() -> None:
+    """The grid sticks out of a 100x50 frame; the map covers the frame alone."""
+    saliency = np.zeros((50, 100), np.float32)
+    saliency[16:48, 64:96] = 1
+    frame = gray(texture(4, 100, 50))
+    mask = AutoRoi(Given([saliency]), 100, 50, level=0.5).mask(0, 0.0, frame, None)
+    expected = np.zeros((4, 7), bool)
+    expected[1:3, 4:6] = True
+    assert np.array_equal(mask, expected)
+
+
+def test_hysteresis_and_smoothing_stop_flicker() -> None:
+    random = np.random.default_rng(0)
+    noisy = [np.clip(ramp() + random.normal(0, 0.1, (12, 20)).repeat(16, 0).repeat(16, 1), 0, 1)
+             .astype(np.float32) for _ in range(12)]  # fmt: skip
+    frame = gray(texture(3))
+    roi = AutoRoi(Given(noisy), WIDTH, HEIGHT, share=0.3)
+    smooth = [roi.mask(i, 0.0, frame, frame if i else None) for i in range(12)]
+    alone = [AutoRoi(Given([m]), WIDTH, HEIGHT, share=0.3).mask(0, 0.0, frame, None) for m in noisy]
+
+    def flicker(masks: list[NDArray[np.bool_]]) -> float:
+        return float(np.mean([a != b for a, b in pairwise(masks[4:])]))
+
+    assert flicker(smooth) < flicker(alone) / 3
+
+
+def test_specks_and_holes_go() -> None:
+    saliency = np.zeros((HEIGHT, WIDTH), np.float32)
+    saliency[32:128, 32:160] = 1
+    saliency[64:80, 64:80] = 0
+    saliency[160:176, 240:256] = 1
+    frame = gray(texture(3))
+    mask = AutoRoi(Given([saliency]), WIDTH, HEIGHT, level=0.5).mask(0, 0.0, frame, None)
+    expected = np.zeros((12, 20), bool)
+    expected[2:8, 2:10] = True
+    assert np.array_equal(mask, expected)
+
+
+def test_a_cut_starts_anew() -> None:
+    left = np.ascontiguousarray(ramp()[:, ::-1])
+    first, second = gray(texture(5)), gray(texture(6))
+    model = Given([ramp(), ramp(), left])
+    roi = AutoRoi(model, WIDTH, HEIGHT, share=0.2)
+    roi.mask(0, 0.0, first, None)
+    roi.mask(1, 0.0, first, first)
+    after = roi.mask(2, 0.0, second, first)
+    assert model.had_previous == [False, True, False]
+    alone = AutoRoi(Given([left]), WIDTH, HEIGHT, share=0.2).mask(0, 0.0, second, None)
+    assert np.array_equal(after, alone)
+
+
+@pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.0}, {"level": 1.5}])
+def test_wrong_thresholds(options: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="must be above 0 and below 1"):
+        parse_roi(["auto"], WIDTH, HEIGHT, **options)
+
+
+def test_auto_unites_with_a_rectangle() -> None:
+    frame = gray(texture(3))
+    roi = parse_roi(["auto", "0,0,16,16"], WIDTH, HEIGHT, share=0.1, saliency=Given([ramp()]))
+    mask = roi.mask(0, 0.0, frame, None)
+    assert mask[0, 0]
+    assert mask[:, -1].all()
+    assert not mask[1:, 0].any()

@@ -1,0 +1,457 @@
+"""The integer networks against the quantized float ones that they are exported from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from roicodec.bitstream.constants import LATENT_EXPONENT, STREAM_EXPONENT
+from roicodec.decoder import model as model_module
+from roicodec.decoder.layers import NetworkArrays
+from roicodec.decoder.model import Model, load_model, tried_layers
+from roicodec.decoder.network import IntegerNetwork
+from roicodec.decoder.planes import pack as pack_rows
+from roicodec.decoder.regions import Layout
+from roicodec.decoder.weights import FILES, NAMES, model_id
+from roicodec.errors import ModelError
+from roicodec.kernels import integer
+from roicodec.kernels.reference import ReferenceBackend
+from roicodec.networks import blocks, quantized
+from roicodec.networks.blocks import Regions
+from roicodec.networks.export import export_network
+from roicodec.networks.frame_net import (
+    FEATURES,
+    INDEX_GAIN,
+    LATENTS,
+    STEPS,
+    UNIT,
+    FrameNet,
+    coding_steps,
+)
+from roicodec.networks.frame_net import pack as pack_units
+from roicodec.networks.restore import _anchors, restore_network
+
+from . import tiny_model
+
+_WIDTH, _HEIGHT, _QUALITY = 128, 64, 40
+
+
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Branches in float32, also where the CPU would train them in bfloat16."""
+    monkeypatch.setattr(blocks, "BRANCH_DTYPE", torch.float32)
+    monkeypatch.setattr(quantized, "BRANCH_DTYPE", torch.float32)
+    with torch.no_grad():
+        yield
+
+
+# --- the same values ------------------------------------------------------------------------
+
+
+class _Taken(dict[str, Tensor]):
+    """Outputs of a float network's layers in one forward pass, and ``out``, its result."""
+
+    def __init__(self, net: FrameNet, *arguments: object) -> None:
+        super().__init__()
+        handles = []
+        for name, module in net.named_modules():
+
+            def keep(_m: object, _a: object, out: Tensor, key: str = name) -> None:
+                self[key] = out
+
+            if isinstance(module, torch.nn.Conv2d):
+                handles.append(module.register_forward_hook(keep))
+        self.out = net(*arguments)
+        for handle in handles:
+            handle.remove()
+
+
+def _rows(x: Tensor) -> NDArray[np.float64]:
+    """``[1, C, H, W]`` to ``[H * W, C]``."""
+    return x[0].flatten(1).T.double().numpy()
+
+
+def _integers(x: Tensor, exponent: int) -> Tensor:
+    return torch.tensor(np.rint(_rows(x) * 2.0**-exponent)).clamp(-32768, 32767).to(torch.int16)
+
+
+class _Case:
+    """A frame through both networks at a pair of bit-widths."""
+
+    def __init__(self, inter: bool, b_roi: int, b_bg: int) -> None:
+        nets = tiny_model.networks()
+        self.net, self.inter = nets[inter], inter
+        self.network = IntegerNetwork(nets[2][NAMES[inter]], ReferenceBackend())
+        self.mask = np.zeros((_HEIGHT // 16, _WIDTH // 16), bool)
+        self.mask[1:3, 2:5] = True
+        self.layout = Layout(self.mask, b_roi, b_bg, torch.device("cpu"))
+        (now,) = tiny_model.pictures(_WIDTH, _HEIGHT, 1, seed=9)
+        noise = torch.Generator().manual_seed(2)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=noise)
+
+        self.frame = tuple(torch.tensor(p).float()[None] for p in now.planes)
+        self.prediction = tuple((p + 4 * random(*p.shape)).round() for p in self.frame)
+        features = 0.05 * random(1, FEATURES, _HEIGHT // 8, _WIDTH // 8)
+        # What integers can hold.
+        self.features = (features * 2.0**-STREAM_EXPONENT).round() * 2.0**STREAM_EXPONENT
+
+    def trained(self, b_roi: int, b_bg: int, quality: float = _QUALITY) -> _Taken:
+        """The float network's values at any bit-widths."""
+        frame, prediction = (
+            pack_units(*(p - 128 for p in planes)) for planes in (self.frame, self.prediction)
+        )
+        context = (prediction, self.features) if self.inter else (None, None)
+        regions = Regions(b_roi, b_bg, torch.tensor(self.mask)[None, None])
+        taken = _Taken(self.net, frame, torch.tensor([float(quality)]), *context, regions)
+        taken["added"] = taken.out.packed - (prediction if self.inter else 0)
+        return taken
+
+    def differences(self, taken: _Taken) -> dict[str, float]:
+        """Mean absolute differences, each step of the integers starting from the float's values."""
+        network, layout, net = self.network, self.layout, self.net
+        quality = {True: _QUALITY, False: _QUALITY}
+        q = torch.tensor(float(_QUALITY))
+        spread = net.exponent.exp2()[:, None, None]
+        flat = torch.full((_HEIGHT * _WIDTH // 64, 96), 128)
+        predicted = pack_rows(self.prediction) if self.inter else flat
+        out, context = {}, None
+        if self.inter:
+            features = _integers(self.features, STREAM_EXPONENT)
+            context = network.context(layout, predicted - 128, features)
+            whole = layout.frame(network.backend.values(context))
+            step = 2.0 ** network.arrays.exponent("context_out")
+            out["context"] = _difference(whole.numpy() * step, _rows(taken["context_out"]))
+        latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
+        out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
+
+        shape = 1, LATENTS, layout.height, layout.width
+        coarse = (latents.float() * _LATENT).T.view(shape) / spread
+        z = net.hyper_analysis[0](coarse)
+        for layer in net.hyper_analysis[1:]:
+            z = layer(functional.pixel_unshuffle(functional.relu(z), 2))
+        out["hyper"] = _difference(network.hyper_analyse(layout, latents).numpy(), _rows(z))
+        gain = torch.exp(net.hyper_log_gain(q)).numpy()
+        symbols = np.rint(_rows(taken["hyper_analysis.2"]) * gain).astype(np.int32)
+        state = network.entropy_start(layout, symbols, quality, _QUALITY, context)
+        decoded = _integers(taken.out.latents, LATENT_EXPONENT)
+        step_of = coding_steps(taken.out.latents)
+        for step in range(STEPS):
+            if step:
+                before = torch.where(step_of < step, taken.out.latents, 0.0)
+                known = _integers(before, LATENT_EXPONENT)
+                state = network.entropy_next(layout, state, step, known)
+            mean, index = network.distribution(layout, state, step, quality)
+            expected = _rows(taken[f"heads.{step}"])
+            expected_mean = expected[:, :LATENTS] * spread[:, 0, 0].numpy()
+            expected_index = INDEX_GAIN * expected[:, LATENTS:] + net.index_quality(q).numpy()
+            own = _rows((step_of == step).double()) > 0
+            out[f"mean{step}"] = _difference(mean.numpy().ravel() * _LATENT, expected_mean[own])
+            out[f"index{step}"] = _difference(index.numpy().ravel(), np.rint(expected_index[own]))
+        made = network.synthesise(layout, decoded, quality, context)
+        out["samples"] = _difference(made.residual.numpy() / 16, _rows(taken["added"]) * UNIT)
+        left = made.features.numpy() * 2.0**STREAM_EXPONENT
+        out["features"] = _difference(left, _rows(taken.out.features))
+        return out
+
+
+_LATENT = 2.0**LATENT_EXPONENT
+
+
+def _difference(got: NDArray[np.generic], expected: NDArray[np.float64]) -> float:
+    return float(np.abs(np.asarray(got, np.float64) - expected).mean())
+
+
+_FINE = {"context": 0.005, "latents": 0.006, "hyper": 0.015, "mean": 0.003, "index": 0.08,
+         "samples": 0.16, "features": 0.005}  # fmt: skip
+"""At 8 and 16 bits: units of 32 sample values, hyper-latents, table numbers, sample values. The
+skeleton's own rounding is most of it: latents count in 1/256, features in 1/512 units."""
+
+_COARSE = {"context": 0.012, "latents": 0.025, "hyper": 0.015, "mean": 0.006, "index": 0.2,
+           "samples": 0.7, "features": 0.02}  # fmt: skip
+"""Below 8 bits: what lies near the border of a coarse step may fall to either side."""
+
+
+@pytest.mark.parametrize("inter", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "wrong", "limits"),
+    [
+        ((8, 8), (4, 4), _FINE),
+        ((16, 16), (4, 4), _FINE),
+        ((8, 4), (4, 8), _COARSE),
+        ((16, 2), (2, 16), _COARSE),
+    ],
+)
+def test_integers_follow_the_trained_network(
+    inter: bool, bits: tuple[int, int], wrong: tuple[int, int], limits: dict[str, float]
+) -> None:
+    case = _Case(inter, *bits)
+    found = case.differences(case.trained(*bits))
+    too_large = {name: d for name, d in found.items() if d > limits[name.rstrip("0123")]}
+    assert not too_large
+    other = case.differences(case.trained(*wrong))
+    assert other["samples"] > 2.5 * found["samples"]
+
+
+# --- what does not fit ----------------------------------------------------------------------
+
+
+def test_a_layer_too_large_for_its_integers_is_not_exported() -> None:
+    intra, _, arrays = tiny_model.networks()
+    prefix = "exponent."
+    ranges = {
+        name.removeprefix(prefix): 2.0 ** int(array[0]) * 32767 / 4
+        for name, array in arrays["intra"].items()
+        if name.startswith(prefix)
+    }
+    exported = export_network(intra, ranges)
+    assert all((exported[name] == arrays["intra"][name]).all() for name in exported)
+    net = copy.deepcopy(intra)
+    net.up.weight[7, 3] = 1e6
+    with pytest.raises(ModelError, match="up: its weights do not fit"):
+        export_network(net, ranges)
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "value", "says"),
+    [
+        ("intra", "analysis.1.expand.weight", 32000, "analysis.1.expand: output channel 7 can"),
+        ("inter", "context_in.weight", -32000, "context_in: output channel 7 can"),
+        ("inter", "inject.1.bias", 2**31 - 1, "inject.1: output channel 7 can"),
+        ("intra", "entropy.2.depthwise.exponent", 60, "entropy.2.depthwise: shifts must lie"),
+        ("intra", "down.weight", -32768, "down: a weight lies outside"),
+        ("inter", "hyper_synthesis.2.exponent", 127, "hyper_synthesis.2: shifts must lie in"),
+    ],
+)
+def test_weights_that_could_overflow_are_refused_when_loaded(
+    network: str, name: str, value: int, says: str
+) -> None:
+    arrays = dict(tiny_model.networks()[2][network])
+    array = arrays[name].copy()
+    array[7] = value
+    with pytest.raises(ModelError, match=says):
+        Model({**tiny_model.networks()[2], network: {**arrays, name: array}})
+
+
+def test_a_backend_is_tried_on_the_models_own_layers() -> None:
+    own = {getattr(layer, "name", "") for layer in tried_layers(tiny_model.networks()[2])}
+    blocks = {n.rsplit(".", 1)[0] for n in own if n.endswith((".expand", ".project", ".depthwise"))}
+    assert blocks <= set(NetworkArrays(tiny_model.networks()[2]["inter"]).blocks())
+    assert {"256x33, 2 bits", "64, 16 bits"} < own
+    assert blocks
+
+
+def test_weights_too_small_to_matter_are_rounded_away() -> None:
+    """No accumulator counts finer than 2**-24 of its target, however small its weights are."""
+    arrays = dict(tiny_model.networks()[2]["intra"])
+    name = "analysis.1.expand"
+    exponent = arrays[f"{name}.exponent"].copy()
+    usual = NetworkArrays(arrays).block("analysis.1", 16).expand
+    finest = int(exponent[7]) - (24 - int(usual.shift[7]))
+    exponent[7] = finest - 3
+    small = NetworkArrays({**arrays, f"{name}.exponent": exponent}).block("analysis.1", 16).expand
+    assert small.shift[7] == 24
+    expected = integer.round_shift(arrays[f"{name}.weight"][7].astype(np.int64), np.array(3))
+    np.testing.assert_array_equal(small.weight[7], expected)
+    others = np.arange(len(exponent)) != 7
+    np.testing.assert_array_equal(small.weight[others], usual.weight[others])
+
+
+def test_the_id_depends_on_every_array() -> None:
+    networks = {
+        network: {name: np.ascontiguousarray(array.ravel()[:5]) for name, array in arrays.items()}
+        for network, arrays in tiny_model.networks()[2].items()
+    }
+    seen = {model_id(networks)}
+    for network in FILES:
+        # Alone with its kind, or hashing would take long.
+        arrays = networks[network]
+        seen.add(model_id({network: arrays}))
+        for array in arrays.values():
+            array[-1] ^= 1
+            seen.add(model_id({network: arrays}))
+            array[-1] ^= 1
+    assert len(seen) == 1 + len(FILES) + sum(map(len, networks.values())) > 600
+    one = np.arange(6, dtype=np.int16)
+    ids = [{"intra": {"a": a}} for a in (one, one.astype(np.int32), one.reshape(2, 3))]
+    ids += [{"intra": {"b": one}}, {"inter": {"a": one}}]
+    assert len({model_id(n) for n in ids}) == 5
+    assert model_id({"intra": {"a": one}}) == model_id({"intra": {"a": one.astype(">i2")}})
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    tiny_model.save(folder)
+    return folder
+
+
+@pytest.fixture
+def damaged(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[bytes], Model]:
+    """Loads a model whose intra file holds the bytes given."""
+    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
+    for name in ("inter", "post_filter"):
+        (tmp_path / f"{name}.safetensors").symlink_to(weights / f"{name}.safetensors")
+
+    def load(data: bytes) -> Model:
+        (tmp_path / "intra.safetensors").write_bytes(data)
+        return load_model(tmp_path)
+
+    return load
+
+
+def test_saved_weights_are_the_model(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = model_id(tiny_model.networks()[2])
+    assert load_model(weights, "reference").id == expected
+    monkeypatch.setenv("ROICODEC_WEIGHTS", str(weights))
+    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
+    assert load_model().id == expected
+
+
+def test_missing_weights(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"intra\.safetensors: the weights are missing"):
+        load_model(tmp_path)
+
+
+def test_a_cut_file(weights: Path, damaged: Callable[[bytes], Model]) -> None:
+    data = (weights / "intra.safetensors").read_bytes()
+    for length in (0, 3, 8, 500, len(data) // 2, len(data) - 1):
+        with pytest.raises(ModelError, match=r"intra\.safetensors: not a weights file"):
+            damaged(data[:length])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["up.weight", "exponent.entropy", "spread", "step", "hyper_step", "index_quality",
+     "analysis_quality", "tables.hyper", "tables.latents", "entropy.1.mix_out.steps",
+     "analysis.0.mix_in.equalize", "synthesis.2.depthwise.input"],
+)  # fmt: skip
+def test_an_array_is_missing(name: str, weights: Path, damaged: Callable[[bytes], Model]) -> None:
+    data = (weights / "intra.safetensors").read_bytes()
+    quoted = f'"{name}"'.encode()
+    assert data.count(quoted) == 1
+    with pytest.raises(ModelError, match="do not fit this version"):
+        damaged(data.replace(quoted, quoted[:-2] + b'_"'))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("tables.latents", lambda a: a + (a > 0)),
+        ("tables.hyper", lambda a: a[:, :-1]),
+        ("spread", lambda a: a[:-1]),
+        ("down.weight", lambda a: a.T),
+        ("analysis.1.project.steps", lambda a: a[:3]),
+        ("entropy.2.depthwise.weight", lambda a: a[:, :2]),
+    ],
+)
+def test_an_array_of_another_kind(
+    name: str,
+    change: Callable[[NDArray[np.generic]], NDArray[np.generic]],
+    tmp_path: Path,
+    damaged: Callable[[bytes], Model],
+) -> None:
+    arrays = tiny_model.networks()[2]["intra"]
+    whole = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+    save_file({**whole, name: np.ascontiguousarray(change(whole[name]))}, tmp_path / "other")
+    with pytest.raises(ModelError):
+        damaged((tmp_path / "other").read_bytes())
+
+
+def test_flipped_bits_never_pass_for_the_model(
+    weights: Path, damaged: Callable[[bytes], Model]
+) -> None:
+    data = (weights / "intra.safetensors").read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    rng = np.random.default_rng(3)
+    places = [*range(8), *rng.integers(8, header, 20), *rng.integers(header, len(data), 2)]
+    refused = 0
+    for place in places:
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        try:
+            assert damaged(bytes(flipped)).id != model_id(tiny_model.networks()[2])
+        except ModelError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("inter", [False, True])
+def test_restored(inter: bool) -> None:
+    """A float network from the integers does what the one that they came from did."""
+    case = _Case(inter, 16, 16)
+    original = case.net
+    restored = restore_network(tiny_model.networks()[2][NAMES[inter]])
+    qualities = torch.arange(0.0, 64.0, 7.0)
+
+    def taken(net: FrameNet) -> tuple[_Taken, Tensor]:
+        case.net = net
+        # All qualities: a single frame's symbols turn on roundings, and its bits by a percent.
+        outs = [case.trained(16, 16, quality).out for quality in qualities.tolist()]
+        return case.trained(16, 16), torch.stack([out.latent_bits.sum() for out in outs]).sum()
+
+    (before, bits_before), (after, bits_after) = taken(original), taken(restored)
+    for name, tolerance in (("down", 4 * _LATENT), ("added", 0.5 / UNIT)):
+        assert _difference(_rows(after[name]), _rows(before[name])) < tolerance
+    torch.testing.assert_close(bits_after, bits_before, rtol=0.01, atol=0)
+    torch.testing.assert_close(
+        restored.gain(qualities), original.gain(qualities), rtol=2e-3, atol=0
+    )
+
+
+def test_what_is_restored_does_not_depend_on_where_memory_lies() -> None:
+    """Or an encoder, which takes derivatives of it, would not write the same file twice."""
+    rows = torch.randn(64, 96)
+    found = set()
+    for shift in range(32):
+        copy = torch.empty(rows.numel() + shift)[shift:].view(rows.shape).copy_(rows)
+        found.add(_anchors(copy).numpy().tobytes())
+    assert len(found) == 1
+
+
+def test_no_mean_moves_by_quantization() -> None:
+    torch.manual_seed(3)
+    layer, x = blocks.Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
+    branch = quantized._Branch(layer, None)
+    branch.calibrate(x, quantized.TRAINED_BITS)
+    exact = layer(x)
+    for bits in (2, 4, 8):
+        made = branch(x, bits)
+        assert (made - exact).abs().max() > 1e-3
+        torch.testing.assert_close(made.mean((0, 2, 3)), exact.mean((0, 2, 3)), rtol=0, atol=1e-5)
+
+
+def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
+    top = torch.tensor([0.0, 0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0])
+    assert quantized._spread(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
+    assert quantized._spread(torch.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_steps_of_sixteen_bits_follow_ranges_that_grew_in_training() -> None:
+    torch.manual_seed(3)
+    block, x = blocks.Block(8), torch.randn(2, 8, 8, 8)
+    net = torch.nn.Sequential(quantized.QuantizedBlock(block, torch.zeros(8), torch.zeros(8)))
+    quantized._calibrate(net, lambda: net(x), quantized.TRAINED_BITS)
+    before = copy.deepcopy(net)
+    for scale in (4, 0):
+        quantized.calibrate_wide(net, lambda scale=scale: net(scale * x))
+    for part in ("mix_in", "expand"):
+        now, then = (getattr(n[0], part).input.log_step for n in (net, before))
+        assert now[:-1].equal(then[:-1])
+        assert now[-1] == then[-1] + 2
+        assert getattr(net[0], part).bias.equal(getattr(before[0], part).bias)
