@@ -18,9 +18,8 @@ from roicodec.decoder.post_filter import (
 )
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit, activity_levels, difference_bounds
-
-from .independent_decoder import post_filter
-from .tiny_model import texture
+from tests.independent_decoder import post_filter
+from tests.tiny_model import texture
 
 LEVELS, BOUNDS = activity_levels(), difference_bounds()
 SHAPE = (2, RANGES, ACTIVITIES, DIRECTIONS, WEIGHTS)

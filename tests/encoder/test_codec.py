@@ -39,8 +39,7 @@ from roicodec.errors import InputError, ModelError, StreamError
 from roicodec.networks.frame_net import QUANTIZER_STEPS
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit
-
-from . import decode_everywhere, tiny_model
+from tests import decode_everywhere, tiny_model
 
 _ROOT = Path(__file__).parents[2]
 

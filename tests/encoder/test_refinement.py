@@ -17,8 +17,7 @@ from roicodec.encoder.refinement import LatentRefiner
 from roicodec.networks.frame_net import UNIT
 from roicodec.networks.restore import restore_network
 from roicodec.picture import Picture
-
-from . import tiny_model
+from tests import tiny_model
 
 _GRID = 2, 4
 _ROWS = 4 * 8

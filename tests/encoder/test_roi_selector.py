@@ -22,8 +22,7 @@ from roicodec.encoder.roi.selector import (
 from roicodec.encoder.roi.sources import RectangleRoi
 from roicodec.train.selector import excess, fit_layer, region_costs
 from roicodec.train.selector_costs import BITS, TRIED, Sample, _ahead, _coded, samples_of_clip
-
-from . import tiny_model
+from tests import tiny_model
 
 MIXED = np.array([[True, False]])
 NONE = np.zeros((1, 2), bool)

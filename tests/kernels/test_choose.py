@@ -22,8 +22,7 @@ from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quant
 from roicodec.kernels.interface import Backend, PointwiseOp
 from roicodec.kernels.onednn import OnednnBackend
 from roicodec.kernels.reference import ReferenceBackend
-
-from . import quant_chain
+from tests import quant_chain
 
 _ROOT = Path(__file__).parents[2]
 

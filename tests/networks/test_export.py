@@ -39,8 +39,7 @@ from roicodec.networks.frame_net import (
 )
 from roicodec.networks.frame_net import pack as pack_units
 from roicodec.networks.restore import _anchors, restore_network
-
-from . import tiny_model
+from tests import tiny_model
 
 _WIDTH, _HEIGHT, _QUALITY = 128, 64, 40
 

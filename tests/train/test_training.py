@@ -55,8 +55,7 @@ from roicodec.train.losses import (
 )
 from roicodec.train.revive import revive
 from roicodec.train.stages import InterStage, IntraStage, skipped, unmatched
-
-from . import tiny_model, two_ranks
+from tests import tiny_model, two_ranks
 
 release_module = importlib.import_module("roicodec.train.release")
 
