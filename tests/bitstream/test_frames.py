@@ -13,8 +13,8 @@ from roicodec.bitstream.container import INTER, INTRA, Chunk, StreamReader
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.encoder.roi.sources import RectangleRoi, RoiSource
 from tests import tiny_model
-from tests.independent_decoder import Decoder
 from tests.encoder.test_codec import Coded, Wandering, encode, motion_sections, window_opens
+from tests.independent_decoder import Decoder
 
 _ROOT = Path(__file__).parents[2]
 _WIDE, _HIGH = 70, 50
