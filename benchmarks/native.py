@@ -17,8 +17,8 @@ from functools import partial
 import numpy as np
 
 from roicodec.kernels import native
+from roicodec.kernels.integer import Grid, Quantize
 from roicodec.kernels.rows import quantize
-from roicodec.quant.integer import Grid, Quantize
 
 __all__ = ["CASES", "Case"]
 

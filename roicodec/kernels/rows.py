@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.kernels.integer import Quantize
 from roicodec.kernels.native import address, function
-from roicodec.quant.integer import Quantize
 
 __all__ = ["quantize"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from roicodec.kernels import integer
+from roicodec.kernels.integer import CANDIDATE_BITS, Grid, Quantize
 from roicodec.kernels.rows import quantize
-from roicodec.quant import integer
-from roicodec.quant.integer import CANDIDATE_BITS, Grid, Quantize
 
 
 @pytest.mark.parametrize("bits", CANDIDATE_BITS)
