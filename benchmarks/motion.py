@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
 from roicodec.decoder.compensation import compensate
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine
-from roicodec.encoder.motion.x264 import PAD, X264Searcher, pad_plane
+from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
 from roicodec.picture import Picture, Plane
 
 T = TypeVar("T")

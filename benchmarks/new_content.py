@@ -18,17 +18,17 @@ import numpy as np
 import torch
 
 from examples.clips import find_clip
-from roicodec.bitstream.container import INTER
-from roicodec.bitstream.masks import CELL, Mask
+from roicodec.bitstream.constants import CELL, INTER
+from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.model import Model, load_model
 from roicodec.encoder import intra_cells as unmatched
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
-from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
 from roicodec.picture import Picture
+from roicodec.psnr import psnr
 
 _QUALITIES = (28, 36, 44, 52)
 _NEVER = 2.0

@@ -30,7 +30,8 @@ import numpy as np
 import torch
 
 from examples.clips import CLIPS, find_clip
-from roicodec.bitstream.container import INTER, Header, StreamWriter
+from roicodec.bitstream.constants import INTER, QUALITIES
+from roicodec.bitstream.container import Header, StreamWriter
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameSetting
@@ -42,10 +43,9 @@ from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.encoder.roi.sources import NoRoi, RoiSource, parse_roi
 from roicodec.errors import InputError
 from roicodec.evaluate.bd import compare
-from roicodec.evaluate.metrics import psnr_regions
 from roicodec.media import Reader
-from roicodec.networks.frame_net import QUALITIES
 from roicodec.picture import Picture
+from roicodec.psnr import psnr_regions
 
 PRICES = (0.0, 10.0, 100.0)
 """Of 10^6 BitOPs a pixel, in percent of a region's cost."""

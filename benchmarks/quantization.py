@@ -26,9 +26,9 @@ from roicodec.decoder.weights import load_arrays
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
-from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
 from roicodec.picture import Picture
+from roicodec.psnr import psnr
 
 from .float_backend import FloatBackend
 

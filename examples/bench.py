@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from examples.clips import CLIPS, find_clip
-from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
+from roicodec.psnr import psnr
 
 QUALITIES = (22, 34, 46, 58)
 

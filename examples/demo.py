@@ -9,8 +9,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from examples.clips import find_clip
-from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
+from roicodec.psnr import psnr
 
 FOLDER = Path("demo")
 FRAMES = 60

@@ -15,7 +15,8 @@ from fractions import Fraction
 import numpy as np
 
 from roicodec.bitstream import sei
-from roicodec.bitstream.container import INTRA, Chunk, Damage, FrameChunk, Header, StreamReader
+from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.container import Chunk, Damage, FrameChunk, Header, StreamReader
 from roicodec.bitstream.mask_coding import Kind, decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from roicodec import __version__
+from roicodec.bitstream.constants import INTRA
 from roicodec.bitstream.container import (
-    INTRA,
     PACKET,
     TRACK,
     Chunk,

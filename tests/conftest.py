@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import settings
 
-from roicodec.bitstream.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
+from roicodec.bitstream.constants import INTER, INTRA
+from roicodec.bitstream.container import Candidate, FrameChunk, Header, StreamWriter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.container import INTRA, FrameChunk, Header
+from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.container import FrameChunk, Header
 from roicodec.bitstream.entropy import SymbolDecoder, Tables
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.motion_section import MotionReader

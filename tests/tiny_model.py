@@ -18,11 +18,12 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from roicodec.bitstream.constants import FEATURE_CHANNELS
 from roicodec.decoder.model import Model
 from roicodec.networks import lsq
 from roicodec.networks.blocks import Block, QualityTable
 from roicodec.networks.export import export_network, skeleton_ranges
-from roicodec.networks.frame_net import FEATURES, FrameNet, pack
+from roicodec.networks.frame_net import FrameNet, pack
 from roicodec.networks.quantized import quantize_network
 from roicodec.picture import Picture
 from roicodec.train.klt import klt_basis
@@ -117,7 +118,7 @@ def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
         before, now = (_packed([c[t] for c in clips]) for t in (0, 1))
         quality = torch.linspace(0, 63, len(clips))
         intra, inter = _started(False), _started(True)
-        moved = (before - 0.02 * torch.randn_like(before), torch.zeros(3, FEATURES, 8, 8))
+        moved = (before - 0.02 * torch.randn_like(before), torch.zeros(3, FEATURE_CHANNELS, 8, 8))
         arrays = {"intra": _exported(intra, lambda: intra(now, quality))}
 
         def run() -> None:

@@ -1,54 +1,167 @@
-"""Exponents and sizes that the stream's integer arithmetic fixes (``docs/format.md``).
+"""Every number that the format fixes: sizes, exponents, alphabets, limits (``docs/format.md``).
 
-A tensor with exponent e counts in ``2**e`` units; a unit is 32 sample values.
+No other module states one of them again. A tensor with exponent e counts in ``2**e`` units; a unit
+is 32 sample values.
 """
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = [
     "ARITHMETIC_ID",
     "BIAS_EXPONENT",
+    "BLOCK",
+    "CELL",
+    "CHROMA_CHANNELS",
+    "CODING_STEPS",
+    "CONTEXT_CHANNELS",
+    "FEATURE_CHANNELS",
     "HYPER_ALPHABET",
+    "HYPER_CHANNELS",
     "HYPER_CONTEXTS",
     "INDEX_EXPONENT",
+    "INDEX_GAIN",
+    "INTER",
+    "INTRA",
     "LATENT_ALPHABET",
+    "LATENT_CHANNELS",
     "LATENT_EXPONENT",
+    "LATENT_TABLES",
+    "LUMA_CHANNELS",
+    "MAX_AREA",
+    "MAX_BITS",
+    "MAX_CHUNK",
+    "MAX_QUALITY",
+    "MAX_SIDE",
+    "MID_GRAY",
+    "MIN_SIDE",
+    "PACKING",
     "PAD",
+    "PHASES",
+    "PIXEL_CHANNELS",
+    "QUALITIES",
+    "QUANTIZER_OCTAVES",
+    "QUANTIZER_STEPS",
+    "QUANTIZER_STEP_COARSEST",
     "SAMPLE_SHIFT",
     "STEP_EXPONENT",
     "STREAM_EXPONENT",
+    "UNIT",
+    "VECTOR_LIMIT",
+    "VECTOR_UNIT",
 ]
 
 ARITHMETIC_ID = 1
-"""Version of the arithmetic that a stream names."""
+"""Version of the integer arithmetic, named by every stream."""
+
+# --- frames ---------------------------------------------------------------------------------
+
+INTRA, INTER = 0, 1
+"""Frame types."""
+
+MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
+"""Limits of a picture, in luma samples."""
+
+MAX_CHUNK = 1 << 26
+"""Longest payload of a chunk, in bytes."""
+
+MAX_BITS = 16
+"""Widest bit-width that a stream may name."""
+
+QUALITIES = 64
+"""Number of quality indices."""
+
+MAX_QUALITY = QUALITIES - 1
+
+QUANTIZER_STEP_COARSEST, QUANTIZER_OCTAVES = 243.7, 75 / 14
+"""Quantizer step at quality 0, in sample values, and how many times it halves up to quality 63."""
+
+QUANTIZER_STEPS: NDArray[np.float64] = QUANTIZER_STEP_COARSEST * np.exp2(
+    -QUANTIZER_OCTAVES * np.arange(QUALITIES) / MAX_QUALITY
+)
+"""Nominal quantizer step of each quality index, in sample values, ``[64]``; for encoders. The
+decoder's steps, by channel, are in the weights."""
+
+# --- grids ----------------------------------------------------------------------------------
+
+CELL = 16
+"""Side of a cell of the ROI mask and of the skip map, in luma samples."""
+
+BLOCK = 8
+"""Side of a motion block and of a position of the networks, in luma samples."""
 
 PAD = 32
-"""Frames are extended to a multiple of this, the last row and column repeated; also the side of the
-squares that have one position of hyper-latents."""
+"""Frames are extended to a multiple of this many luma samples, the last row and column repeated;
+also the side of the square that one position of hyper-latents describes."""
 
-STREAM_EXPONENT = -9
-"""Of the residual stream at 1/8 resolution."""
+VECTOR_UNIT = 4
+"""Motion vectors count in quarter luma samples."""
+
+VECTOR_LIMIT = 2047
+"""Largest magnitude of a vector's component, in quarter luma samples."""
+
+# --- channels -------------------------------------------------------------------------------
+
+PACKING = (64, 16, 16)
+"""Samples of Y, U and V in a packed 8x8 block."""
+
+LUMA_CHANNELS = PACKING[0]
+CHROMA_CHANNELS = PACKING[1]
+PIXEL_CHANNELS = sum(PACKING)
+FEATURE_CHANNELS = 32
+"""Features that a frame's synthesis leaves for the next frame's context."""
+LATENT_CHANNELS = 96
+HYPER_CHANNELS = 32
+CONTEXT_CHANNELS = 64
+
+PHASES: NDArray[np.int64] = np.array([[0, 2], [3, 1]])
+"""Phase of each position of a 2x2 square; (channel + phase) modulo 4 is the coding step of a
+latent."""
+
+CODING_STEPS = PHASES.size
+"""Number of coding steps of the latents."""
+
+# --- exponents ------------------------------------------------------------------------------
+
+UNIT = 32.0
+"""Sample values per unit."""
+
+MID_GRAY = 128
+"""Prediction of an intra frame, in sample values."""
 
 SAMPLE_SHIFT = 4
-"""The stream counts in ``2**-4`` sample values."""
+"""Residuals count in ``2**-4`` sample values."""
+
+STREAM_EXPONENT = -9
+"""Exponent of the residual stream at 1/8 resolution."""
 
 LATENT_EXPONENT = -8
-"""Of latents and of hyper-latents after dequantization."""
+"""Exponent of latents and of dequantized hyper-latents."""
 
 STEP_EXPONENT = -12
-"""Of the latents' quantizer steps."""
+"""Exponent of the latents' quantizer steps."""
 
 INDEX_EXPONENT = -4
-"""Of table indices before rounding."""
+"""Exponent of table indices before rounding."""
+
+INDEX_GAIN = 4
+"""Factor by which the heads' weights make table indices smaller than they are."""
 
 BIAS_EXPONENT = -20
-"""Of biases inside blocks."""
+"""Exponent of biases inside blocks."""
+
+# --- alphabets ------------------------------------------------------------------------------
 
 LATENT_ALPHABET = 64
-"""Latents beyond this magnitude are coded as an escape."""
+"""Largest magnitude of a latent's symbol; larger ones are coded as an escape."""
+
+LATENT_TABLES = 48
+"""Number of frequency tables of the latents."""
 
 HYPER_ALPHABET = 24
-"""The same for hyper-latents."""
+"""Largest magnitude of a hyper-latent's symbol; larger ones are coded as an escape."""
 
 HYPER_CONTEXTS = 8
-"""Of each channel of hyper-latents: none, and seven levels of the neighbours."""
+"""Contexts of each channel of hyper-latents: none, and seven levels of the neighbours."""

@@ -15,15 +15,22 @@ from fractions import Fraction
 from typing import BinaryIO, Self
 
 from roicodec.bitstream import sei
+from roicodec.bitstream.constants import (
+    INTER,
+    INTRA,
+    MAX_AREA,
+    MAX_BITS,
+    MAX_CHUNK,
+    MAX_QUALITY,
+    MAX_SIDE,
+    MIN_SIDE,
+)
 from roicodec.bitstream.fields import Cursor, blob, fraction, signed, text, varint
 from roicodec.errors import InputError, StreamError
 
 __all__ = [
     "FRAME",
-    "INTER",
-    "INTRA",
     "MAGIC",
-    "MAX_CHUNK",
     "PACKET",
     "TRACK",
     "VERSION",
@@ -39,14 +46,9 @@ __all__ = [
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
 VERSION = 6
-MAX_CHUNK = 1 << 26
-"""Longest payload of a chunk, in bytes."""
 
 HEADER, TRACK, PACKET, FRAME, INDEX, TRAILER = "HEAD", "TRAK", "PKT ", "FRAM", "INDX", "TAIL"
-INTRA, INTER = 0, 1
 
-_MIN_SIDE, _MAX_SIDE, _MAX_AREA = 16, 4096, 4096 * 2304
-_MAX_QUALITY, _MAX_BITS = 63, 16
 _INTER_BIT, _TIME_BIT = 0x80, 0x40
 _FRAMING = 12
 _TYPE = re.compile(rb"[A-Za-z][A-Za-z0-9 ]{3}")
@@ -111,14 +113,14 @@ class Header:
 
     def __post_init__(self) -> None:
         sides = (self.width, self.height)
-        if min(sides) < _MIN_SIDE or max(sides) > _MAX_SIDE or sides[0] * sides[1] > _MAX_AREA:
+        if min(sides) < MIN_SIDE or max(sides) > MAX_SIDE or sides[0] * sides[1] > MAX_AREA:
             raise InputError(
                 f"picture size {self.width}x{self.height} is not supported; scale it to between"
-                f" {_MIN_SIDE}x{_MIN_SIDE} and 4096x2304"
+                f" {MIN_SIDE}x{MIN_SIDE} and 4096x2304"
             )
         bits = [c.bits for c in self.candidates]
-        if not 1 <= len(bits) <= 255 or not all(0 <= b <= _MAX_BITS for b in bits):
-            raise InputError(f"candidates {bits}: give at least one, each 0..{_MAX_BITS}")
+        if not 1 <= len(bits) <= 255 or not all(0 <= b <= MAX_BITS for b in bits):
+            raise InputError(f"candidates {bits}: give at least one, each 0..{MAX_BITS}")
         if len(set(bits)) != len(bits):
             raise InputError(f"candidates {bits} name a bit-width twice")
         if not 1 <= self.gop <= 0xFFFF:
@@ -240,7 +242,7 @@ class FrameChunk:
         data = Cursor(payload)
         b_roi, b_bg = sei.unpack(data.take(sei.SIZE))
         (first,) = data.take(1)
-        kind, quality = (INTER if first & _INTER_BIT else INTRA), first & _MAX_QUALITY
+        kind, quality = (INTER if first & _INTER_BIT else INTRA), first & MAX_QUALITY
         number = data.varint()
         late, longer = (data.signed(), data.signed()) if first & _TIME_BIT else (0, 0)
         pts, duration = header.nominal(number) + late, header.nominal(1) + longer
@@ -262,8 +264,8 @@ class FrameChunk:
     def _check(self, header: Header) -> None:
         if self.kind not in (INTRA, INTER):
             raise ValueError(f"frame type {self.kind} is neither intra (0) nor inter (1)")
-        if not 0 <= self.quality <= _MAX_QUALITY:
-            raise ValueError(f"quality index {self.quality} is not in 0..{_MAX_QUALITY}")
+        if not 0 <= self.quality <= MAX_QUALITY:
+            raise ValueError(f"quality index {self.quality} is not in 0..{MAX_QUALITY}")
         if not {self.b_roi, self.b_bg} <= {c.bits for c in header.candidates}:
             raise ValueError(f"bit-widths {self.b_roi}, {self.b_bg} are not among the candidates")
         if not -(1 << 63) <= self.pts < 1 << 63 or not 0 <= self.duration < 1 << 63:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CELL", "Mask", "cells_of", "grid_shape", "samples_of"]
+from roicodec.bitstream.constants import CELL
 
-CELL = 16
-"""Side of a cell of the ROI grid, in luma samples."""
+__all__ = ["Mask", "cells_of", "grid_shape", "samples_of"]
 
 Mask = NDArray[np.bool_]
 

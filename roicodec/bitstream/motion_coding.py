@@ -15,8 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import VECTOR_LIMIT
 from roicodec.bitstream.entropy import Ints, SymbolDecoder, SymbolEncoder
-from roicodec.bitstream.motion_grid import VECTOR_LIMIT, Stage, neighbours, stages
+from roicodec.bitstream.motion_grid import Stage, neighbours, stages
 from roicodec.bitstream.motion_trees import Contexts, shipped_contexts
 
 __all__ = [

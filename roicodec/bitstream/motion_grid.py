@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.entropy import Ints
 
-__all__ = ["MAX_LEVEL", "VECTOR_LIMIT", "Stage", "neighbours", "stages"]
+__all__ = ["MAX_LEVEL", "Stage", "neighbours", "stages"]
 
 MAX_LEVEL = 4
-
-VECTOR_LIMIT = 2047
-"""Largest absolute value of a vector's component, in quarter luma samples."""
 
 _DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))

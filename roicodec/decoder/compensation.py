@@ -18,10 +18,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "compensate", "compensate_features"]
+from roicodec.bitstream.constants import BLOCK
 
-BLOCK = 8
-"""Side of a motion block in luma samples."""
+__all__ = ["compensate", "compensate_features"]
 
 _LUMA = ((0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -10, 58, 17, -5, 1, 0),
          (-1, 4, -11, 40, 40, -11, 4, -1), (0, 1, -5, 17, 58, -10, 4, -1))  # fmt: skip

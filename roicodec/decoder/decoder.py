@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from roicodec.bitstream.constants import ARITHMETIC_ID
-from roicodec.bitstream.container import INTRA, FrameChunk, Header
+from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
+from roicodec.bitstream.container import FrameChunk, Header
 from roicodec.bitstream.entropy import SymbolDecoder
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.bitstream.constants import PAD, SAMPLE_SHIFT
-from roicodec.bitstream.container import INTER, INTRA
+from roicodec.bitstream.constants import INTER, INTRA, PAD, PHASES, QUALITIES, SAMPLE_SHIFT
 from roicodec.bitstream.entropy import Ints
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.compensation import compensate, compensate_features
@@ -22,7 +21,6 @@ from roicodec.decoder.regions import Layout, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.integer import CANDIDATE_BITS
-from roicodec.networks.frame_net import PHASES, QUALITIES
 from roicodec.picture import Picture
 
 __all__ = ["Distribution", "FrameCore", "FrameSetting", "LatentCoder"]

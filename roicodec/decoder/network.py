@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roicodec.bitstream.constants import (
+    CODING_STEPS,
+    FEATURE_CHANNELS,
     INDEX_EXPONENT,
     LATENT_EXPONENT,
     SAMPLE_SHIFT,
@@ -25,7 +27,6 @@ from roicodec.decoder.layers import Arrays, BlockLayers, NetworkArrays
 from roicodec.decoder.regions import Layout
 from roicodec.kernels.integer import SKELETON, Grid, Quantize
 from roicodec.kernels.interface import Backend, PointwiseOp, TensorOp
-from roicodec.networks.frame_net import STEPS
 
 __all__ = ["EntropyState", "IntegerNetwork", "Reconstruction"]
 
@@ -92,7 +93,7 @@ class IntegerNetwork:
         self.step: NDArray[np.int32] = self.arrays.ints("step").astype(np.int32)
         self.hyper_step: NDArray[np.int32] = self.arrays.ints("hyper_step").astype(np.int32)
         self.latents = self.step.shape[1]
-        self.features = 32
+        self.features = FEATURE_CHANNELS
         self.entropy_steps = self.arrays.entropy_steps
         self._blocks: Callable[[str, int], _Block] = cache(self._prepare)
         names = ["analysis_quality", "synthesis_quality", "entropy_quality", "index_quality"]
@@ -272,17 +273,17 @@ class IntegerNetwork:
         in this step, ascending.
         """
         rows = layout.phased(state)
-        shape = len(rows), self.latents // STEPS
+        shape = len(rows), self.latents // CODING_STEPS
         mean = torch.empty(shape, dtype=torch.int16, device=rows.device)
         index = torch.empty(shape, dtype=torch.int32, device=rows.device)
         for phase, spans in enumerate(layout.phases):
-            first = (step - phase) % STEPS
+            first = (step - phase) % CODING_STEPS
             start, stop = spans[0][1].start, spans[-1][1].stop
             values = self.backend.values(self._head(step, first)(rows[start:stop]))
             mean[start:stop] = values[:, : shape[1]]
             index[start:stop] = values[:, shape[1] :]
             for roi, own in spans:
-                index[own] += self._table("index_quality", quality[roi])[first::STEPS]
+                index[own] += self._table("index_quality", quality[roi])[first::CODING_STEPS]
         half = 1 << (-INDEX_EXPONENT - 1)
         index.add_(half).bitwise_right_shift_(-INDEX_EXPONENT)
         return layout.ordered(mean), layout.ordered(index)
@@ -291,7 +292,7 @@ class IntegerNetwork:
     def _head(self, step: int, first: int) -> _Skeleton:
         """The head of a step, for every fourth channel from ``first``."""
         layer = self.arrays.skeleton_layer(f"heads.{step}")
-        own = np.r_[first : self.latents : STEPS]
+        own = np.r_[first : self.latents : CODING_STEPS]
         own = np.concatenate((own, own + self.latents))
         part = replace(
             layer, weight=layer.weight[own], bias=layer.bias[own], shift=layer.shift[own]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roicodec.bitstream.constants import PAD
+from roicodec.bitstream.constants import BLOCK, PACKING, PAD
 from roicodec.picture import Picture, Plane
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "unpack",
 ]
 
-_SIDES = (8, 4, 4)
+_SIDES = (BLOCK, BLOCK // 2, BLOCK // 2)
 
 
 def padded_size(width: int, height: int) -> tuple[int, int]:
@@ -57,7 +57,7 @@ def pack(planes: Sequence[Tensor]) -> Tensor:
 def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
     """The inverse of :func:`pack`, for padded sizes; float32 ``[1, H, W]``."""
     out = []
-    for part, side in zip(torch.split(rows, [s * s for s in _SIDES], 1), _SIDES, strict=True):
+    for part, side in zip(torch.split(rows, list(PACKING), 1), _SIDES, strict=True):
         blocks = part.reshape(height // 8, width // 8, side, side).transpose(1, 2)
         out.append(blocks.reshape(1, height * side // 8, width * side // 8).float())
     return out[0], out[1], out[2]
@@ -66,7 +66,7 @@ def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tenso
 def plane_means(rows: Tensor) -> Tensor:
     """Packed rows ``[N, 96]`` with every sample replaced by its block's mean, rounded half up."""
     out = []
-    for part in torch.split(rows, [s * s for s in _SIDES], 1):
+    for part in torch.split(rows, list(PACKING), 1):
         mean = (2 * part.sum(1, keepdim=True) + part.shape[1]) // (2 * part.shape[1])
         out.append(mean.expand_as(part))
     return torch.cat(out, 1).to(rows.dtype)

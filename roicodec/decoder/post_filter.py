@@ -33,7 +33,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from roicodec.networks.frame_net import QUALITIES
+from roicodec.bitstream.constants import QUALITIES
 
 __all__ = [
     "ACTIVITIES", "DIRECTIONS", "PARTS", "RANGES", "SWITCHES", "TAPS", "TURNED", "WEIGHTS",

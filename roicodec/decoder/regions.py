@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.bitstream.constants import PHASES
 from roicodec.decoder.shapes import Box, box_around
-from roicodec.networks.frame_net import PHASES
 
 __all__ = ["Layout", "Part", "finer"]
 

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from roicodec.bitstream.constants import PAD
-from roicodec.bitstream.masks import CELL, Mask
+from roicodec.bitstream.constants import CELL, PAD
+from roicodec.bitstream.masks import Mask
 from roicodec.decoder.complexity import LayerShape
 from roicodec.decoder.weights import Arrays
 

@@ -12,8 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.bitstream.constants import ARITHMETIC_ID, LATENT_EXPONENT
-from roicodec.bitstream.container import INTER, INTRA, Candidate, FrameChunk
+from roicodec.bitstream.constants import (
+    ARITHMETIC_ID,
+    INTER,
+    INTRA,
+    LATENT_EXPONENT,
+    QUANTIZER_STEPS,
+)
+from roicodec.bitstream.container import Candidate, FrameChunk
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import Mask
@@ -27,12 +33,7 @@ from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.encoder.intra_cells import marked
 from roicodec.encoder.motion.search import search
 from roicodec.encoder.motion.x264 import X264Searcher, near_qp
-from roicodec.encoder.rate_control import (
-    BitrateControl,
-    ConstantQuality,
-    PsnrControl,
-    RateControl,
-)
+from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.refinement import LatentRefiner
 from roicodec.encoder.roi.features import Features, region_features
 from roicodec.encoder.roi.selector import (
@@ -44,9 +45,8 @@ from roicodec.encoder.roi.selector import (
 from roicodec.encoder.roi.sources import NoRoi, RoiSource
 from roicodec.encoder.skip import SkipTrials, cell_costs
 from roicodec.errors import InputError
-from roicodec.evaluate.metrics import psnr
-from roicodec.networks.frame_net import QUANTIZER_STEPS
 from roicodec.picture import Picture
+from roicodec.psnr import psnr
 
 __all__ = ["Encoder", "EncoderOptions"]
 

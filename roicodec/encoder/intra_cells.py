@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.bitstream.constants import LUMA_CHANNELS
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting, Prepared
 from roicodec.decoder.regions import finer
 from roicodec.encoder.motion.x264 import filled
-from roicodec.encoder.skip import LUMA_CHANNELS, cell_errors, cell_steps, cell_sums
+from roicodec.encoder.skip import cell_errors, cell_steps, cell_sums
 
 __all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "marked", "unmatched_cells"]
 

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from roicodec.bitstream.container import INTER, INTRA
-from roicodec.networks.frame_net import QUALITIES
+from roicodec.bitstream.constants import INTER, INTRA, QUALITIES
 
 __all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
 

@@ -22,11 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.bitstream.constants import LATENT_EXPONENT, STEP_EXPONENT
-from roicodec.bitstream.container import INTRA
+from roicodec.bitstream.constants import (
+    INTRA,
+    LATENT_EXPONENT,
+    PACKING,
+    QUANTIZER_STEPS,
+    STEP_EXPONENT,
+    UNIT,
+)
 from roicodec.decoder.frame import Prepared
 from roicodec.decoder.model import Model
-from roicodec.networks.frame_net import QUANTIZER_STEPS, UNIT
 from roicodec.networks.restore import restore_network
 
 __all__ = ["LatentRefiner"]
@@ -36,8 +41,6 @@ _PART = 0.25
 _CURVATURE = 0.87
 """Squared quantizer steps of error, in packed samples, that a latent makes which is off by one of
 its own steps: the median over channels."""
-_CHANNELS = [64, 16, 16]
-"""Packed, of Y, U and V."""
 _CHROMA = 4 / 6
 """What a plane with a quarter of luma's samples and a sixth of its weight counts for by sample."""
 _LEAST = 1e-3
@@ -136,7 +139,7 @@ class LatentRefiner:
 def _weighted(error: Tensor) -> Tensor:
     """Errors of packed samples times what a square of their plane counts for where the measure is
     (6 Y + U + V) / 8 of PSNR, in that of luma."""
-    planes = torch.split(error.double(), _CHANNELS, 1)
+    planes = torch.split(error.double(), list(PACKING), 1)
     luma, *chroma = (max(float(p.square().mean()), _LEAST) for p in planes)
     weights = 1.0, *(_CHROMA * luma / square for square in chroma)
     return torch.cat([p * weight for p, weight in zip(planes, weights, strict=True)], 1).float()

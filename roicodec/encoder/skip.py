@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roicodec.bitstream.constants import LUMA_CHANNELS, QUANTIZER_STEPS
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import Prepared
-from roicodec.networks.frame_net import QUANTIZER_STEPS
 
 __all__ = [
-    "LUMA_CHANNELS",
     "SkipTrials",
     "cell_costs",
     "cell_errors",
@@ -27,7 +26,6 @@ __all__ = [
     "skip_map",
 ]
 
-LUMA_CHANNELS = 64
 _BORDER_BITS = 0.6
 """Of the map, for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2

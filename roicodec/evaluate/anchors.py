@@ -12,7 +12,8 @@ import av
 import av.filter
 import numpy as np
 
-from roicodec.bitstream.masks import CELL, Mask, cells_of
+from roicodec.bitstream.constants import CELL
+from roicodec.bitstream.masks import Mask, cells_of
 from roicodec.errors import InputError
 from roicodec.media import VideoInfo
 from roicodec.media.convert import FrameReader, picture_frame

@@ -15,26 +15,20 @@ from numpy.typing import NDArray
 
 from roicodec.errors import InputError
 from roicodec.picture import Picture, Plane
+from roicodec.psnr import (
+    ROI_WEIGHT,
+    mask_fits,
+    psnr,
+    psnr_regions,
+)
 
 __all__ = [
-    "MAX_PSNR",
-    "ROI_WEIGHT",
     "Quality",
-    "RegionPsnr",
-    "chroma_mask",
     "mean_quality",
     "ms_ssim",
     "ms_ssim_regions",
-    "psnr",
-    "psnr_regions",
     "quality",
 ]
-
-MAX_PSNR = 100.0
-"""PSNR in dB that stands for identical planes, so that means over frames stay finite."""
-
-ROI_WEIGHT = 0.8
-"""Weight of the ROI's mean squared error in the ROI-weighted measures; the rest has 0.2."""
 
 Mask = NDArray[np.bool_]
 Values = tuple[float, float, float, float]
@@ -42,99 +36,6 @@ Values = tuple[float, float, float, float]
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-
-
-def _same_size(a: Picture, b: Picture) -> None:
-    if a.y.shape != b.y.shape or a.u.shape != b.u.shape or a.v.shape != b.v.shape:
-        raise InputError(
-            f"cannot compare pictures of {a.width}x{a.height} and {b.width}x{b.height}"
-        )
-
-
-def _db(mse: float) -> float:
-    if not mse > 0:
-        return MAX_PSNR if mse == 0 else float("nan")
-    return min(MAX_PSNR, float(10 * np.log10(255.0**2 / mse)))
-
-
-def _squared_error(a: Plane, b: Plane) -> NDArray[np.int64]:
-    d = a.astype(np.int64) - b
-    return d * d
-
-
-def psnr(a: Picture, b: Picture) -> Values:
-    """PSNR in dB of the planes Y, U, V and their weighted mean (6Y + U + V) / 8.
-
-    Identical planes count as :data:`MAX_PSNR`.
-
-    Raises:
-        InputError: if the pictures differ in size.
-    """
-    _same_size(a, b)
-    pairs = zip(a.planes, b.planes, strict=True)
-    y, u, v = (_db(float(_squared_error(p, q).mean())) for p, q in pairs)
-    return y, u, v, (6 * y + u + v) / 8
-
-
-def chroma_mask(mask: Mask) -> Mask:
-    """The mask on the 4:2:0 chroma grid, ``[(H + 1) // 2, (W + 1) // 2]``.
-
-    A chroma sample lies in the ROI when any of its luma samples does.
-    """
-    h, w = mask.shape
-    even = np.pad(mask, ((0, h % 2), (0, w % 2)))
-    return even[::2, ::2] | even[1::2, ::2] | even[::2, 1::2] | even[1::2, 1::2]
-
-
-@dataclass(frozen=True, slots=True)
-class RegionPsnr:
-    """PSNR in dB by region, of luma and of all planes together; NaN where a region is empty.
-
-    Mean squared errors are what is weighted here, decibels only come last: over the planes
-    (6Y + U + V) / 8, over the regions ``w·roi + (1 - w)·background``.
-
-    Attributes:
-        roi_y, roi_yuv: inside the mask.
-        background_y, background_yuv: outside it.
-        weighted_y, weighted_yuv: both; of the whole frame where either region is empty.
-    """
-
-    roi_y: float
-    roi_yuv: float
-    background_y: float
-    background_yuv: float
-    weighted_y: float
-    weighted_yuv: float
-
-
-def psnr_regions(a: Picture, b: Picture, mask: Mask, weight: float = ROI_WEIGHT) -> RegionPsnr:
-    """PSNR inside a mask, outside it, and weighted.
-
-    Raises:
-        InputError: if the pictures differ in size, or the mask's size is not the luma plane's.
-    """
-    _same_size(a, b)
-    _mask_fits(mask, a.y.shape)
-    half = chroma_mask(mask)
-    inside, outside, whole = np.zeros(3), np.zeros(3), np.zeros(3)
-    for i, (p, q, m) in enumerate(zip(a.planes, b.planes, (mask, half, half), strict=True)):
-        error = _squared_error(p, q)
-        inside[i] = error[m].mean() if m.any() else np.nan
-        outside[i] = error[~m].mean() if not m.all() else np.nan
-        whole[i] = error.mean()
-    weighted = weight * inside + (1 - weight) * outside
-    if np.isnan(weighted).any():
-        weighted = whole
-    planes = np.array([6, 1, 1]) / 8
-    values = [_db(v) for e in (inside, outside, weighted) for v in (float(e[0]), float(planes @ e))]
-    return RegionPsnr(*values)
-
-
-def _mask_fits(mask: Mask, shape: tuple[int, ...]) -> None:
-    if mask.shape != shape or mask.dtype != np.bool_:
-        raise InputError(
-            f"ROI mask is {mask.dtype} {mask.shape}, the picture needs bool {tuple(shape)}"
-        )
 
 
 def ms_ssim(a: Plane, b: Plane) -> float:
@@ -165,7 +66,7 @@ def ms_ssim_regions(a: Plane, b: Plane, mask: Mask | None) -> tuple[float, float
         raise InputError(f"cannot compare planes of {a.shape} and {b.shape} samples")
     shares: list[NDArray[np.float64]] = []
     if mask is not None:
-        _mask_fits(mask, a.shape)
+        mask_fits(mask, a.shape)
         shares = [mask.astype(np.float64), (~mask).astype(np.float64)]
     if min(a.shape) < _WINDOW:
         raise InputError(f"MS-SSIM needs pictures of at least {_WINDOW}x{_WINDOW} samples")

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from roicodec.bitstream.masks import CELL
+from roicodec.bitstream.constants import CELL
 from roicodec.errors import InputError
 from roicodec.evaluate.anchors import rectangles
 from roicodec.evaluate.plots import colours, is_dashed

@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roicodec.evaluate.run import Encode
-from roicodec.evaluate.tables import (
-    Comparison,
-    Measure,
-    codecs_of,
-    mean_comparison,
-    measures_of,
-)
+from roicodec.evaluate.tables import Comparison, Measure, codecs_of, mean_comparison, measures_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from roicodec.errors import InputError
-from roicodec.evaluate.metrics import ROI_WEIGHT, Quality
+from roicodec.evaluate.metrics import Quality
 from roicodec.evaluate.process import Usage
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.streams import Cost
+from roicodec.psnr import ROI_WEIGHT
 
 __all__ = ["COLUMNS", "read_points", "write_csv"]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from roicodec.bitstream.constants import PAD
-from roicodec.bitstream.container import INTRA
+from roicodec.bitstream.constants import INTRA, PAD
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import Arrays

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from roicodec.bitstream.container import INTRA, FrameChunk, Header, StreamReader
+from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.container import FrameChunk, Header, StreamReader
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader

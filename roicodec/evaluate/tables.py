@@ -9,10 +9,11 @@ from math import isnan, log10, nan
 
 from roicodec.errors import InputError
 from roicodec.evaluate.bd import BdRate, compare
-from roicodec.evaluate.metrics import MAX_PSNR, Quality
+from roicodec.evaluate.metrics import Quality
 from roicodec.evaluate.process import Usage
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.streams import Cost
+from roicodec.psnr import MAX_PSNR
 
 __all__ = [
     "MEASURES",

@@ -24,14 +24,7 @@ from roicodec.media.convert import FrameReader, hidden_properties
 from roicodec.media.cut import Cut, moved, span
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.source import Source, open_source
-from roicodec.media.tracks import (
-    Chapter,
-    Extras,
-    Track,
-    TrackPacket,
-    describe,
-    lasting_metadata,
-)
+from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket, describe, lasting_metadata
 from roicodec.picture import Picture
 
 __all__ = ["Reader", "Source"]

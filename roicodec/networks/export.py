@@ -15,14 +15,18 @@ from torch import Tensor, nn
 
 from roicodec.bitstream.constants import (
     BIAS_EXPONENT,
+    CODING_STEPS,
     INDEX_EXPONENT,
+    INDEX_GAIN,
     LATENT_EXPONENT,
+    QUALITIES,
     STEP_EXPONENT,
     STREAM_EXPONENT,
+    UNIT,
 )
 from roicodec.errors import ModelError
 from roicodec.kernels.integer import MAX_WEIGHT
-from roicodec.networks.frame_net import INDEX_GAIN, QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
+from roicodec.networks.frame_net import FrameNet, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, _Branch
 
 __all__ = ["export_network", "skeleton_ranges"]
@@ -89,11 +93,11 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
         ("hyper_synthesis.0", latent, e["hyper_synthesis.0"]),
         ("hyper_synthesis.1", e["hyper_synthesis.0"], e["hyper_synthesis.1"]),
         ("hyper_synthesis.2", e["hyper_synthesis.1"], entropy),
-        *((f"inject.{k}", normal, entropy) for k in range(STEPS - 1)),
+        *((f"inject.{k}", normal, entropy) for k in range(CODING_STEPS - 1)),
     ]
     index = torch.full_like(spread, INDEX_EXPONENT - round(math.log2(INDEX_GAIN)))
     heads = torch.cat((latent - spread, index))
-    layers += [(f"heads.{k}", entropy, heads) for k in range(STEPS)]
+    layers += [(f"heads.{k}", entropy, heads) for k in range(CODING_STEPS)]
     if net.inter:
         layers += [
             ("context_out", stream, e["context_out"]),

@@ -10,23 +10,30 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from roicodec.bitstream.constants import (
+    CODING_STEPS,
+    CONTEXT_CHANNELS,
+    FEATURE_CHANNELS,
+    HYPER_CHANNELS,
+    INDEX_GAIN,
+    LATENT_CHANNELS,
+    LATENT_TABLES,
+    MAX_QUALITY,
+    PACKING,
+    PHASES,
+    PIXEL_CHANNELS,
+    QUANTIZER_OCTAVES,
+    QUANTIZER_STEP_COARSEST,
+    UNIT,
+)
 from roicodec.networks.blocks import Block, Pointwise, QualityTable, Regions, Sandwich
 
 __all__ = [
-    "FEATURES",
-    "INDEX_GAIN",
-    "LATENTS",
     "PRICE",
-    "QUALITIES",
-    "QUANTIZER_STEPS",
-    "SCALES",
-    "UNIT",
     "FrameNet",
     "FrameOutput",
     "log_scale",
@@ -37,42 +44,22 @@ __all__ = [
     "unpack",
 ]
 
-QUALITIES = 64
-LATENTS = 96
-PIXELS = 96
-FEATURES = 32
-WIDTH = PIXELS + FEATURES
-CONTEXT = 64
+WIDTH = PIXEL_CHANNELS + FEATURE_CHANNELS
+"""Channels of the residual stream."""
+
 INTRA_ENTROPY, INTER_ENTROPY = 96, 88
 """Width of the entropy networks."""
 
-PHASES = np.array([[0, 2], [3, 1]])
-"""Of the positions of a 2x2 square; channel + phase modulo 4 is the step that codes a latent."""
-
-STEPS = PHASES.size
-"""In which the latents are coded."""
-
-HYPER = 32
-UNIT = 32.0
-"""Sample values per unit of the network's streams."""
-
-SCALES = 48
 _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
-_SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (SCALES - 1)
-INDEX_GAIN = 4.0
+_SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (LATENT_TABLES - 1)
 _PULL_SCALE = math.log(0.15)
 PRICE = 0.08
 """Squared quantizer steps that a bit is worth when symbols are chosen."""
-_STEP_COARSE, _STEP_OCTAVES = 243.7, 75 / 14
 
 
 def quantizer_step(quality: Tensor) -> Tensor:
     """Quantizer step of the latents, in sample values, for quality indices 0..63."""
-    return _STEP_COARSE * torch.exp2(-_STEP_OCTAVES * quality / (QUALITIES - 1))
-
-
-QUANTIZER_STEPS: NDArray[np.float64] = quantizer_step(torch.arange(QUALITIES)).double().numpy()
-"""Of every quality index, ``[64]``."""
+    return QUANTIZER_STEP_COARSEST * torch.exp2(-QUANTIZER_OCTAVES * quality / MAX_QUALITY)
 
 
 def log_scale(index: Tensor) -> Tensor:
@@ -93,14 +80,14 @@ def pack(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def unpack(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The inverse of :func:`pack`."""
-    y, u, v = torch.split(x * UNIT, [64, 16, 16], 1)
+    y, u, v = torch.split(x * UNIT, list(PACKING), 1)
     planes = F.pixel_shuffle(y, 8), F.pixel_shuffle(u, 4), F.pixel_shuffle(v, 4)
     return planes[0][:, 0], planes[1][:, 0], planes[2][:, 0]
 
 
 def plane_means(packed: Tensor) -> Tensor:
     """Of packed blocks each sample replaced by the mean of its plane, ``[B, 96, H/8, W/8]``."""
-    planes = torch.split(packed, [64, 16, 16], 1)
+    planes = torch.split(packed, list(PACKING), 1)
     return torch.cat([p.mean(1, keepdim=True).expand_as(p) for p in planes], 1)
 
 
@@ -210,38 +197,39 @@ class FrameNet(nn.Module):
     def __init__(self, inter: bool, depth: int = 3) -> None:
         super().__init__()
         self.inter = inter
-        k = CONTEXT if inter else 0
+        k = CONTEXT_CHANNELS if inter else 0
         width = INTER_ENTROPY if inter else INTRA_ENTROPY
         if inter:
             self.context_block = Block(WIDTH)
-            self.context_out = Pointwise(WIDTH, CONTEXT)
-            self.context_in = Pointwise(CONTEXT, width)
-            self.unmatched = QualityTable(FEATURES)
+            self.context_out = Pointwise(WIDTH, CONTEXT_CHANNELS)
+            self.context_in = Pointwise(CONTEXT_CHANNELS, width)
+            self.unmatched = QualityTable(FEATURE_CHANNELS)
         self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
         self.analysis_quality = QualityTable(WIDTH)
-        self.down = Pointwise(WIDTH, LATENTS)
+        self.down = Pointwise(WIDTH, LATENT_CHANNELS)
         self.exponent: Tensor
-        self.register_buffer("exponent", torch.zeros(LATENTS))
-        self.index_quality = QualityTable(LATENTS)
-        self.log_gain = QualityTable(LATENTS)
-        self.up = Pointwise(LATENTS, WIDTH)
+        self.register_buffer("exponent", torch.zeros(LATENT_CHANNELS))
+        self.index_quality = QualityTable(LATENT_CHANNELS)
+        self.log_gain = QualityTable(LATENT_CHANNELS)
+        self.up = Pointwise(LATENT_CHANNELS, WIDTH)
         self.synthesis_quality = QualityTable(WIDTH)
         self.synthesis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
 
         self.hyper_analysis = nn.ModuleList(
-            (Pointwise(LATENTS, 64), Pointwise(256, 128), Pointwise(512, HYPER))
+            (Pointwise(LATENT_CHANNELS, 64), Pointwise(256, 128), Pointwise(512, HYPER_CHANNELS))
         )
         self.hyper_synthesis = nn.ModuleList(
-            (Pointwise(HYPER, 512), Pointwise(128, 256), Pointwise(64, width))
+            (Pointwise(HYPER_CHANNELS, 512), Pointwise(128, 256), Pointwise(64, width))
         )
-        self.hyper_log_gain = QualityTable(HYPER)
-        self.hyper_log_scale = QualityTable(HYPER)
+        self.hyper_log_gain = QualityTable(HYPER_CHANNELS)
+        self.hyper_log_scale = QualityTable(HYPER_CHANNELS)
         # Were they dear at first, hyper-latents would die before anything reads them.
         nn.init.constant_(self.hyper_log_scale.table, -2.0)
         self.entropy_quality = QualityTable(width)
-        self.entropy = nn.ModuleList(Block(width) for _ in range(STEPS))
-        self.heads = nn.ModuleList(Pointwise(width, 2 * LATENTS) for _ in range(STEPS))
-        self.inject = nn.ModuleList(Pointwise(LATENTS, width) for _ in range(STEPS - 1))
+        self.entropy = nn.ModuleList(Block(width) for _ in range(CODING_STEPS))
+        latents = LATENT_CHANNELS
+        self.heads = nn.ModuleList(Pointwise(width, 2 * latents) for _ in range(CODING_STEPS))
+        self.inject = nn.ModuleList(Pointwise(latents, width) for _ in range(CODING_STEPS - 1))
         for head in self.heads:
             assert isinstance(head, Pointwise)
             with torch.no_grad():
@@ -256,15 +244,16 @@ class FrameNet(nn.Module):
                 one a column.
             deviation: standard deviation of each coefficient in units, ``[96]``.
         """
-        pixel = torch.arange(PIXELS)
+        pixel = torch.arange(PIXEL_CHANNELS)
         for layer in (self.down, self.up):
             layer.weight.zero_()
         self.exponent.copy_(deviation.log2().round().clamp(-7, 7))
         self.down.weight[:, pixel, 0, 0] = basis.T
         self.up.weight[pixel, :, 0, 0] = torch.linalg.pinv(basis).T * self.exponent.exp2()
-        anchors = torch.linspace(0, QUALITIES - 1, len(self.index_quality.table))
+        anchors = torch.linspace(0, MAX_QUALITY, len(self.index_quality.table))
         steps = quantizer_step(anchors)[:, None] / UNIT
-        self.index_quality.table.copy_(scale_index(0.55 * deviation / steps).clamp(0, SCALES - 1))
+        index = scale_index(0.55 * deviation / steps)
+        self.index_quality.table.copy_(index.clamp(0, LATENT_TABLES - 1))
 
     def gain(self, quality: Tensor) -> Tensor:
         """Steps per unit of latent, ``[B, 96, 1, 1]`` for quality ``[B]``."""
@@ -298,7 +287,7 @@ class FrameNet(nn.Module):
             features = torch.where(unmatched, vector, features)
         context = self._context(prediction, features, regions)
         stream = x if prediction is None else x - prediction
-        stream = F.pad(stream, (0, 0, 0, 0, 0, FEATURES))
+        stream = F.pad(stream, (0, 0, 0, 0, 0, FEATURE_CHANNELS))
         stream = stream + self.analysis_quality(quality)[:, :, None, None]
         for block in self.analysis:
             stream = block(stream, context, regions)
@@ -324,7 +313,7 @@ class FrameNet(nn.Module):
         step_of = coding_steps(y)
         decoded = torch.zeros_like(y)
         bits = torch.zeros_like(y)
-        for k in range(STEPS):
+        for k in range(CODING_STEPS):
             if k:
                 e = e + self.inject[k - 1](decoded / spread)
             e = self.entropy[k](e, None, regions)
@@ -361,16 +350,16 @@ class FrameNet(nn.Module):
         stream = self.up(latents / self.exponent.exp2()[:, None, None]) + start
         for block in self.synthesis:
             stream = block(stream, context, regions)
-        packed, left = torch.split(stream, [PIXELS, FEATURES], 1)
+        packed, left = torch.split(stream, [PIXEL_CHANNELS, FEATURE_CHANNELS], 1)
         return packed, left
 
     def _decoded(
         self, y: Tensor, head: Tensor, gain: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Latents as decoded, and their bits, from a head's means and scales."""
-        mean = head[:, :LATENTS] * self.exponent.exp2()[:, None, None]
-        index = INDEX_GAIN * head[:, LATENTS:] + shift
-        log_s = log_scale(_bounded(index, 0, SCALES - 1))
+        mean = head[:, :LATENT_CHANNELS] * self.exponent.exp2()[:, None, None]
+        index = INDEX_GAIN * head[:, LATENT_CHANNELS:] + shift
+        log_s = log_scale(_bounded(index, 0, LATENT_TABLES - 1))
         residual = (y - mean) * gain
         symbols = _symbols(residual, log_s)
         return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
@@ -389,4 +378,4 @@ def coding_steps(y: Tensor) -> Tensor:
     """The step 0..3 in which each pair is coded: int ``[1, C, H, W]``."""
     c, h, w = (torch.arange(n, device=y.device) for n in y.shape[1:])
     phase = torch.from_numpy(PHASES).to(y.device)[h[:, None] % 2, w % 2]
-    return ((c[:, None, None] + phase) % STEPS)[None]
+    return ((c[:, None, None] + phase) % CODING_STEPS)[None]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from roicodec.kernels.integer import CANDIDATE_BITS
 from roicodec.networks.blocks import (
     BRANCH_DTYPE,
     Block,
@@ -37,7 +38,7 @@ __all__ = [
     "quantize_network",
 ]
 
-TRAINED_BITS = (2, 3, 4, 5, 6, 7, 8, 16)
+TRAINED_BITS = CANDIDATE_BITS
 _SPREAD = 6
 _CALIBRATIONS = 6
 """Batches whose largest magnitudes set the channels' ranges. With one batch, and ranges between

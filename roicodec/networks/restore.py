@@ -13,16 +13,19 @@ from torch import Tensor
 
 from roicodec.bitstream.constants import (
     BIAS_EXPONENT,
+    CODING_STEPS,
     HYPER_ALPHABET,
     HYPER_CONTEXTS,
     INDEX_EXPONENT,
     LATENT_EXPONENT,
+    QUALITIES,
     STEP_EXPONENT,
     STREAM_EXPONENT,
+    UNIT,
 )
 from roicodec.decoder.weights import Arrays
 from roicodec.networks.blocks import ANCHORS, QualityTable
-from roicodec.networks.frame_net import QUALITIES, STEPS, UNIT, FrameNet, quantizer_step
+from roicodec.networks.frame_net import FrameNet, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS
 
 __all__ = ["restore_network"]
@@ -46,8 +49,8 @@ def restore_network(arrays: Arrays) -> FrameNet:
         "context_out": STREAM_EXPONENT,
         "hyper_analysis.0": LATENT_EXPONENT,
         "hyper_synthesis.0": LATENT_EXPONENT,
-        **{f"inject.{k}": LATENT_EXPONENT for k in range(STEPS - 1)},
-        **{f"heads.{k}": entropy for k in range(STEPS)},
+        **{f"inject.{k}": LATENT_EXPONENT for k in range(CODING_STEPS - 1)},
+        **{f"heads.{k}": entropy for k in range(CODING_STEPS)},
     }
     for before, after in (
         ("context_out", "context_in"),

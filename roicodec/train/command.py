@@ -13,10 +13,10 @@ import click
 import torch
 from torch import Tensor, nn
 
-from roicodec.bitstream.constants import PAD
+from roicodec.bitstream.constants import LATENT_CHANNELS, PAD
 from roicodec.errors import InputError
 from roicodec.networks.blocks import ANCHORS
-from roicodec.networks.frame_net import LATENTS, FrameNet, FrameOutput
+from roicodec.networks.frame_net import FrameNet, FrameOutput
 from roicodec.networks.quantized import (
     QuantizedBlock,
     free_coarsest,
@@ -63,7 +63,7 @@ def _start_intra(net: FrameNet, clips: list[Clip], seed: int) -> None:
 
 def _start_inter(net: FrameNet, stage: InterStage) -> None:
     """KLT of prediction residuals: the untrained network codes what the warp leaves over."""
-    total = torch.zeros(LATENTS, LATENTS)
+    total = torch.zeros(LATENT_CHANNELS, LATENT_CHANNELS)
     for _ in range(_INTER_BATCHES):
         with torch.no_grad():
             stage.step(net)

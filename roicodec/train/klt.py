@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from roicodec.bitstream.constants import PIXEL_CHANNELS
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT
 
 __all__ = ["block_covariance", "klt_basis"]
@@ -20,7 +21,7 @@ def _sample_weights() -> Tensor:
 
 def block_covariance(packed: Tensor) -> Tensor:
     """Second moments ``[96, 96]`` of the weighted 8x8 blocks of ``[B, 96, H/8, W/8]``."""
-    blocks = packed.permute(0, 2, 3, 1).reshape(-1, 96)
+    blocks = packed.permute(0, 2, 3, 1).reshape(-1, PIXEL_CHANNELS)
     blocks = blocks * _sample_weights()
     return blocks.T @ blocks / len(blocks)
 

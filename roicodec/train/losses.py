@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from roicodec.networks.frame_net import QUALITIES, FrameOutput, quantizer_step, unpack
+from roicodec.bitstream.constants import QUALITIES
+from roicodec.networks.frame_net import FrameOutput, quantizer_step, unpack
 from roicodec.train.data import Batch
 
 __all__ = ["CHROMA_SAMPLE_WEIGHT", "RateDistortion", "rate_distortion", "relative_weight"]

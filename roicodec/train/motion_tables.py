@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream import motion_coding as coding
+from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.entropy import Ints, Tables, integer_frequencies
 from roicodec.bitstream.motion_coding import SYMBOLS, Recorder, record_motion
 from roicodec.bitstream.motion_trees import Contexts, ContextTree
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine
-from roicodec.encoder.motion.x264 import PAD, X264Searcher, pad_plane
+from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
 from roicodec.picture import Picture
 
 __all__ = ["fit_contexts", "fit_tree", "main"]

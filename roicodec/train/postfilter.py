@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import QUALITIES, QUANTIZER_STEPS
 from roicodec.decoder.post_filter import (
     ACTIVITIES,
     DIRECTIONS,
@@ -16,7 +17,6 @@ from roicodec.decoder.post_filter import (
     Neighbourhood,
     classes,
 )
-from roicodec.networks.frame_net import QUALITIES, QUANTIZER_STEPS
 from roicodec.picture import Picture
 
 __all__ = ["PostFilterFit", "activity_levels", "difference_bounds", "no_post_filter",

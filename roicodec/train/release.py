@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from roicodec.bitstream.container import INTER, INTRA
+from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.decoder.model import Model
 from roicodec.decoder.weights import NAMES, POST_FILTER, model_id
 from roicodec.encoder.encoder import Encoder, EncoderOptions

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from roicodec.encoder.roi.network import INPUTS, SaliencyNet, network_input
-from roicodec.evaluate.saliency import cc, iou, nss, top_share
 from roicodec.train.data import load_folder, picture_of
 from roicodec.train.saliency_data import (
     DEV_CLIPS,
@@ -31,6 +30,7 @@ from roicodec.train.saliency_data import (
     prepare,
     scene,
 )
+from roicodec.train.saliency_metrics import cc, iou, nss, top_share
 
 __all__ = ["saliency"]
 

@@ -22,7 +22,6 @@ from roicodec.encoder.roi.saliency import (
     SpectralMotion,
     spectral_residual,
 )
-from roicodec.evaluate.saliency import iou, scores, top_share
 from roicodec.media import Reader
 from roicodec.picture import Picture
 from roicodec.train.data import load_folder, picture_of
@@ -36,6 +35,7 @@ from roicodec.train.saliency_data import (
     photos,
     scene,
 )
+from roicodec.train.saliency_metrics import iou, scores, top_share
 
 __all__ = ["saliency_score"]
 

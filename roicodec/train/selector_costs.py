@@ -22,15 +22,15 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import QUALITIES
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.decoder.model import Model
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.encoder.roi.selector import PLAIN, QUALITY_OFFSETS
 from roicodec.encoder.roi.sources import RoiSource, parse_roi
-from roicodec.evaluate.metrics import ROI_WEIGHT, psnr_regions
-from roicodec.networks.frame_net import QUALITIES
 from roicodec.picture import Picture
+from roicodec.psnr import ROI_WEIGHT, psnr_regions
 from roicodec.train.data import load_folder, picture_of
 
 __all__ = ["BITS", "TABLES", "TRIED", "Sample", "samples_of_clip", "samples_of_folder"]

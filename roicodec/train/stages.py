@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from roicodec.bitstream.constants import (
+    FEATURE_CHANNELS,
+    LUMA_CHANNELS,
+    PIXEL_CHANNELS,
+    QUALITIES,
+    UNIT,
+)
 from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.encoder.intra_cells import UNMATCHED_ENERGY, UNMATCHED_RATIO
 from roicodec.encoder.motion.x264 import near_qp
-from roicodec.encoder.skip import LUMA_CHANNELS
 from roicodec.networks.blocks import Regions, Sandwich
 from roicodec.networks.frame_net import (
-    FEATURES,
-    PIXELS,
     PRICE,
-    QUALITIES,
-    UNIT,
     FrameNet,
     FrameOutput,
     pack,
@@ -83,7 +85,7 @@ def skipped(
         matched: positions that may be skipped, bool ``[B, 1, H/8, W/8]``.
     """
     with torch.no_grad():
-        weight = torch.ones(PIXELS)
+        weight = torch.ones(PIXEL_CHANNELS)
         weight[LUMA_CHANNELS:] = CHROMA_SAMPLE_WEIGHT
 
         def errors(made: Tensor) -> Tensor:
@@ -256,8 +258,8 @@ class InterStage(Stage):
             torch.zeros(batch, size // 2, size // 2),
             torch.zeros(batch, size // 2, size // 2),
         )
-        self.features = torch.zeros(batch, FEATURES, size // 8, size // 8)
-        self.residual = torch.zeros(batch, PIXELS, size // 8, size // 8)
+        self.features = torch.zeros(batch, FEATURE_CHANNELS, size // 8, size // 8)
+        self.residual = torch.zeros(batch, PIXEL_CHANNELS, size // 8, size // 8)
 
     def _renew(self) -> None:
         """Replace finished sequences and code the intra frame of the new ones."""

@@ -6,12 +6,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.bitstream.constants import (
+    HYPER_ALPHABET,
+    HYPER_CHANNELS,
+    HYPER_CONTEXTS,
+    LATENT_ALPHABET,
+    LATENT_TABLES,
+    QUALITIES,
+)
 from roicodec.bitstream.entropy import PRECISION, Ints, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS
 from roicodec.decoder.frame import Distribution, FrameSetting
 from roicodec.decoder.latents import hyper_tables
-from roicodec.networks.frame_net import HYPER, QUALITIES, SCALES, FrameNet, log_scale
+from roicodec.networks.frame_net import FrameNet, log_scale
 
 __all__ = ["Counter", "fitted", "logistic_tables"]
 
@@ -34,11 +41,11 @@ def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def logistic_tables(net: FrameNet) -> Tables:
     """Tables of the densities that the network was trained with, each its own stand-in."""
-    latents = _logistic(log_scale(torch.arange(SCALES).double()).numpy(), LATENT_ALPHABET)
+    latents = _logistic(log_scale(torch.arange(LATENT_TABLES).double()).numpy(), LATENT_ALPHABET)
     with torch.no_grad():
         scales = net.hyper_log_scale(torch.tensor((QUALITIES - 1) / 2)).double().numpy()
     hyper = _logistic(scales.repeat(HYPER_CONTEXTS), HYPER_ALPHABET)
-    return fitted(latents, hyper, np.tile(np.arange(SCALES), (RATIOS, 1)))
+    return fitted(latents, hyper, np.tile(np.arange(LATENT_TABLES), (RATIOS, 1)))
 
 
 def fitted(
@@ -57,8 +64,8 @@ class Counter:
 
     def __init__(self, kind: int) -> None:
         self.kind = kind
-        self.latents = np.zeros((RATIOS, SCALES, 2 * LATENT_ALPHABET + 2))
-        self.hyper = np.zeros((HYPER * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
+        self.latents = np.zeros((RATIOS, LATENT_TABLES, 2 * LATENT_ALPHABET + 2))
+        self.hyper = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
     def __call__(
         self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Distribution, Ints]]
@@ -66,7 +73,7 @@ class Counter:
         if setting.kind != self.kind:
             return
         for model, symbols in coded:
-            channels, named = np.divmod(model.place, SCALES)
+            channels, named = np.divmod(model.place, LATENT_TABLES)
             _count(self.latents, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])
         for places, index in hyper_tables(hyper):

@@ -13,11 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roicodec.bitstream.constants import INTER, INTRA, MAX_CHUNK
 from roicodec.bitstream.container import (
     FRAME,
-    INTER,
-    INTRA,
-    MAX_CHUNK,
     PACKET,
     TRACK,
     Candidate,

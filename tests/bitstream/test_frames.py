@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from roicodec.bitstream.container import INTER, INTRA, Chunk, StreamReader
+from roicodec.bitstream.constants import INTER, INTRA
+from roicodec.bitstream.container import Chunk, StreamReader
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.encoder.roi.sources import RectangleRoi, RoiSource
 from tests import tiny_model

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roicodec.bitstream.constants import HYPER_CONTEXTS
-from roicodec.bitstream.container import INTER
+from roicodec.bitstream.constants import HYPER_CONTEXTS, INTER
 from roicodec.bitstream.entropy import SymbolDecoder, SymbolEncoder, Tables, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS, Adaptation, ChannelSums
 from roicodec.decoder.frame import Distribution, FrameSetting

@@ -18,8 +18,8 @@ from roicodec.cli import cli
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model
 from roicodec.decoder.weights import load_arrays, model_id
-from roicodec.evaluate.metrics import psnr
 from roicodec.media import Reader
+from roicodec.psnr import psnr
 
 FRAMES = 3
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.bitstream.container import INTER, INTRA
+from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameCore, FrameSetting
 from roicodec.decoder.model import Model

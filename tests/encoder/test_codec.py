@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from roicodec.bitstream.container import INTER, INTRA, Candidate, FrameChunk, Header, StreamWriter
+from roicodec.bitstream.constants import INTER, INTRA, QUANTIZER_STEPS
+from roicodec.bitstream.container import Candidate, FrameChunk, Header, StreamWriter
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
 from roicodec.decoder.compensation import compensate
@@ -36,7 +37,6 @@ from roicodec.encoder.roi.features import Features
 from roicodec.encoder.roi.selector import LinearSelector
 from roicodec.encoder.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.errors import InputError, ModelError, StreamError
-from roicodec.networks.frame_net import QUANTIZER_STEPS
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit
 from tests import decode_everywhere, tiny_model

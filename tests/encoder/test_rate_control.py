@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from roicodec.bitstream.container import INTER, INTRA
-from roicodec.encoder.rate_control import (
-    BitrateControl,
-    ConstantQuality,
-    PsnrControl,
-    RateControl,
-)
+from roicodec.bitstream.constants import INTER, INTRA
+from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 
 SAMPLES = 352 * 288
 GOP, FRAMES, BOOST = 60, 150, 8

@@ -9,12 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from roicodec.bitstream.constants import LATENT_EXPONENT, STEP_EXPONENT
-from roicodec.bitstream.container import INTER, INTRA
+from roicodec.bitstream.constants import INTER, INTRA, LATENT_EXPONENT, STEP_EXPONENT, UNIT
 from roicodec.decoder.frame import FrameCore, FrameSetting, Prepared
 from roicodec.decoder.planes import pack, padded
 from roicodec.encoder.refinement import LatentRefiner
-from roicodec.networks.frame_net import UNIT
 from roicodec.networks.restore import restore_network
 from roicodec.picture import Picture
 from tests import tiny_model

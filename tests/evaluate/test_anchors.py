@@ -21,9 +21,9 @@ from roicodec.bitstream.masks import Mask
 from roicodec.errors import InputError
 from roicodec.evaluate import anchors, process
 from roicodec.evaluate.coders import AGAINST, CONFIGS, anchor_coders, own_coder
-from roicodec.evaluate.metrics import psnr_regions
 from roicodec.media import VideoInfo
 from roicodec.picture import Picture
+from roicodec.psnr import psnr_regions
 
 RATE = Fraction(25)
 WIDTH, HEIGHT, FRAMES = 98, 66, 6

@@ -14,7 +14,15 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from roicodec.bitstream.constants import LATENT_EXPONENT, STREAM_EXPONENT
+from roicodec.bitstream.constants import (
+    CODING_STEPS,
+    FEATURE_CHANNELS,
+    INDEX_GAIN,
+    LATENT_CHANNELS,
+    LATENT_EXPONENT,
+    STREAM_EXPONENT,
+    UNIT,
+)
 from roicodec.decoder import model as model_module
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, load_model, tried_layers
@@ -28,15 +36,7 @@ from roicodec.kernels.reference import ReferenceBackend
 from roicodec.networks import blocks, quantized
 from roicodec.networks.blocks import Regions
 from roicodec.networks.export import export_network
-from roicodec.networks.frame_net import (
-    FEATURES,
-    INDEX_GAIN,
-    LATENTS,
-    STEPS,
-    UNIT,
-    FrameNet,
-    coding_steps,
-)
+from roicodec.networks.frame_net import FrameNet, coding_steps
 from roicodec.networks.frame_net import pack as pack_units
 from roicodec.networks.restore import _anchors, restore_network
 from tests import tiny_model
@@ -101,7 +101,7 @@ class _Case:
 
         self.frame = tuple(torch.tensor(p).float()[None] for p in now.planes)
         self.prediction = tuple((p + 4 * random(*p.shape)).round() for p in self.frame)
-        features = 0.05 * random(1, FEATURES, _HEIGHT // 8, _WIDTH // 8)
+        features = 0.05 * random(1, FEATURE_CHANNELS, _HEIGHT // 8, _WIDTH // 8)
         # What integers can hold.
         self.features = (features * 2.0**-STREAM_EXPONENT).round() * 2.0**STREAM_EXPONENT
 
@@ -134,7 +134,7 @@ class _Case:
         latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
         out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
 
-        shape = 1, LATENTS, layout.height, layout.width
+        shape = 1, LATENT_CHANNELS, layout.height, layout.width
         coarse = (latents.float() * _LATENT).T.view(shape) / spread
         z = net.hyper_analysis[0](coarse)
         for layer in net.hyper_analysis[1:]:
@@ -145,15 +145,17 @@ class _Case:
         state = network.entropy_start(layout, symbols, quality, _QUALITY, context)
         decoded = _integers(taken.out.latents, LATENT_EXPONENT)
         step_of = coding_steps(taken.out.latents)
-        for step in range(STEPS):
+        for step in range(CODING_STEPS):
             if step:
                 before = torch.where(step_of < step, taken.out.latents, 0.0)
                 known = _integers(before, LATENT_EXPONENT)
                 state = network.entropy_next(layout, state, step, known)
             mean, index = network.distribution(layout, state, step, quality)
             expected = _rows(taken[f"heads.{step}"])
-            expected_mean = expected[:, :LATENTS] * spread[:, 0, 0].numpy()
-            expected_index = INDEX_GAIN * expected[:, LATENTS:] + net.index_quality(q).numpy()
+            expected_mean = expected[:, :LATENT_CHANNELS] * spread[:, 0, 0].numpy()
+            expected_index = (
+                INDEX_GAIN * expected[:, LATENT_CHANNELS:] + net.index_quality(q).numpy()
+            )
             own = _rows((step_of == step).double()) > 0
             out[f"mean{step}"] = _difference(mean.numpy().ravel() * _LATENT, expected_mean[own])
             out[f"index{step}"] = _difference(index.numpy().ravel(), np.rint(expected_index[own]))

@@ -24,6 +24,7 @@ from matplotlib import image
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from roicodec.bitstream.constants import FEATURE_CHANNELS, PIXEL_CHANNELS, UNIT
 from roicodec.bitstream.container import Header
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model
@@ -32,27 +33,14 @@ from roicodec.encoder.roi.sources import RectangleRoi
 from roicodec.errors import InputError
 from roicodec.networks import lsq
 from roicodec.networks.blocks import Block
-from roicodec.networks.frame_net import (
-    FEATURES,
-    PIXELS,
-    PRICE,
-    UNIT,
-    FrameNet,
-    FrameOutput,
-    quantizer_step,
-)
+from roicodec.networks.frame_net import PRICE, FrameNet, FrameOutput, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
 from roicodec.train import command
 from roicodec.train.__main__ import train_command
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.data import Batch, load_folder
-from roicodec.train.losses import (
-    CHROMA_SAMPLE_WEIGHT,
-    LAMBDA,
-    rate_distortion,
-    relative_weight,
-)
+from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, rate_distortion, relative_weight
 from roicodec.train.revive import revive
 from roicodec.train.stages import InterStage, IntraStage, skipped, unmatched
 from tests import tiny_model, two_ranks
@@ -384,7 +372,7 @@ def test_new_content_is_another_sequence_s(data: Path, runs: Path) -> None:
 
 
 def test_cells_that_an_encoder_would_try_without_a_match() -> None:
-    x = torch.randn(2, PIXELS, 8, 8)
+    x = torch.randn(2, PIXEL_CHANNELS, 8, 8)
     near = x + 0.1 * torch.randn_like(x)
     quality = torch.tensor([40.0, 40.0])
     assert not unmatched(x, near, quality).any()
@@ -540,11 +528,14 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
 
 def test_training_skips_the_cells_that_the_encoder_would() -> None:
     """One 16x16 cell is worth its bits, one is not."""
-    x, prediction = torch.ones(1, PIXELS, 2, 4), torch.zeros(1, PIXELS, 2, 4)
+    x, prediction = torch.ones(1, PIXEL_CHANNELS, 2, 4), torch.zeros(1, PIXEL_CHANNELS, 2, 4)
     made = prediction.clone()
     made[..., 2:] = 1
     everywhere = torch.ones(1, 1, 2, 4, dtype=torch.bool)
-    features, moved = torch.full((1, FEATURES, 2, 4), 2.0), torch.full((1, FEATURES, 2, 4), 3.0)
+    features, moved = (
+        torch.full((1, FEATURE_CHANNELS, 2, 4), 2.0),
+        torch.full((1, FEATURE_CHANNELS, 2, 4), 3.0),
+    )
     out = FrameOutput(made, features, x, torch.full((1, 1, 2), 9.0), torch.zeros(1))
     kept = skipped(out, x, prediction, moved, torch.tensor([30.0]), everywhere)
     torch.testing.assert_close(kept.packed, made)
@@ -564,10 +555,10 @@ def test_training_skips_the_cells_that_the_encoder_would() -> None:
 
 def test_chroma_weighs_as_its_error_is_smaller() -> None:
     """Errors of 4 (Y), 2 (U) and 1 (V): V's is 16 times finer, more than the bound."""
-    samples = torch.zeros(1, PIXELS, 2, 2)
+    samples = torch.zeros(1, PIXEL_CHANNELS, 2, 2)
     samples[:, :64], samples[:, 64:80], samples[:, 80:] = 4 / UNIT, 2 / UNIT, 1 / UNIT
     out = FrameOutput(
-        samples, torch.zeros(1, FEATURES, 2, 2), samples, torch.full((1, 1, 1), 64.0),
+        samples, torch.zeros(1, FEATURE_CHANNELS, 2, 2), samples, torch.full((1, 1, 1), 64.0),
         torch.tensor([64.0]),
     )  # fmt: skip
     target = Batch(torch.full((1, 16, 16), 128.0), *[torch.full((1, 8, 8), 128.0)] * 2)

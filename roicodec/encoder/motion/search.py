@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import PAD, VECTOR_LIMIT
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.motion_coding import (
     CANDIDATES,
@@ -23,10 +24,9 @@ from roicodec.bitstream.motion_coding import (
     same,
     units,
 )
-from roicodec.bitstream.motion_grid import VECTOR_LIMIT
 from roicodec.bitstream.motion_trees import Contexts, shipped_contexts
 from roicodec.encoder.motion.match import Matcher
-from roicodec.encoder.motion.x264 import PAD, Motion, pad_plane
+from roicodec.encoder.motion.x264 import Motion, pad_plane
 from roicodec.picture import Picture, Plane
 
 __all__ = ["VECTOR_WEIGHT", "refine", "search"]

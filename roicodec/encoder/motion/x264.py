@@ -14,13 +14,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
-from roicodec.bitstream.motion_grid import VECTOR_LIMIT
+from roicodec.bitstream.constants import BLOCK, PAD, VECTOR_LIMIT
 from roicodec.errors import InputError
 from roicodec.picture import Picture, Plane
 
 __all__ = [
-    "BLOCK",
-    "PAD",
     "Motion",
     "X264Searcher",
     "filled",
@@ -29,12 +27,6 @@ __all__ = [
 ]
 
 _MACROBLOCK = 16
-
-BLOCK = 8
-"""Side in luma samples of the block that one vector serves."""
-
-PAD = 32
-"""Frames are extended to a multiple of this."""
 
 _OPTIONS = {
     "bframes": "0",

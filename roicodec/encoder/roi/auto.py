@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.masks import CELL, Mask, grid_shape
+from roicodec.bitstream.constants import CELL
+from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.encoder.roi.saliency import SaliencyMap, SaliencyModel
 from roicodec.errors import InputError
 from roicodec.picture import Picture

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.masks import CELL, Mask, samples_of
+from roicodec.bitstream.constants import BLOCK, CELL
+from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.picture import Picture
 
 __all__ = ["FEATURES", "Features", "region_features"]
@@ -29,7 +30,6 @@ FEATURES = (
 
 Features = NDArray[np.float64]
 
-_BLOCK = 8
 _STRIP = 64  # Rows at a time: gradients of a whole plane would not stay in the cache.
 
 
@@ -59,10 +59,10 @@ def region_features(
         cell = CELL if channel == 0 else CELL // 2
         out[:, [channel, 3 + channel]] = _describe(plane, mask, cell)
     if vectors is not None:
-        rows, columns = -(-picture.height // _BLOCK), -(-picture.width // _BLOCK)
+        rows, columns = -(-picture.height // BLOCK), -(-picture.width // BLOCK)
         for component in range(2):
             field = vectors[:rows, :columns, component].astype(np.float32) / 4
-            out[:, [6 + component, 8 + component]] = _describe(field, mask, CELL // _BLOCK)
+            out[:, [6 + component, 8 + component]] = _describe(field, mask, CELL // BLOCK)
     return out
 
 

@@ -17,7 +17,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.masks import CELL, Mask, cells_of, grid_shape
+from roicodec.bitstream.constants import CELL
+from roicodec.bitstream.masks import Mask, cells_of, grid_shape
 from roicodec.encoder.roi.auto import DEFAULT_SHARE, AutoRoi
 from roicodec.encoder.roi.saliency import SaliencyModel
 from roicodec.errors import InputError

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from roicodec.evaluate.saliency import auc_judd, cc, iou, kld, nss, scores, sim, top_share
+from roicodec.train.saliency_metrics import auc_judd, cc, iou, kld, nss, scores, sim, top_share
 
 
 def test_cc() -> None:
