@@ -22,8 +22,9 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 sanitize: $(READY) ## run the kernels' tests on a build with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.sanitize tests/kernels
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, its format, and mypy strict
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
 	$(BIN)/python -m examples.bench

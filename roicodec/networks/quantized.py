@@ -251,7 +251,7 @@ def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
             own = torch.zeros_like(free)
             own[k] = 1
             free.requires_grad_(True)
-            free.register_hook(lambda gradient, own=own: gradient * own)  # type: ignore[no-untyped-call]
+            free.register_hook(lambda gradient, own=own: gradient * own)
 
 
 def free_coarsest(net: nn.Module, anchors: int) -> float:
@@ -270,7 +270,7 @@ def free_coarsest(net: nn.Module, anchors: int) -> float:
         own = torch.zeros_like(table.table)
         own[:anchors] = 1
         table.table.requires_grad_(True)
-        table.table.register_hook(lambda gradient, own=own: gradient * own)  # type: ignore[no-untyped-call]
+        table.table.register_hook(lambda gradient, own=own: gradient * own)
     return anchors / tables[0].scale
 
 

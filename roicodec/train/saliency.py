@@ -246,7 +246,7 @@ def _train(
         x, *truth = batches.draw()
         parts = losses(net(x.contiguous(memory_format=torch.channels_last)), *truth)
         optimizer.zero_grad(set_to_none=True)
-        (parts[0] + parts[1]).backward()  # type: ignore[no-untyped-call]
+        (parts[0] + parts[1]).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         step += 1

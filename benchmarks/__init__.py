@@ -1,0 +1,1 @@
+"""Speed of kernels, of the networks at each bit-width, and of whole programs."""
