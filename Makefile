@@ -27,12 +27,12 @@ lint: $(READY) ## ruff, its format, and mypy strict
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
-	$(BIN)/python -m examples.bench
+	$(BIN)/python -m benchmarks.clips
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bitwidths
 bench-kernels: $(READY) ## rate of every native kernel at every instruction set
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.native
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.results
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.results
 train: $(READY) ## train the networks from the clips in DATA (default ../shared/data/train): hours
 	$(FIT) intra --run runs/intra --steps 20000 --batch 8 --compile
 	$(FIT) inter --run runs/inter --intra runs/intra/last.pt --steps 6000 \

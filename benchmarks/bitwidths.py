@@ -22,6 +22,7 @@ import av
 import numpy as np
 import torch
 
+from benchmarks.float_backend import FloatBackend
 from examples.clips import find_clip
 from roicodec.bitstream.entropy import Ints, SymbolDecoder
 from roicodec.bitstream.masks import Mask, grid_shape
@@ -35,8 +36,6 @@ from roicodec.decoder.weights import load_arrays
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.picture import Picture
-
-from .float_backend import FloatBackend
 
 SHARES = (10, 25, 50)
 PAIRS = ((16, 8), (16, 4), (8, 4), (8, 2), (4, 2), (16, 0), (8, 0))

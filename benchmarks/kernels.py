@@ -1,6 +1,6 @@
 """Run time of a chain of residual blocks under each backend and choice of bit-widths.
 
-    OMP_NUM_THREADS=1 python benchmarks/kernels.py [--height 90] [--width 160] [--share 0.25]
+    OMP_NUM_THREADS=1 python -m benchmarks.kernels [--height 90] [--width 160] [--share 0.25]
 
 Each block is the codec's: quantize, 1x1, ReLU, depthwise 3x3, ReLU, 1x1, add; quantize, 1x1 to
 twice the channels, ReLU, 1x1, add. ROI rows come first in the stream, the others after them, so

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import results as report
 from roicodec.bitstream.container import StreamWriter
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.decoder.complexity import complexity
@@ -35,6 +34,7 @@ from roicodec.evaluate.streams import Cost, frame_regions, network_costs
 from roicodec.evaluate.tables import compare_all, mean_comparison, measures_of
 from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.picture import Picture
+from studies import results as report
 from tests.conftest import make_frame, make_header
 
 RATE = Fraction(25)

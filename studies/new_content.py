@@ -1,6 +1,6 @@
 """What marks on cells without a match are worth, where a part of the picture is new.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.new_content [CLIP OTHER] [--frames 6] [--effort 5]
+    OMP_NUM_THREADS=1 python -m studies.new_content [CLIP OTHER] [--frames 6] [--effort 5]
 
 From the middle of the clip on, its right half, or a window in it, shows the other clip. Encoded
 with such marks and without them, at four qualities: BD-BR on PSNR (6Y + U + V) / 8 of the first

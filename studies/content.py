@@ -35,7 +35,7 @@ _WITH_ROI = f"{_OWN}+"
 _BD = {"w YUV": "wpsnr_yuv", "ROI Y": "psnr_roi_y", "rest Y": "psnr_bg_y", "whole YUV": "psnr_yuv"}
 _FEATURES = ("gradient_y", "sigma_y", "sigma_dx")
 _MIDDLE = 34
-"""Quality index whose regions are told and drawn, of those that ``benchmarks.results`` has."""
+"""Quality index whose regions are told and drawn, of those that ``studies.results`` has."""
 
 Row = dict[str, str]
 

@@ -1,6 +1,6 @@
 """What the choice of bit-widths is worth: every fixed pair beside the learned one.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.pairs [CLIP=ROI…] [--frames 16] [--candidates 4,8,16]
+    OMP_NUM_THREADS=1 python -m studies.pairs [CLIP=ROI…] [--frames 16] [--candidates 4,8,16]
         [--effort 5]
 
 Every clip is encoded with each pair out of the candidates, with those that the fitted layer chooses

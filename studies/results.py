@@ -1,6 +1,6 @@
 """Compare roicodec with other codecs and write docs/results.md: ``make results``.
 
-    python -m benchmarks.results [--clips FOLDER] [--out runs/eval] [--short] [--report-only]
+    python -m studies.results [--clips FOLDER] [--out runs/eval] [--short] [--report-only]
 
 Runs ``roicodec eval`` in low delay, with intra frames only, and in low delay with the ROI that
 roicodec finds itself; encodes that are finished in --out are not repeated. FOLDER holds the clips
@@ -21,7 +21,6 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from benchmarks.content import content, table
 from examples.clips import CLIPS, find_clip
 from roicodec.evaluate.plots import plot_grid
 from roicodec.evaluate.points import read_points
@@ -38,6 +37,7 @@ from roicodec.evaluate.tables import (
     options_of,
     speed,
 )
+from studies.content import content, table
 
 DOCS = Path(__file__).parents[1] / "docs"
 VALID = Path("../shared/data/valid")

@@ -1,6 +1,6 @@
 """Motion search and coding on real clips: prediction, bits and time, before and after refinement.
 
-    OMP_NUM_THREADS=1 python benchmarks/motion.py FOLDER [--qp 34] [--frames 12]
+    OMP_NUM_THREADS=1 python -m studies.motion FOLDER [--qp 34] [--frames 12]
 
 The reference is x264's reconstruction of the frame before, at the same QP. `x264` are its own
 vectors, `refined` those that the encoder would send; both are coded with the format's tables. Times

@@ -1,6 +1,6 @@
 """What few bits cost in rate and distortion: BD-BR of the networks at each bit-width.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.quantization [CLIP…] [--frames 16] [--bits 16,8,4,2]
+    OMP_NUM_THREADS=1 python -m studies.quantization [CLIP…] [--frames 16] [--bits 16,8,4,2]
         [--float FOLDER]
 
 Every clip is encoded at four qualities, without ROI, by the networks in float32 (weights of 16
@@ -19,6 +19,7 @@ from statistics import mean
 
 import torch
 
+from benchmarks.float_backend import FloatBackend
 from examples.clips import CLIPS, find_clip
 from roicodec.bitstream.container import Header
 from roicodec.decoder.model import Model, load_model
@@ -29,8 +30,6 @@ from roicodec.evaluate.bd import compare
 from roicodec.media import Reader
 from roicodec.picture import Picture
 from roicodec.psnr import psnr
-
-from .float_backend import FloatBackend
 
 QUALITIES = (22, 34, 46, 58)
 
