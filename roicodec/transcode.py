@@ -25,7 +25,7 @@ from roicodec.decoder.model import load_model
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.errors import StreamError
-from roicodec.media import Extras, Reader, TrackPacket, VideoInfo, Writer
+from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -239,7 +239,9 @@ class _Decoding:
             if chunk.frame is not None:
                 self._frame(chunk.frame)
             elif chunk.type == TRACK:
-                self._extras = Extras.from_bytes(chunk.payload)
+                problems = Problems()
+                self._extras = Extras.from_bytes(chunk.payload, problems)
+                self._report_problems(problems)
             elif chunk.type == PACKET:
                 self._output().write_packet(TrackPacket.from_bytes(chunk.payload))
         except StreamError as error:
@@ -256,6 +258,12 @@ class _Decoding:
             raise StreamError("no frame of it can be decoded")
         self.writer.close()
         for message in self.writer.warnings:
+            self.listener.warn(message)
+        self._report_problems(self.writer.problems)
+
+    def _report_problems(self, problems: Problems) -> None:
+        self.report.damages += problems.total
+        for message in problems:
             self.listener.warn(message)
 
     def _frame(self, frame: FrameChunk) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from roicodec.media.info import VideoInfo
 from roicodec.media.reader import Reader
-from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket
+from roicodec.media.tracks import Chapter, Extras, Problems, Track, TrackPacket
 from roicodec.media.writer import Writer
 
-__all__ = ["Chapter", "Extras", "Reader", "Track", "TrackPacket", "VideoInfo", "Writer"]
+__all__ = [
+    "Chapter",
+    "Extras",
+    "Problems",
+    "Reader",
+    "Track",
+    "TrackPacket",
+    "VideoInfo",
+    "Writer",
+]

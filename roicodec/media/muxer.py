@@ -1,155 +1,284 @@
-"""Containers: an encoded video track and the other tracks as they came."""
+"""Containers: an encoded video track and the other tracks, which never cost the video."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-import av
 from av.container import OutputContainer
-from av.rational import AVRational
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
 
-from roicodec.errors import InputError
+from roicodec.errors import InputError, StreamError
+from roicodec.media.clock import PictureClock
+from roicodec.media.containers import REFUSALS, Nowhere, muxer_options, open_output, title_of
 from roicodec.media.info import VideoInfo
-from roicodec.media.tracks import Extras, TrackPacket, add_track
+from roicodec.media.lanes import (
+    AttachmentLane,
+    CopyLane,
+    Lane,
+    containers_for,
+    picture_lane,
+    reason_of,
+)
+from roicodec.media.tracks import Chapter, Extras, Problems, Track, TrackPacket
 from roicodec.media.video_encoder import VideoEncoder
 from roicodec.picture import Picture
 
-__all__ = ["MUXERS", "Muxer"]
+__all__ = ["Muxer"]
 
-MUXERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska"}
-"""FFmpeg's name of the muxer by the ending of a file's name."""
-_CLEAR = b"\0\0"
-"""A mov_text packet that clears the screen: the MP4 muxer makes these itself, from durations."""
+_MAX_EARLY = 1 << 25
+"""Bytes of packets that are held until the first picture comes."""
+_MAX_TRIALS = 200
+"""Headers that are tried to find out which parts of it a muxer refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Something of the header that can be left out: a track, a tag, a chapter, the matrix."""
+
+    name: str
+    lane: tuple[int, Lane] | None = None
+    extras: Extras = field(default_factory=Extras)
 
 
 class Muxer:
-    """A container with an encoded video track and the other tracks as they came."""
+    """A container with an encoded video track and the other tracks.
+
+    The header is written when the first picture comes, and only with what the muxer takes.
+
+    Args:
+        place: takes the file.
+        format: FFmpeg's name of the muxer.
+        info: description of the pictures.
+        extras: the other tracks, tags and chapters.
+        codec, crf, threads: as :class:`roicodec.media.Writer` takes them.
+        warnings: takes lines on what the container cannot hold.
+        problems: takes lines on what is damaged.
+    """
 
     def __init__(
         self, place: BinaryIO, format: str, info: VideoInfo, extras: Extras, codec: str,
-        crf: float | None, threads: int, warnings: list[str],
+        crf: float | None, threads: int, warnings: list[str], problems: Problems,
     ) -> None:  # fmt: skip
-        self._warnings = warnings
-        self._info, self._extras = info, extras
+        self._place, self._format, self._extras = place, format, extras
+        self._warnings, self._problems = warnings, problems
+        self._info, self._codec, self._crf = info, codec, crf
         self._encoder = VideoEncoder(codec, crf, threads, info, warnings)
-        kept = [i for i, _ in enumerate(extras.tracks) if self._can_hold(format, i)]
-        self._out = _open_output(place, format, _muxer_options(format, info, extras))
-        try:
-            self._video = self._encoder.add_to(self._out, extras)
-            self._tracks = {i: add_track(self._out, extras.tracks[i]) for i in kept}
-            self._out.metadata.update(extras.metadata)
-            self._out.set_chapters(
-                [
-                    {"id": c.id, "start": c.start, "end": c.end, "time_base": c.time_base,
-                     "metadata": dict(c.metadata)}
-                    for c in extras.chapters
-                ]
-            )  # fmt: skip
-            try:
-                self._out.start_encoding()
-            except av.FFmpegError as error:
-                raise InputError(
-                    f"{codec} does not take these settings: {info.width}x{info.height}, time base"
-                    f" {info.time_base}{'' if crf is None else f', crf {crf:g}'} ({error.strerror})"
-                ) from error
-        except BaseException:
-            self.abort()
-            raise
-        self._last_dts: dict[int, int] = {}
+        self._clock = PictureClock(info.time_base, info.frame_rate, format, problems)
+        self._early: list[TrackPacket] = []
+        self._held = self._trials = 0
+        self._out: OutputContainer | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._streams: dict[int, Stream] = {}
+        self._strays: set[int] = set()
+        self._waiting: Packet[VideoStream] | None = None
+        self._start: int | None = None
+        self._end = self._first_dts = 0
+        self._open(Nowhere(), ()).close()  # whether codec and container fit, before any picture
 
-    def _can_hold(self, format: str, index: int) -> bool:
-        track = self._extras.tracks[index]
-        try:
-            if track.kind == "video" and format != "mp4":
-                raise ValueError("only the MP4 muxer takes a still as the packet that it is")
-            with _open_output(_Nowhere(), format, {"strict": "-2"}) as trial:
-                add_track(trial, track)
-                trial.start_encoding()
-            return True
-        except (av.FFmpegError, ValueError):
-            if format == "matroska" and track.kind == "attachment":
-                return True  # a file of attachments alone is refused, beside video it is not
-            other = "mkv" if format != "matroska" else "mp4"
-            self._warnings.append(
-                f"{format} cannot hold the {track}; it is left out (.{other} may hold it)"
-            )
-            return False
+    # --- what comes ------------------------------------------------------------------------
 
     def write(self, picture: Picture) -> None:
-        for packet in self._encoder.encode(picture):
-            self._out.mux(packet)
+        out = self._opened()
+        pts, duration = self._clock(picture.pts, picture.duration)
+        self._start = pts if self._start is None else self._start
+        self._end = pts + duration
+        for packet in self._encoder.encode(replace(picture, pts=pts, duration=duration)):
+            self._mux_video(out, packet)
 
     def write_packet(self, packet: TrackPacket) -> None:
-        stream = self._tracks.get(packet.track)
-        if stream is None:
+        if self._out is None and self._held <= _MAX_EARLY:
+            self._early.append(packet)
+            self._held += len(packet.data) + 200
             return
-        track = self._extras.tracks[packet.track]
-        if track.codec == "mov_text" and packet.data == _CLEAR:
+        out = self._opened()
+        if packet.track >= len(self._extras.tracks):
+            if packet.track not in self._strays:
+                self._problems.add(f"packets of track {packet.track}, which is not described")
+                self._strays.add(packet.track)
             return
-        copy = packet.to_av(stream, track.time_base)
-        copy.rescale_ts(AVRational(stream.time_base or track.time_base))
-        last = self._last_dts.get(packet.track)
-        if copy.dts is not None:
-            if last is not None and copy.dts <= last:
-                copy.dts = last + 1
-                copy.pts = max(copy.pts if copy.pts is not None else copy.dts, copy.dts)
-                self._warn(f"{track}: time stamps do not increase; corrected")
-            self._last_dts[packet.track] = copy.dts
-        try:
-            self._out.mux(copy)
-        except (av.error.ArgumentError, av.error.InvalidDataError) as error:
-            self._warn(f"{track}: packets that the output refuses are left out ({error.strerror})")
-
-    def _warn(self, message: str) -> None:
-        if message not in self._warnings:
-            self._warnings.append(message)
+        lane = self._lanes.get(packet.track)
+        if lane is not None:
+            stream = self._streams[packet.track]
+            self._mux_track(out, packet.track, lane.packets(packet, stream))
 
     def finish(self) -> None:
+        out = self._opened()
         for packet in self._encoder.encode(None):
-            self._out.mux(packet)
-        self._out.close()
+            self._mux_video(out, packet)
+        if self._waiting is not None:
+            # MP4's track is as long as the sum of its packets by time of decoding, which with
+            # reordered pictures of unequal durations may be less than they are on show.
+            last, self._waiting = self._waiting, None
+            if last.dts is not None:
+                decoded = last.dts - self._first_dts
+                last.duration = max(self._end - (self._start or 0) - decoded, last.duration or 0)
+            out.mux(last)
+        for index, lane in list(self._lanes.items()):
+            self._mux_track(out, index, lane.flush(self._streams[index]))
+        out.close()
+        self._close_lanes()
 
     def abort(self) -> None:
-        with suppress(Exception):
-            self._out.close()
+        self._close_lanes()
+        if self._out is not None:
+            with suppress(Exception):
+                self._out.close()
+
+    def _mux_video(self, out: OutputContainer, packet: Packet[VideoStream]) -> None:
+        if self._waiting is None:
+            self._first_dts = packet.dts or 0
+        else:
+            out.mux(self._waiting)
+        self._waiting = packet
+
+    def _mux_track(
+        self, out: OutputContainer, index: int, packets: Sequence[Packet[Stream]]
+    ) -> None:
+        for packet in packets:
+            try:
+                out.mux(packet)
+            except REFUSALS as error:
+                track = self._extras.tracks[index]
+                self._problems.add(f"{track}: ends early ({reason_of(error)})")
+                self._lanes.pop(index).close()
+                return
+
+    def _close_lanes(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes = {}
+
+    # --- opening ---------------------------------------------------------------------------
+
+    def _opened(self) -> OutputContainer:
+        if self._out is not None:
+            return self._out
+        for index, track in enumerate(self._extras.tracks):
+            if track.usable and (lane := self._lane(index, track)):
+                self._lanes[index] = lane
+        parts = self._settle(self._parts())
+        self._lanes = dict(part.lane for part in parts if part.lane)
+        self._out = self._open(self._place, parts)
+        early, self._early = self._early, []
+        for packet in early:
+            self.write_packet(packet)
+        return self._out
+
+    def _lane(self, index: int, track: Track) -> Lane | None:
+        """The way of a track into this container; None, with a line, if there is none."""
+        if track.kind == "attachment" and self._format == "matroska":
+            return AttachmentLane(track)
+        try:
+            if track.kind == "video" and self._format != "mp4":
+                # Only the MP4 muxer takes a still as the packet that it is.
+                picture = next((p for p in self._early if p.track == index), None)
+                lane = picture_lane(track, picture) if self._format == "matroska" else None
+                if lane is not None:
+                    return lane
+                raise ValueError("stills have no place there")
+            return CopyLane(track, self._format, self._problems, self._warnings)
+        except StreamError as error:
+            self._problems.add(f"{error}; left out")
+        except REFUSALS as error:
+            others = [ending for ending in containers_for(track) if ending != self._format]
+            name = title_of(self._format)
+            if others:
+                self._warnings.append(
+                    f"{name} cannot hold the {track}; it is left out"
+                    f" (.{' and .'.join(others)} can hold it)"
+                )
+            else:
+                self._problems.add(
+                    f"no container can hold the {track} ({reason_of(error)}); it is left out"
+                )
+        return None
+
+    def _parts(self) -> list[_Part]:
+        extras = self._extras
+        parts = [_Part(str(extras.tracks[i]), (i, lane)) for i, lane in self._lanes.items()]
+        for key, value in extras.metadata.items():
+            parts.append(_Part(f"tag {key!r} of the file", None, Extras(metadata={key: value})))
+        for key, value in extras.video_metadata.items():
+            tag = Extras(video_metadata={key: value})
+            parts.append(_Part(f"tag {key!r} of the video", None, tag))
+        for chapter in extras.chapters:
+            parts.append(_Part(f"chapter {chapter.id}", None, Extras(chapters=(chapter,))))
+        if (matrix := self._info.display_matrix) is not None:
+            parts.append(_Part(f"display matrix {matrix}", None, Extras(display_matrix=matrix)))
+        return parts
+
+    def _settle(self, parts: list[_Part]) -> list[_Part]:
+        """The parts with which the header can be written; a line for each of the others."""
+        kept: list[_Part] = []
+
+        def admit(more: list[_Part]) -> None:
+            if not more or self._fits([*kept, *more]):
+                kept.extend(more)
+            elif len(more) == 1 or self._trials > _MAX_TRIALS:
+                self._problems.add(
+                    f"{more[0].name}: {title_of(self._format)} refuses it; left out"
+                    + (f", with {len(more) - 1} others" if len(more) > 1 else "")
+                )
+            else:
+                admit(more[: len(more) // 2])
+                admit(more[len(more) // 2 :])
+
+        admit(parts)
+        return kept
+
+    def _fits(self, parts: list[_Part]) -> bool:
+        self._trials += 1
+        try:
+            self._open(Nowhere(), parts).close()
+        except (InputError, *REFUSALS):
+            return False
+        return True
+
+    def _open(self, place: object, parts: Sequence[_Part]) -> OutputContainer:
+        """The container with a written header.
+
+        Raises:
+            InputError: if the video encoder does not take its settings.
+        """
+        found = [part.extras for part in parts]
+        tracks = [self._extras.tracks[part.lane[0]] for part in parts if part.lane]
+        options = muxer_options(self._format, self._info.time_base, tracks)
+        out = open_output(place, self._format, options)
+        try:
+            video_metadata = {k: v for one in found for k, v in one.video_metadata.items()}
+            matrix = next((one.display_matrix for one in found if one.display_matrix), None)
+            self._encoder.add_to(out, video_metadata, matrix)
+            for part in parts:
+                if part.lane:
+                    self._streams[part.lane[0]] = part.lane[1].add_to(out)
+            for one in found:
+                out.metadata.update(one.metadata)
+            _set_chapters(out, [chapter for one in found for chapter in one.chapters])
+            try:
+                out.start_encoding()
+            except REFUSALS as error:
+                info, crf = self._info, "" if self._crf is None else f", crf {self._crf:g}"
+                raise InputError(
+                    f"{self._codec} does not take these settings: {info.width}x{info.height}, time"
+                    f" base {info.time_base}{crf} ({reason_of(error)})"
+                ) from error
+        except BaseException:
+            with suppress(Exception):
+                out.close()
+            raise
+        return out
 
 
-class _Nowhere:
-    """A file object that forgets what it is given."""
-
-    def __init__(self) -> None:
-        self._at = self._end = 0
-
-    def write(self, data: bytes) -> int:
-        self._at += len(data)
-        self._end = max(self._end, self._at)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._end)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-
-def _open_output(place: object, format: str, options: dict[str, str]) -> OutputContainer:
-    return av.open(
-        place, "w", format=format, container_options=options, metadata_errors="surrogateescape"
-    )
-
-
-def _muxer_options(format: str, info: VideoInfo, extras: Extras) -> dict[str, str]:
-    if format == "matroska":
-        return {"default_mode": "passthrough", "strict": "-2", "avoid_negative_ts": "disabled"}
-    # Edit lists count in the movie's time scale: one that fits every track keeps starts exact.
-    scale = info.time_base.denominator
-    movie = math.lcm(scale, *(t.sample_rate for t in extras.tracks if t.sample_rate))
-    movie = movie if movie < 1 << 31 else scale
-    return {
-        "video_track_timescale": str(scale),
-        "movie_timescale": str(movie),
-        "strict": "-2",
-    }
+def _set_chapters(out: OutputContainer, chapters: Sequence[Chapter]) -> None:
+    out.set_chapters(
+        [
+            {"id": c.id, "start": c.start, "end": c.end, "time_base": c.time_base,
+             "metadata": dict(c.metadata)}
+            for c in chapters
+        ]
+    )  # fmt: skip

@@ -23,8 +23,9 @@ from roicodec.errors import InputError
 from roicodec.media.convert import FrameReader, hidden_properties
 from roicodec.media.cut import Cut, moved, span
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
+from roicodec.media.parameters import describe, lasting_metadata
 from roicodec.media.source import Source, open_source
-from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket, describe, lasting_metadata
+from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket
 from roicodec.picture import Picture
 
 __all__ = ["Reader", "Source"]

@@ -1,46 +1,78 @@
 """What a file carries beside its pictures: tracks, their packets, metadata, chapters.
 
-A track's codec parameters are stored as a small media file (Matroska where it can hold the codec,
-else MP4 or NUT) with this one track and one placeholder packet: FFmpeg writes them and reads
-them back, so that nothing a muxer may need is lost on the way. Packets are stored as they are.
+Packets are stored as they are; how a track's codec parameters are stored is in
+:mod:`roicodec.media.parameters`. All fields are checked when they are read, before memory is taken
+for what they announce, and an :class:`Extras` that is damaged in places keeps what is sound.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self, get_args
 
-import av
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
 from av.packet import Packet, PacketSideData, PktSideDataT
-from av.stream import AttachmentStream, Disposition, Stream
+from av.stream import Disposition, Stream
 
 from roicodec.bitstream.fields import Cursor, blob, fraction, signed, text, varint
 from roicodec.errors import StreamError
 
-__all__ = ["Chapter", "Extras", "Track", "TrackPacket", "add_track", "describe"]
+__all__ = [
+    "KINDS",
+    "MAX_TRACKS",
+    "SIDE_DATA",
+    "Chapter",
+    "Extras",
+    "Problems",
+    "Track",
+    "TrackPacket",
+]
 
-_KINDS = ("audio", "subtitle", "video", "attachment")
-_HEADER_FORMATS: dict[str, dict[str, str]] = {
-    "matroska": {},
-    "mp4": {"movflags": "empty_moov+default_base_moof"},
-    "mov": {"movflags": "empty_moov+default_base_moof"},
-    "nut": {},
-}
-_LATEST = 1 << 62
+MAX_TRACKS = 256
+"""Tracks of a file; FFmpeg's muxers fail, or crash, with a thousand."""
+_MAX_CHAPTERS = 4096
+_MAX_TAGS = 1024
+_MAX_SIDE_DATA = 64
+"""Side data of a packet; FFmpeg knows about forty kinds, of which each occurs once."""
+_MAX_INT = (1 << 31) - 1
+_MAX_TICKS = 1 << 62
+KINDS = ("audio", "subtitle", "video", "attachment")
+_UNUSABLE = "unusable"
+_DISPOSITIONS = sum(Disposition)
 _SIDE_DATA: tuple[str, ...] = get_args(PktSideDataT)
-_USUAL_LAYOUTS = {
-    "1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1",
-}  # fmt: skip
-_STALE_METADATA = {
-    "encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id",
-    "handler_name", "number_of_frames", "number_of_bytes",
-}  # fmt: skip
-"""Written anew by whatever writes the file."""
+SIDE_DATA = frozenset(
+    {
+        "replay_gain", "skip_samples", "jp_dual_mono", "strings_metadata", "subtitle_position",
+        "matroska_block_additional", "webvtt_identifier", "webvtt_settings", "mpegts_stream_id",
+        "a53_cc", "afd", "prft", "iamf_mix_gain_param", "iamf_info_param",
+        "iamf_recon_gain_info_param",
+    }
+)  # fmt: skip
+"""Kinds that say something of their packet alone. Others change a track's parameters on the way,
+which no output can hold: new parameters that are junk make some unreadable as a whole."""
+
+
+class Problems(list[str]):
+    """One line for each part that was left out; the first ten, then their number alone.
+
+    Attributes:
+        total: number of parts, those without a line included.
+    """
+
+    _SHOWN = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def add(self, message: str) -> None:
+        """Count one; the text goes into the list, or its number does."""
+        self.total += 1
+        if self.total <= self._SHOWN:
+            self.append(message)
+        else:
+            self[self._SHOWN :] = [f"{self.total - self._SHOWN} more parts like these are left out"]
 
 
 def _put_metadata(metadata: Mapping[str, str]) -> bytes:
@@ -48,27 +80,25 @@ def _put_metadata(metadata: Mapping[str, str]) -> bytes:
     return varint(len(metadata)) + b"".join(pairs)
 
 
-def _get_metadata(data: Cursor) -> dict[str, str]:
-    return {data.text(): data.text() for _ in range(data.varint())}
+def _get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str]:
+    count = data.varint()
+    if count > _MAX_TAGS:
+        raise StreamError(f"{count} tags of {owner}, more than {_MAX_TAGS}")
+    found = {}
+    for _ in range(count):
+        key, value = data.text(), data.text()
+        if not key or "\0" in key + value:
+            problems.add(f"tag {key!r} of {owner} has no name, or a zero in its text; left out")
+        else:
+            found[key] = value
+    return found
 
 
 def _get_time_base(data: Cursor) -> Fraction:
     value = data.fraction()
-    if not value:
-        raise StreamError("a media track has the time base 0")
+    if not 0 < value.numerator <= _MAX_INT or value.denominator > _MAX_INT:
+        raise StreamError(f"time base {value} is out of range")
     return value
-
-
-def lasting_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Without the entries that describe the file they came from rather than its content."""
-    lasting = {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _STALE_METADATA and (key, value) != ("language", "und")
-    }
-    if "name" in lasting:  # how MP4 reads back what every format is given as the title
-        lasting.setdefault("title", lasting.pop("name"))
-    return lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +106,8 @@ class Track:
     """A track that is carried by stream copy.
 
     Attributes:
-        kind: ``audio``, ``subtitle``, ``video`` (a still such as cover art) or ``attachment``.
+        kind: ``audio``, ``subtitle``, ``video`` (a still such as cover art), ``attachment``, or
+            ``unusable``: damaged in the stream, kept for the numbering.
         codec: FFmpeg's name of the codec; empty for an attachment.
         time_base: seconds per unit of its packets' time stamps.
         disposition: FFmpeg's ``AV_DISPOSITION`` bits (default, forced, ...).
@@ -100,13 +131,18 @@ class Track:
     def __str__(self) -> str:
         language = self.metadata.get("language", "und")
         parts = [f"{self.kind} track", self.metadata.get("filename", self.codec)]
-        return " ".join(parts) + (f" ({language})" if language != "und" else "")
+        return " ".join(filter(None, parts)) + (f" ({language})" if language != "und" else "")
+
+    @property
+    def usable(self) -> bool:
+        """False if nothing but the track's place is known."""
+        return self.kind != _UNUSABLE
 
     def to_bytes(self) -> bytes:
         """Fields in this order; see :mod:`roicodec.bitstream.fields` for their types."""
         return b"".join(
             [
-                varint(_KINDS.index(self.kind)),
+                varint(KINDS.index(self.kind)),
                 text(self.codec),
                 fraction(self.time_base),
                 varint(self.disposition),
@@ -120,22 +156,39 @@ class Track:
         )
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> Self:
-        """
+    def from_bytes(cls, payload: bytes, problems: Problems | None = None) -> Self:
+        """A track; fields without which it is of use are reset where they are out of range.
+
+        Args:
+            payload: as :meth:`to_bytes` writes it.
+            problems: takes a line for each field that was reset.
+
         Raises:
             StreamError: if the payload is malformed.
         """
+        problems = Problems() if problems is None else problems
         data = Cursor(payload)
         kind = data.varint()
-        if kind >= len(_KINDS):
-            raise StreamError(f"media track of unknown kind {kind}")
+        if kind >= len(KINDS):
+            raise StreamError(f"unknown kind {kind}")
         codec, time_base, disposition = data.text(), _get_time_base(data), data.varint()
-        metadata, sample_rate, layout = _get_metadata(data), data.varint(), data.text()
-        bit_rate, header_format, header = data.varint(), data.text(), data.blob()
+        owner = f"{KINDS[kind]} track {codec}".rstrip()
+        metadata, rate = _get_metadata(data, owner, problems), data.varint()
+        layout, bit_rate = data.text(), data.varint()
+        header_format, header = data.text(), data.blob()
         data.end()
+        if disposition & ~_DISPOSITIONS:
+            problems.add(f"{owner}: disposition {disposition:#x} is unknown; left out")
+            disposition = 0
+        if rate > _MAX_INT:
+            problems.add(f"{owner}: sample rate {rate} is out of range; left out")
+            rate = 0
+        if bit_rate > _MAX_INT:
+            problems.add(f"{owner}: bit rate {bit_rate} is out of range; left out")
+            bit_rate = 0
         return cls(
-            _KINDS[kind], codec, time_base, disposition, metadata, header_format, header,
-            sample_rate, layout, bit_rate,
+            KINDS[kind], codec, time_base, disposition, metadata, header_format, header, rate,
+            layout, bit_rate,
         )  # fmt: skip
 
 
@@ -180,25 +233,37 @@ class TrackPacket:
         """
         data = Cursor(payload)
         track, flags = data.varint(), data.varint()
+        if track >= MAX_TRACKS:
+            raise StreamError(f"packet of track {track}; there are at most {MAX_TRACKS}")
         if flags > 7:
-            raise StreamError(f"media packet with unknown flags {flags}")
+            raise StreamError(f"packet of track {track} has unknown flags {flags}")
         pts = data.signed() if flags & 2 else None
         dts = data.signed() + (pts or 0) if flags & 4 else None
         duration = data.varint()
-        if not all(-_LATEST <= time <= _LATEST for time in (pts or 0, dts or 0, duration)):
-            raise StreamError("a media packet's time stamp is out of range")
-        side_data = tuple((data.text(), data.blob()) for _ in range(data.varint()))
+        if not all(-_MAX_TICKS <= time <= _MAX_TICKS for time in (pts or 0, dts or 0, duration)):
+            raise StreamError(f"packet of track {track}: a time stamp is out of range")
+        count = data.varint()
+        if count > _MAX_SIDE_DATA:
+            raise StreamError(
+                f"packet of track {track} has {count} pieces of side data, more than"
+                f" {_MAX_SIDE_DATA}"
+            )
+        side_data = tuple((data.text(), data.blob()) for _ in range(count))
         return cls(track, pts, dts, duration, bool(flags & 1), data.rest(), side_data)
 
     @classmethod
     def from_av(cls, packet: Packet[Stream], track: int) -> Self:
-        side_data = tuple((s.data_type, bytes(s)) for s in packet.iter_sidedata())
+        """A packet as a demuxer gives it, of the track with number ``track``."""
+        side_data = tuple(
+            (s.data_type, bytes(s)) for s in packet.iter_sidedata() if s.data_type in SIDE_DATA
+        )
         return cls(
             track, packet.pts, packet.dts, max(packet.duration or 0, 0), packet.is_keyframe,
             bytes(packet), side_data,
         )  # fmt: skip
 
     def to_av(self, stream: Stream, time_base: Fraction) -> Packet[Stream]:
+        """A packet as a muxer takes it, for ``stream``, with the :data:`SIDE_DATA` that it has."""
         packet: Packet[Stream] = Packet(self.data)
         packet.stream = stream
         packet.time_base = time_base
@@ -206,7 +271,7 @@ class TrackPacket:
         packet.duration = self.duration
         packet.is_keyframe = self.key
         for kind, data in self.side_data:
-            if kind in _SIDE_DATA and data:
+            if kind in SIDE_DATA and data:
                 copy = PacketSideData(_SIDE_DATA.index(kind), len(data))  # type: ignore[call-arg]
                 copy.update(data)
                 packet.set_sidedata(copy, move=True)
@@ -223,6 +288,21 @@ class Chapter:
     time_base: Fraction
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def read(cls, data: Cursor, problems: Problems) -> Self | None:
+        """The next chapter of ``data``; None if its times make no sense."""
+        identity, start, end = data.signed(), data.signed(), data.signed()
+        numerator, denominator = data.varint(), data.varint()
+        metadata = _get_metadata(data, f"chapter {identity}", problems)
+        if not (0 < numerator <= _MAX_INT and 0 < denominator <= _MAX_INT):
+            reason = f"time base {numerator}/{denominator} is out of range"
+        elif not -_MAX_TICKS <= start <= end <= _MAX_TICKS or abs(identity) > _MAX_TICKS:
+            reason = f"{start} to {end} is not a time span"
+        else:
+            return cls(identity, start, end, Fraction(numerator, denominator), metadata)
+        problems.add(f"chapter {identity}: {reason}; left out")
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Extras:
@@ -234,6 +314,8 @@ class Extras:
         video_metadata: of the video track.
         chapters: in order.
         display_matrix: as in :class:`roicodec.media.VideoInfo`.
+        properties: of the pictures, as :class:`roicodec.media.VideoInfo` names them: texts for
+            which neither the stream's header nor the metadata has a place.
     """
 
     tracks: tuple[Track, ...] = ()
@@ -241,9 +323,11 @@ class Extras:
     video_metadata: Mapping[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
     display_matrix: tuple[int, ...] | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Fields in the order of the attributes, lists after their length."""
+        """Fields in the order of the attributes, lists after their length; ``properties`` only if
+        there are any, since format version 6 has none."""
         out = [varint(len(self.tracks)), *(blob(t.to_bytes()) for t in self.tracks)]
         out += [_put_metadata(self.metadata), _put_metadata(self.video_metadata)]
         out.append(varint(len(self.chapters)))
@@ -252,113 +336,97 @@ class Extras:
             out += [fraction(c.time_base), _put_metadata(c.metadata)]
         matrix = self.display_matrix or ()
         out += [varint(len(matrix)), *map(signed, matrix)]
+        if self.properties:
+            out.append(_put_metadata(self.properties))
         return b"".join(out)
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> Self:
-        """
+    def from_bytes(cls, payload: bytes, problems: Problems | None = None) -> Self:
+        """What is sound of ``payload``.
+
+        Args:
+            payload: as :meth:`to_bytes` writes it.
+            problems: takes a line for each part that had to be left out.
+
         Raises:
-            StreamError: if the payload is malformed.
+            StreamError: only without ``problems``, if anything is left out.
         """
-        data = Cursor(payload)
-        tracks = tuple(Track.from_bytes(data.blob()) for _ in range(data.varint()))
-        metadata, video_metadata = _get_metadata(data), _get_metadata(data)
-        chapters = []
-        for _ in range(data.varint()):
-            identity, start, end = data.signed(), data.signed(), data.signed()
-            chapters.append(
-                Chapter(identity, start, end, _get_time_base(data), _get_metadata(data))
-            )
-        matrix = tuple(data.signed() for _ in range(data.varint()))
-        if len(matrix) not in (0, 9):
-            raise StreamError(f"display matrix of {len(matrix)} numbers instead of 9")
-        data.end()
-        return cls(tracks, metadata, video_metadata, tuple(chapters), matrix or None)
-
-
-# --- codec parameters ------------------------------------------------------------------------
-
-
-def _parameters(stream: Stream) -> tuple[object, ...]:
-    context = stream.codec_context
-    found: tuple[object, ...] = (context.name, context.extradata or b"")
-    if isinstance(stream, AudioStream):
-        found += (stream.codec_context.sample_rate, stream.codec_context.layout.nb_channels)
-    return found
-
-
-def _header(stream: Stream, format: str) -> bytes:
-    file = io.BytesIO()
-    options = {"fflags": "+bitexact", "strict": "-2", **_HEADER_FORMATS[format]}
-    with av.open(file, "w", format=format, options=options) as out:
-        copy = out.add_stream_from_template(stream, opaque=True)
-        out.start_encoding()
-        placeholder: Packet[Stream] = Packet(bytes(8))
-        placeholder.stream, placeholder.time_base = copy, Fraction(1, 1000)
-        placeholder.pts = placeholder.dts = 0
-        placeholder.duration, placeholder.is_keyframe = 1, True
-        out.mux(placeholder)
-    return file.getvalue()
-
-
-def _open_header(header: bytes, format: str) -> InputContainer:
-    return av.open(io.BytesIO(header), "r", format=format)
-
-
-def describe(stream: Stream) -> Track | None:
-    """The track that ``stream`` of an open input is; None if it cannot be carried."""
-    time_base = stream.time_base or Fraction(1, 1000)
-    disposition, metadata = int(stream.disposition), lasting_metadata(stream.metadata)
-    if isinstance(stream, AttachmentStream):
-        return Track("attachment", "", time_base, disposition, metadata, header=stream.data)
-    if stream.type not in _KINDS or not stream.codec_context:
-        return None
-    rate, layout, bit_rate = 0, "", 0
-    if isinstance(stream, AudioStream):
-        context = stream.codec_context
-        rate, layout, bit_rate = context.sample_rate, context.layout.name, context.bit_rate or 0
-    codec = stream.codec_context.codec.canonical_name
-    for format in _HEADER_FORMATS:
+        found = Problems() if problems is None else problems
+        reader = _ExtrasReader(Cursor(payload), found)
         try:
-            header = _header(stream, format)
-            with _open_header(header, format) as back:
-                if _parameters(back.streams[0]) == _parameters(stream):
-                    return Track(
-                        stream.type, codec, time_base, disposition, metadata, format, header,
-                        rate, layout, bit_rate,
-                    )  # fmt: skip
-        except (av.FFmpegError, ValueError, IndexError):
-            continue
-    return None
+            reader.read()
+        except StreamError as error:
+            found.add(f"{reader.part}: {error}; left out, with all that follows")
+        if problems is None and found:
+            raise StreamError(found[0])
+        return cls(
+            tuple(reader.tracks), reader.metadata, reader.video_metadata, tuple(reader.chapters),
+            reader.matrix, reader.properties,
+        )  # fmt: skip
 
 
-def add_track(out: OutputContainer, track: Track) -> Stream:
-    """Add a stream with ``track``'s parameters to an output whose header is not yet written.
+class _ExtrasReader:
+    """Reads the fields one by one, so that those before a damage are kept."""
 
-    Raises:
-        ValueError, av.FFmpegError: if the container cannot hold it.
-        StreamError: if the track's header is not what it should be.
-    """
-    if track.kind == "attachment":
-        name = track.metadata.get("filename", "attachment")
-        mimetype = track.metadata.get("mimetype", "application/octet-stream")
-        return out.add_attachment(name, mimetype, track.header)
-    if track.header_format not in _HEADER_FORMATS:
-        raise StreamError(f"{track}: header in unknown format {track.header_format!r}")
-    try:
-        source = _open_header(track.header, track.header_format)
-    except (av.FFmpegError, ValueError) as error:
-        raise StreamError(f"{track}: its header is damaged") from error
-    with source:
-        stream = out.add_stream_from_template(source.streams[0], opaque=True)
-    if isinstance(stream, AudioStream):
-        # Matroska and AVI give a bare number of channels; MP4 wants to know their places.
-        layout = _USUAL_LAYOUTS.get(track.layout, track.layout)
-        if layout:
-            stream.codec_context.layout = layout
-        if track.bit_rate:
-            stream.codec_context.bit_rate = track.bit_rate
-    stream.time_base = track.time_base
-    stream.metadata.update(track.metadata)
-    stream.disposition = Disposition(track.disposition)
-    return stream
+    def __init__(self, data: Cursor, problems: Problems) -> None:
+        self._data, self._problems = data, problems
+        self.part = "tracks"
+        self.tracks: list[Track] = []
+        self.metadata: dict[str, str] = {}
+        self.video_metadata: dict[str, str] = {}
+        self.chapters: list[Chapter] = []
+        self.matrix: tuple[int, ...] | None = None
+        self.properties: dict[str, str] = {}
+
+    def read(self) -> None:
+        self._read_tracks()
+        self.part = "tags of the file"
+        self.metadata = _get_metadata(self._data, "the file", self._problems)
+        self.part = "tags of the video"
+        self.video_metadata = _get_metadata(self._data, "the video", self._problems)
+        self.part = "chapters"
+        self._read_chapters()
+        self.part = "display matrix"
+        self._read_matrix()
+        self.part = "properties of the video"
+        if rest := self._data.rest():
+            data = Cursor(rest)
+            self.properties = _get_metadata(data, "the pictures", self._problems)
+            data.end()
+
+    def _read_tracks(self) -> None:
+        count = self._data.varint()
+        for number in range(count):
+            payload = self._data.blob()
+            if number >= MAX_TRACKS:
+                continue
+            try:
+                track = Track.from_bytes(payload, self._problems)
+            except StreamError as error:
+                self._problems.add(f"track {number}: {error}; left out")
+                track = Track(_UNUSABLE, "", Fraction(1))
+            self.tracks.append(track)
+        if count > MAX_TRACKS:
+            self._problems.add(
+                f"{count} tracks are more than {MAX_TRACKS}; those after the first {MAX_TRACKS}"
+                " are left out"
+            )
+
+    def _read_chapters(self) -> None:
+        count = self._data.varint()
+        if count > _MAX_CHAPTERS:
+            raise StreamError(f"{count} are more than {_MAX_CHAPTERS}")
+        for _ in range(count):
+            chapter = Chapter.read(self._data, self._problems)
+            if chapter is not None:
+                self.chapters.append(chapter)
+
+    def _read_matrix(self) -> None:
+        count = self._data.varint()
+        if count not in (0, 9):
+            raise StreamError(f"it has {count} numbers instead of 9")
+        matrix = tuple(self._data.signed() for _ in range(count))
+        if any(not -_MAX_INT <= value <= _MAX_INT for value in matrix):
+            self._problems.add(f"display matrix {matrix} is out of range; left out")
+        elif matrix:
+            self.matrix = matrix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
@@ -19,7 +19,6 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.convert import Scaler, filter_graph, picture_frame, run_graph
 from roicodec.media.info import ASSUMED_RATE, LOCATIONS, VideoInfo
-from roicodec.media.tracks import Extras
 from roicodec.picture import Picture
 
 __all__ = ["VideoEncoder"]
@@ -114,7 +113,19 @@ class VideoEncoder:
             context.qscale = True
             context.global_quality = _QSCALE
 
-    def add_to(self, out: OutputContainer, extras: Extras) -> VideoStream:
+    def add_to(
+        self, out: OutputContainer, metadata: Mapping[str, str], matrix: Sequence[int] | None
+    ) -> None:
+        """Add the video stream to ``out``; what is encoded from then on is for it.
+
+        Args:
+            out: whose header is not yet written.
+            metadata: of the track.
+            matrix: the display matrix, as in :class:`roicodec.media.VideoInfo`.
+
+        Raises:
+            InputError: if the container cannot hold video of this codec.
+        """
         rate = self._info.frame_rate or ASSUMED_RATE
         try:
             stream = out.add_stream(self._name, rate=rate, options=self._options)
@@ -128,20 +139,23 @@ class VideoEncoder:
         if self._name == "libx265" and out.format.name != "matroska":
             stream.codec_context.codec_tag = "hvc1"  # the only one that Apple's players take
         stream.time_base = self._info.time_base
-        stream.metadata.update(extras.video_metadata)
+        stream.metadata.update(metadata)
         stream.disposition = Disposition.default
-        aspect = self._info.sample_aspect_ratio
-        # PyAV cannot give it to the Matroska muxer; only these encoders write it themselves.
-        stated = out.format.name != "matroska" or self._name in _WRITE_ASPECT
-        if not stated and aspect not in (0, 1):
-            self._warnings.append(
-                f"{self._name} in .mkv cannot say that samples are {aspect} as wide as high;"
-                " use .mp4, or --codec libx264"
-            )
-        if self._info.display_matrix is not None:
-            stream.set_display_matrix(self._info.display_matrix)
+        if out.format.name == "matroska" and self._name not in _WRITE_ASPECT:
+            self._warn_of_aspect()
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
         self._stream = stream
-        return stream
+
+    def _warn_of_aspect(self) -> None:
+        # PyAV cannot give it to the Matroska muxer; only some encoders write it themselves.
+        aspect = self._info.sample_aspect_ratio
+        message = (
+            f"{self._name} in .mkv cannot say that samples are {aspect} as wide as high; use .mp4,"
+            " or --codec libx264"
+        )
+        if aspect not in (0, 1) and message not in self._warnings:
+            self._warnings.append(message)
 
     def encode(self, picture: Picture | None) -> Sequence[Packet[VideoStream]]:
         if picture is None:

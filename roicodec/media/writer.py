@@ -12,10 +12,11 @@ from typing import BinaryIO, Protocol, Self
 import av
 
 from roicodec.errors import InputError
+from roicodec.media.containers import MUXERS
 from roicodec.media.info import VideoInfo
-from roicodec.media.muxer import MUXERS, Muxer
+from roicodec.media.muxer import Muxer
 from roicodec.media.plain import PlainSink
-from roicodec.media.tracks import Extras, TrackPacket
+from roicodec.media.tracks import Extras, Problems, TrackPacket
 from roicodec.output import OutputFile
 from roicodec.picture import Picture
 
@@ -44,6 +45,8 @@ class Writer:
 
     Attributes:
         warnings: one-line texts of what the output cannot hold; complete after closing.
+        problems: lines on tracks, packets, tags, chapters or time stamps that are damaged and
+            were left out or corrected; complete after closing.
 
     Raises:
         InputError: on construction if the target, codec or crf cannot be used; later if the
@@ -63,6 +66,7 @@ class Writer:
     ) -> None:
         extras = extras or Extras()
         self.warnings: list[str] = []
+        self.problems = Problems()
         self._size = info.width, info.height
         format = format or _format_of(target)
         if format not in MUXERS and format not in ("y4m", "yuv"):
@@ -80,7 +84,7 @@ class Writer:
                 self._sink: _Sink = (
                     Muxer(
                         stream, MUXERS[format], info, extras, codec or "libx264", crf, threads,
-                        self.warnings,
+                        self.warnings, self.problems,
                     )
                     if format in MUXERS
                     else PlainSink(stream, info, extras, format == "y4m", self.warnings)

@@ -188,11 +188,13 @@ def test_tracks_that_do_not_fit_are_announced(tmp_path: Path) -> None:
     assert "audio track opus" in writer.warnings[0]
 
 
-def test_a_damaged_header_is_a_stream_error(tmp_path: Path) -> None:
+def test_a_damaged_header_costs_its_track_alone(tmp_path: Path) -> None:
     broken = Track("audio", "aac", Fraction(1, 48000), header_format="matroska", header=b"junk")
-    with pytest.raises(StreamError, match="audio track aac"):
-        Writer(tmp_path / "a.mp4", info(), Extras((broken,)))
-    assert list(tmp_path.iterdir()) == []
+    with Writer(tmp_path / "a.mp4", info(), Extras((broken,))) as writer:
+        for picture in pictures():
+            writer.write(picture)
+    assert writer.problems == ["audio track aac: its header is damaged; left out"]
+    assert len(read(tmp_path / "a.mp4")[1]) == 8
 
 
 def test_headers_do_not_depend_on_chance(tmp_path: Path) -> None:
@@ -343,8 +345,19 @@ def test_cover_art(tmp_path: Path) -> None:
     assert reader.extras.tracks[0].kind == "video"
     assert len(shown) == 10
     assert [p.data for p in read(one, frames=slice(5, 8))[2]] == [cover]
+    _, writer = copy(one, tmp_path / "b.mov")
+    assert "left out (.mp4 and .mkv can hold it)" in writer.warnings[0]
+    # Matroska has stills as attachments, which FFmpeg reads as stills again.
     _, writer = copy(one, tmp_path / "b.mkv")
-    assert "left out" in writer.warnings[0]
+    assert writer.warnings == writer.problems == []
+    reader, shown, packets = read(tmp_path / "b.mkv")
+    assert reader.extras.tracks[0].metadata == {"filename": "cover.jpg", "mimetype": "image/jpeg"}
+    assert [p.data for p in packets] == [cover]
+    assert len(shown) == 10
+    copy(tmp_path / "b.mkv", tmp_path / "c.mkv")
+    assert [p.data for p in read(tmp_path / "c.mkv")[2]] == [cover]
+    copy(tmp_path / "b.mkv", tmp_path / "c.mp4")
+    assert [p.data for p in read(tmp_path / "c.mp4")[2]] == [cover]
 
 
 def test_pictures_and_packets_come_interleaved(tmp_path: Path) -> None:

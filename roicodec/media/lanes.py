@@ -1,0 +1,212 @@
+"""How each track gets into a container: copied packet by packet, or as an attachment."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+from typing import Protocol
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from roicodec.errors import StreamError
+from roicodec.media.containers import MUXERS, REFUSALS, Nowhere, open_output
+from roicodec.media.parameters import add_track
+from roicodec.media.tracks import SIDE_DATA, Problems, Track, TrackPacket
+
+__all__ = ["AttachmentLane", "CopyLane", "Lane", "containers_for", "picture_lane", "reason_of"]
+
+_CLEAR = b"\0\0"
+"""A mov_text packet that clears the screen: the MP4 muxer makes these itself, from durations."""
+_MAX_SECONDS = 1 << 32
+"""Distance from time 0, in seconds, beyond which a time stamp is not one."""
+_IMAGES = {
+    "mjpeg": ("image/jpeg", "cover.jpg"),
+    "png": ("image/png", "cover.png"),
+    "gif": ("image/gif", "cover.gif"),
+    "bmp": ("image/bmp", "cover.bmp"),
+    "tiff": ("image/tiff", "cover.tif"),
+    "webp": ("image/webp", "cover.webp"),
+}
+"""MIME type and usual name of a still by FFmpeg's name of its codec."""
+
+
+class Lane(Protocol):
+    """The way of one track into an output."""
+
+    def add_to(self, out: OutputContainer) -> Stream:
+        """A stream for the track in ``out``, whose header is not yet written."""
+
+    def packets(self, packet: TrackPacket, stream: Stream) -> Sequence[Packet[Stream]]:
+        """What becomes of a packet of the track: packets for ``stream``."""
+
+    def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
+        """The packets that were held back."""
+
+    def close(self) -> None:
+        """Release what the lane holds."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What FFmpeg says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class CopyLane:
+    """Packets as they came.
+
+    Every packet first goes into a container of its own that forgets it: what a muxer refuses is
+    noticed there, before it can hurt the output, where the refusal would meet another packet.
+
+    Raises:
+        ValueError, av.FFmpegError: if the container cannot hold the track.
+        StreamError: if the track's parameters are damaged.
+    """
+
+    def __init__(self, track: Track, format: str, problems: Problems, warnings: list[str]) -> None:
+        self._track, self._problems, self._warnings = track, problems, warnings
+        self._last: int | None = None
+        self._refused = 0
+        _check_readable(track, format)
+        self._trial = open_output(Nowhere(), format, {"strict": "-2"})
+        try:
+            self._shadow = self.add_to(self._trial)
+            self._trial.start_encoding()
+        except BaseException:
+            self.close()
+            raise
+
+    def add_to(self, out: OutputContainer) -> Stream:
+        return add_track(out, self._track)
+
+    def packets(self, packet: TrackPacket, stream: Stream) -> Sequence[Packet[Stream]]:
+        track = self._track
+        if track.codec == "mov_text" and packet.data == _CLEAR:
+            return ()
+        times = (packet.pts or 0, packet.dts or 0, packet.duration)
+        if any(abs(time * track.time_base) > _MAX_SECONDS for time in times):
+            self._refuse("its time stamp is out of range")
+            return ()
+        if strange := [kind for kind, _ in packet.side_data if kind not in SIDE_DATA]:
+            self._tell(f"{track}: side data {strange[0]!r} of a packet has no place; left out")
+        try:
+            copy = packet.to_av(self._shadow, track.time_base)
+            if copy.dts is not None:
+                self._order(copy)
+            self._trial.mux(copy)
+        except REFUSALS as error:
+            self._refuse(reason_of(error))
+            return ()
+        copy.stream = stream
+        return (copy,)
+
+    def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
+        if self._refused > 1:
+            self._problems.add(f"{self._track}: {self._refused} such packets in all")
+        return ()
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._trial.close()
+
+    def _order(self, packet: Packet[Stream]) -> None:
+        """Time stamps of decoding must increase, in units of the output."""
+        unit = self._shadow.time_base or self._track.time_base
+        assert packet.dts is not None
+        moved = round(packet.dts * packet.time_base / unit)
+        if self._last is not None and moved <= self._last:
+            late = packet.pts - packet.dts if packet.pts is not None else 0
+            moved = self._last + 1
+            packet.duration = round((packet.duration or 0) * packet.time_base / unit)
+            packet.pts = moved + max(round(late * packet.time_base / unit), 0)
+            packet.dts, packet.time_base = moved, unit
+            message = f"{self._track}: time stamps do not increase; corrected"
+            if message not in self._warnings:
+                self._warnings.append(message)
+        self._last = moved
+
+    def _tell(self, message: str) -> None:
+        if message not in self._problems:
+            self._problems.add(message)
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if self._refused == 1:
+            self._problems.add(f"{self._track}: a packet is refused ({reason}) and left out")
+
+
+def _check_readable(track: Track, format: str) -> None:
+    """Junk for codec parameters is taken by muxers, but not by the demuxer of what they write.
+
+    Raises:
+        ValueError: if a file with this track alone could not be read.
+        StreamError: as :func:`add_track`.
+    """
+    file = io.BytesIO()
+    try:
+        with open_output(file, format, {"strict": "-2"}) as out:
+            stream = add_track(out, track)
+            placeholder: Packet[Stream] = Packet(bytes(8))
+            placeholder.stream, placeholder.time_base = stream, Fraction(1, 1000)
+            placeholder.pts = placeholder.dts = 0
+            placeholder.duration, placeholder.is_keyframe = 1, True
+            out.mux(placeholder)
+    except REFUSALS:
+        return  # this codec needs a packet of its own
+    try:
+        av.open(io.BytesIO(file.getvalue()), "r", metadata_errors="surrogateescape").close()
+    except REFUSALS:
+        raise ValueError("with its parameters the file could not be read") from None
+
+
+class AttachmentLane:
+    """A file that stands in the header of the output."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+
+    def add_to(self, out: OutputContainer) -> Stream:
+        return add_track(out, self._track)
+
+    def packets(self, packet: TrackPacket, stream: Stream) -> Sequence[Packet[Stream]]:
+        return ()
+
+    def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+def picture_lane(track: Track, packet: TrackPacket | None) -> AttachmentLane | None:
+    """A still such as cover art as Matroska has it, an attachment; None if that cannot be.
+
+    Args:
+        track: of kind ``video``.
+        packet: the picture.
+    """
+    if packet is None or not packet.data or track.codec not in _IMAGES:
+        return None
+    mimetype, name = _IMAGES[track.codec]
+    metadata = {"filename": name, "mimetype": mimetype, **track.metadata}
+    return AttachmentLane(Track("attachment", "", track.time_base, 0, metadata, header=packet.data))
+
+
+def containers_for(track: Track) -> list[str]:
+    """Endings of the names of outputs that can hold ``track`` as it is."""
+    if track.kind == "attachment":
+        return ["mkv"]
+    if track.kind == "video":
+        return ["mp4", *(["mkv"] if track.codec in _IMAGES else [])]
+    found = []
+    for ending, format in MUXERS.items():
+        if ending == "m4v":
+            continue
+        with suppress(StreamError, *REFUSALS):
+            CopyLane(track, format, Problems(), []).close()
+            found.append(ending)
+    return found

@@ -1,0 +1,258 @@
+"""Tracks, packets, tags, chapters and times that are damaged: each costs itself alone."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from roicodec.bitstream.fields import text, varint
+from roicodec.errors import StreamError
+from roicodec.media import Chapter, Extras, Problems, Reader, Track, TrackPacket, Writer
+from roicodec.media.parameters import open_header
+from roicodec.picture import Picture
+from tests.media_clips import info, pictures, read, write_av
+
+FORMATS = ["mkv", "mp4", "mov"]
+GOOD = Chapter(1, 0, 5, Fraction(1, 25), {"title": "One"})
+COUNT = 8
+
+
+def audio_of(path: Path) -> tuple[Track, list[TrackPacket]]:
+    with Reader(write_av(path, audio="aac")) as reader:
+        items = list(reader.items())
+        return reader.extras.tracks[0], [i for i in items if isinstance(i, TrackPacket)]
+
+
+def parsed(extras: Extras) -> tuple[Extras, Problems]:
+    problems = Problems()
+    return Extras.from_bytes(extras.to_bytes(), problems), problems
+
+
+def write(
+    path: Path,
+    extras: Extras,
+    packets: list[TrackPacket],
+    shown: list[Picture] | None = None,
+) -> Writer:
+    shown = pictures() if shown is None else shown
+    pixels = info(shown[0].width, shown[0].height, display_matrix=extras.display_matrix)
+    with Writer(path, pixels, extras) as writer:
+        for number in range(max(len(packets), len(shown))):
+            for packet in packets[number : number + 1]:
+                writer.write_packet(packet)
+            for picture in shown[number : number + 1]:
+                writer.write(picture)
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("bad", "line"),
+    [
+        ({"time_base": Fraction(1 << 40)}, "track 0: time base 1099511627776 is out of range"),
+        ({"time_base": Fraction(1, 1 << 31)}, "track 0: time base 1/2147483648 is out of range"),
+        ({"disposition": 1 << 40}, "audio track aac: disposition 0x10000000000 is unknown"),
+        ({"sample_rate": 1 << 63}, f"audio track aac: sample rate {1 << 63} is out of range"),
+        ({"bit_rate": 1 << 33}, f"audio track aac: bit rate {1 << 33} is out of range"),
+        ({"metadata": {"title": "a\0b"}}, "tag 'title' of audio track aac"),
+        ({"header": b"junk"}, "audio track aac: its header is damaged"),
+        ({"header_format": "concat"}, "audio track aac: header in unknown format 'concat'"),
+        ({"kind": "subtitle"}, "subtitle track aac: its header describes something else"),
+    ],
+)
+def test_fields_of_a_track(tmp_path: Path, bad: dict[str, object], line: str) -> None:
+    track, packets = audio_of(tmp_path / "a.mp4")
+    extras, problems = parsed(Extras((replace(track, **bad), track)))  # type: ignore[arg-type]
+    packets += [replace(packet, track=1) for packet in packets]
+    for name in FORMATS:
+        writer = write(tmp_path / f"b.{name}", extras, packets)
+        told = problems + writer.problems
+        assert len(told) == 1
+        assert told[0].startswith(line)
+        assert "left out" in told[0]
+        reader, shown, _ = read(tmp_path / f"b.{name}")
+        assert len(shown) == COUNT
+        assert reader.extras.tracks[-1].codec == "aac"  # the other one is sound
+
+
+@pytest.mark.parametrize(
+    ("chapter", "line"),
+    [
+        (replace(GOOD, id=2, end=-1), "chapter 2: 0 to -1 is not a time span; left out"),
+        (replace(GOOD, id=1 << 62, start=5, end=1 << 62 | 1), f"chapter {1 << 62}: 5 to"),
+        (replace(GOOD, time_base=Fraction(1 << 32)), "chapter 1: time base 4294967296/1 is out"),
+    ],
+)
+def test_chapters(tmp_path: Path, chapter: Chapter, line: str) -> None:
+    extras, problems = parsed(Extras(chapters=(GOOD, chapter)))
+    assert extras.chapters == (GOOD,)
+    assert len(problems) == 1
+    assert problems[0].startswith(line)
+    writer = write(tmp_path / "b.mkv", extras, [])
+    assert writer.problems == []
+    assert len(read(tmp_path / "b.mkv")[0].extras.chapters) == 1
+
+
+def test_chapters_before_the_start(tmp_path: Path) -> None:
+    """Allowed by their fields, refused by Matroska."""
+    early = replace(GOOD, id=7, start=-50, end=-30)
+    for name in FORMATS:
+        writer = write(tmp_path / f"b.{name}", Extras(chapters=(GOOD, early)), [])
+        reader, shown, _ = read(tmp_path / f"b.{name}")
+        assert len(shown) == COUNT
+        assert reader.extras.chapters[0].metadata["title"] == "One"
+        refused = ["chapter 7: mkv refuses it; left out"] if name == "mkv" else []
+        assert writer.problems == refused
+
+
+def test_display_matrix() -> None:
+    extras, problems = parsed(Extras(metadata={"a": "b"}, display_matrix=(1 << 31, *[0] * 8)))
+    assert extras == Extras(metadata={"a": "b"})
+    assert problems == [f"display matrix {(1 << 31, *[0] * 8)} is out of range; left out"]
+
+
+def test_parameters_that_make_the_output_unreadable(tmp_path: Path) -> None:
+    """The MP4 muxer takes them; what it writes, FFmpeg cannot open."""
+    track, packets = audio_of(tmp_path / "a.mp4")
+    header = io.BytesIO()
+    with open_header(track) as source, av.open(header, "w", format="avi") as out:
+        stream = out.add_stream_from_template(source, opaque=True)
+        stream.codec_context.extradata = b"x" * 36
+        packet = packets[0].to_av(stream, track.time_base)
+        out.mux(packet)
+    junk = replace(track, header=header.getvalue(), header_format="avi")
+    writer = write(tmp_path / "b.mp4", Extras((junk,)), packets)
+    assert len(writer.warnings + writer.problems) == 1
+    assert read(tmp_path / "b.mp4")[0].extras.tracks == ()
+    assert len(read(tmp_path / "b.mp4")[1]) == COUNT
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = b"caf\xe9.ttf".decode("utf-8", "surrogateescape")
+    font = Track("attachment", "", Fraction(1, 1000), 0, {"filename": name}, header=b"font")
+    extras, problems = parsed(Extras((font,), {"title": name}))
+    writer = write(tmp_path / "b.mkv", extras, [])
+    assert problems + writer.problems == []
+    back = read(tmp_path / "b.mkv")[0].extras
+    assert back.tracks[0].metadata["filename"] == "caf\\xe9.ttf"
+    assert back.metadata["title"] == name
+
+
+def test_more_tracks_than_muxers_bear(tmp_path: Path) -> None:
+    font = Track("attachment", "", Fraction(1, 1000), header=b"font")
+    track, packets = audio_of(tmp_path / "a.mp4")
+    extras, problems = parsed(Extras((*[font] * 600, *[track] * 400)))
+    assert len(extras.tracks) == 256
+    assert len(problems) == 1
+    assert problems[0].startswith("1000 tracks are more than 256")
+    writer = write(tmp_path / "b.mkv", extras, [])
+    assert writer.problems == []
+    assert len(read(tmp_path / "b.mkv")[0].extras.tracks) == 256
+
+    extras, _ = parsed(Extras((track,) * 1000))
+    for suffix in FORMATS:
+        write(tmp_path / f"c.{suffix}", extras, packets)
+        assert len(read(tmp_path / f"c.{suffix}")[1]) == COUNT
+
+
+def test_a_damage_in_the_middle_keeps_what_stands_before() -> None:
+    extras = Extras((), {"title": "kept"}, {"a": "b"}, (GOOD,))
+    payload = extras.to_bytes()
+    problems = Problems()
+    found = Extras.from_bytes(payload[:-12], problems)
+    assert found == Extras((), {"title": "kept"}, {"a": "b"})
+    assert len(problems) == 1
+    assert problems[0].startswith("chapters: a field reaches beyond the end")
+    with pytest.raises(StreamError, match="chapters"):
+        Extras.from_bytes(payload[:-12])
+
+
+def test_many_problems_are_counted() -> None:
+    bad = tuple(replace(GOOD, id=n, end=-1) for n in range(2000))
+    _, problems = parsed(Extras(chapters=bad))
+    assert problems.total == 2000
+    assert len(problems) == 11
+    assert problems[-1] == "1990 more parts like these are left out"
+
+
+def test_counts_are_checked_before_memory_is_taken() -> None:
+    zero_length = varint(0) + varint(0) + varint(0) + varint(1 << 25) + 2 * (1 << 25) * b"\0"
+    tags = varint(0) + varint(1 << 25) + 2 * (1 << 25) * b"\0"
+    start = time.process_time()
+    with pytest.raises(StreamError, match="33554432 pieces of side data"):
+        TrackPacket.from_bytes(zero_length)
+    with pytest.raises(StreamError, match="33554432 tags of the file"):
+        Extras.from_bytes(tags)
+    with pytest.raises(StreamError, match="packet of track 256"):
+        TrackPacket.from_bytes(varint(256) + varint(0) + varint(0) + varint(0))
+    assert time.process_time() - start < 2
+
+
+# --- packets that muxers refuse --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"pts": 1 << 61, "dts": 1 << 61},
+        {"pts": -(1 << 61), "dts": -(1 << 61)},
+        {"pts": 0, "dts": 1 << 50},
+        {"duration": 1 << 61},
+        {"pts": None, "dts": None, "duration": 1 << 16},
+        {"data": b""},
+        {"data": b"\xff\xf1\0\0"},
+        {"side_data": (("new_extradata", b"x" * 36),)},
+        {"side_data": (("new_extradata", b""), ("no such kind", b"x"))},
+    ],
+)
+def test_packets(tmp_path: Path, bad: dict[str, object]) -> None:
+    track, packets = audio_of(tmp_path / "a.mp4")
+    packets[2] = replace(packets[2], **bad)  # type: ignore[arg-type]
+    for suffix in FORMATS:
+        writer = write(tmp_path / f"b.{suffix}", Extras((track,)), packets)
+        assert len(read(tmp_path / f"b.{suffix}")[1]) == COUNT
+        assert all("audio track aac" in line for line in writer.problems)
+        assert len(writer.problems) <= 1
+
+
+def test_packets_of_no_track(tmp_path: Path) -> None:
+    track, packets = audio_of(tmp_path / "a.mp4")
+    stray = [replace(packet, track=9) for packet in packets]
+    writer = write(tmp_path / "b.mp4", Extras((track,)), stray)
+    assert writer.problems == ["packets of track 9, which is not described"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("bad", [-(1 << 63), (1 << 62) + 7, 512, 1 << 40])
+def test_times_of_pictures(tmp_path: Path, suffix: str, bad: int) -> None:
+    shown = pictures()
+    shown[4] = replace(shown[4], pts=bad)
+    shown[6] = replace(shown[6], duration=1 << 62)
+    writer = write(tmp_path / f"b.{suffix}", Extras(), [], shown)
+    reader, back, _ = read(tmp_path / f"b.{suffix}")
+    assert [round(p.pts * reader.info.time_base * 25) for p in back] == list(range(COUNT))
+    assert writer.problems == [
+        f"picture 4: time stamp {bad} cannot be; 2048 taken",
+        f"picture 6: duration {1 << 62} cannot be; left out",
+    ]
+
+
+def test_a_clock_that_leaps_further_than_mp4_can_say(tmp_path: Path) -> None:
+    shown = pictures()
+    shown[4:] = [replace(picture, pts=picture.pts + (1 << 34)) for picture in shown[4:]]
+    write(tmp_path / "b.mp4", Extras(), [], shown)
+    reader, back, _ = read(tmp_path / "b.mp4")
+    assert [round(p.pts * reader.info.time_base * 25) for p in back] == list(range(COUNT))
+
+
+def test_properties_of_old_streams_are_none() -> None:
+    extras = Extras(metadata={"a": "b"})
+    assert Extras.from_bytes(extras.to_bytes()) == extras
+    more = replace(extras, properties={"field_order": "tt"})
+    assert more.to_bytes() == extras.to_bytes() + varint(1) + text("field_order") + text("tt")
+    assert Extras.from_bytes(more.to_bytes()) == more
