@@ -1,12 +1,12 @@
-"""What bit-widths and regions cost: BitOPs beside measured time, on the released networks.
+"""BitOPs and measured time of the released networks at each choice of bit-widths.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bitwidths [--sizes 352x288,1280x720] [--runs 3]
 
-One inter frame of a real clip is encoded and decoded at each choice of bit-widths for ROI and rest.
-`networks` is the decoder's networks, without motion compensation and entropy decoding; `decode` is
-all of decoding, `encode` all of encoding but for finding the ROI; processor time on one thread, the
-least of several rounds. "all" is a ROI of 0 or 100 %. float32 is the same networks without any
-rounding (benchmarks/float_backend.py).
+One inter frame of a real clip is encoded and decoded with each pair of bit-widths for ROI and rest.
+Columns: `networks`, the decoder's networks without motion compensation and entropy decoding;
+`decode`, the whole decoder; `encode`, the whole encoder without the search for the ROI. Times are
+CPU milliseconds on one thread, the minimum of several rounds. "all" means one region. float32 is
+the same networks without rounding (benchmarks/float_backend.py).
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ from roicodec.picture import Picture
 
 SHARES = (10, 25, 50)
 PAIRS = ((16, 8), (16, 4), (8, 4), (8, 2), (4, 2), (16, 0), (8, 0))
-"""Of ROI and rest; 0 is skip."""
+"""Bit-widths of ROI and rest; 0 skips the rest."""
 QUALITY = 32
+"""Quality index of all frames."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,18 @@ class Choice:
     share: int
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
-        """As a selector: always these."""
+        """The fixed pair: a choice serves as a selector."""
         return self.b_roi, self.b_bg if inter else self.b_bg or self.b_roi
 
 
 class CentredRoi:
-    """A square-ish ROI in the middle with a share of the picture's cells."""
+    """ROI in the middle of the picture, of its aspect ratio.
+
+    Args:
+        width: of the picture in luma samples.
+        height: of the picture in luma samples.
+        share: percentage of the cells that the ROI covers.
+    """
 
     def __init__(self, width: int, height: int, share: int) -> None:
         rows, columns = grid_shape(width, height)
@@ -76,33 +83,33 @@ class CentredRoi:
 
 def pictures(width: int, height: int) -> list[Picture]:
     """Two successive frames of a real clip, scaled."""
-    found = []
+    found: list[Picture] = []
     with av.open(str(find_clip("bigbuckbunny"))) as container:
         for frame in container.decode(video=0):
             i420 = frame.reformat(width, height, "yuv420p").to_ndarray()
             chroma = i420[height:].reshape(2, height // 2, width // 2)
-            planes = (np.ascontiguousarray(p) for p in (i420[:height], *chroma))
-            found.append(Picture(*planes, pts=len(found), duration=1))
+            y, u, v = (np.ascontiguousarray(p) for p in (i420[:height], *chroma))
+            found.append(Picture(y, u, v, pts=len(found), duration=1))
             if len(found) == 2:
                 break
     return found
 
 
 def milliseconds(action: Callable[[], object]) -> float:
-    """Processor time of an action."""
+    """CPU time of an action in milliseconds."""
     start = time.process_time()
     action()
     return 1000 * (time.process_time() - start)
 
 
 class Trial:
-    """One choice on one model: an intra frame, then the inter frame that is measured."""
+    """One choice of bit-widths on one model: an intra frame, then the measured inter frame."""
 
     def __init__(self, model: Model, frames: list[Picture], choice: Choice) -> None:
         first = frames[0]
         self.choice, self.model, self.frames = choice, model, frames
         roi = CentredRoi(first.width, first.height, choice.share)
-        # Without skip: what is compared is the cost of bit-widths.
+        # Effort 3 skips no cells: only the bit-widths differ.
         options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}), effort=3)
         self.encoder = Encoder(first.width, first.height, options, roi, model, choice)
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
@@ -117,13 +124,13 @@ class Trial:
         self.turns = cycle((0, 1))
 
     def encode_ms(self) -> float:
-        """Time of the next inter frame: the two pictures take turns."""
+        """CPU time of encoding the next inter frame; the two pictures take turns."""
         picture = self.frames[next(self.turns)]
         return milliseconds(lambda: self.encoder.encode(picture))
 
     @torch.inference_mode()
     def networks_ms(self) -> float:
-        """Time of the decoder's networks: the prediction and the symbols are known."""
+        """CPU time of the decoder's networks, with prediction and symbols given."""
         setting, hyper, coded = self.inter
         self.core.reference = self.reference
         predicted = self.core.prepare(setting)
@@ -146,7 +153,7 @@ class Trial:
 
     @torch.inference_mode()
     def decode_ms(self) -> float:
-        """Time of decoding the frame chunk."""
+        """CPU time of decoding the frame chunk."""
         setting, chunk, core = self.inter[0], self.chunk, self.core
 
         def run() -> None:
@@ -163,24 +170,25 @@ class Trial:
         return milliseconds(run)
 
     def giga_bit_ops(self) -> float:
-        """BitOPs of decoding the frame, in 10^9."""
+        """BitOPs of decoding the frame in 10^9."""
         shape = FrameShape.of(self.inter[0].mask, None, self.choice.b_roi, self.choice.b_bg)
         arrays = load_arrays()["inter"]
         return complexity(decoder_layers(arrays, shape)).bit_ops / 1e9
 
 
 def choices() -> list[Choice]:
-    """Single bit-widths (ROI shares 0 and 100 %), then pairs at the shares between."""
+    """Single bit-widths, then every pair at every share."""
     single = [Choice(b, b, 0) for b in (2, 4, 8, 16)]
     return single + [Choice(*pair, share) for pair in PAIRS for share in SHARES]
 
 
-def table(width: int, height: int, runs: int, backend: str | None) -> None:
+def print_table(width: int, height: int, runs: int, backend: str | None) -> None:
+    """Measure one picture size, and print the table and its summary."""
     frames = pictures(width, height)
     exact, plain = Model(load_arrays(), backend), Model(load_arrays(), FloatBackend())
     print(f"{width}x{height}, {exact.backend.name} backend ({exact.backend.reason})", flush=True)
     trials = [Trial(plain, frames, Choice(8, 8, 0)), *(Trial(exact, frames, c) for c in choices())]
-    # One after another, again and again: what else the machine does meets all of them alike.
+    # Trials take turns, so that other load on the machine affects all of them alike.
     rounds = [
         [(t.encode_ms(), t.decode_ms(), t.networks_ms()) for t in trials] for _ in range(runs)
     ]
@@ -207,7 +215,14 @@ def table(width: int, height: int, runs: int, backend: str | None) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of an inter frame: 10^9 BitOPs of decoding, and milliseconds."""
+    """Cost of an inter frame.
+
+    Attributes:
+        giga_bit_ops: BitOPs of decoding in 10^9.
+        encode: CPU milliseconds of the encoder.
+        decode: CPU milliseconds of the decoder.
+        networks: CPU milliseconds of the decoder's networks.
+    """
 
     giga_bit_ops: float
     encode: float
@@ -224,7 +239,7 @@ _WHY = {
 
 
 def in_words(costs: dict[Choice, Cost], float_ms: float, backend: str) -> list[str]:
-    """What the table says of fewer bits, of regions and of float32, a line each."""
+    """Summary of the table: fewer bits, regions and float32, one line each."""
     eight = costs[Choice(8, 8, 0)]
     lines = []
     for bits in (2, 4):
@@ -252,13 +267,14 @@ def in_words(costs: dict[Choice, Cost], float_ms: float, backend: str) -> list[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="352x288,1280x720")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--sizes", default="352x288,1280x720", help="(default %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="rounds (default %(default)s)")
     parser.add_argument("--backend", help="auto (default), reference or onednn")
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     for size in asked.sizes.split(","):
-        table(*(int(side) for side in size.split("x")), asked.runs, asked.backend)
+        width, height = (int(side) for side in size.split("x"))
+        print_table(width, height, asked.runs, asked.backend)
         print()
 
 

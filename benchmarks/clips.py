@@ -1,4 +1,4 @@
-"""``make bench``: size, PSNR and speed on real clips at four qualities, by the command line."""
+"""Size, PSNR and speed of the command line on real clips at four qualities: ``make bench``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUALITIES = (22, 34, 46, 58)
 
 
 def roicodec(*arguments: object) -> dict[str, float]:
-    """The JSON result of a command."""
+    """JSON result of a command."""
     command = [sys.executable, "-m", "roicodec", *map(str, arguments), "--json", "--quiet", "-f"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     result: dict[str, float] = json.loads(done.stdout)
@@ -26,8 +26,8 @@ def roicodec(*arguments: object) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=32, help="of each clip (default 32)")
-    parser.add_argument("--roi", default="auto", help="as roicodec encode takes it")
+    parser.add_argument("--frames", type=int, default=32, help="frames of each clip (default 32)")
+    parser.add_argument("--roi", default="auto", help="ROI, as for roicodec encode (default auto)")
     choice = parser.parse_args()
     print(f"{'clip':14}quality   bytes    kbit/s  PSNR-Y  encode fps  decode fps")
     with tempfile.TemporaryDirectory() as folder:

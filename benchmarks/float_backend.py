@@ -1,6 +1,6 @@
-"""The codec's networks in plain float32, as a backend: the same layers, nothing rounded.
+"""Backend that runs the codec's layers in float32 without rounding.
 
-Only to measure against: what it decodes is not what the format says.
+An anchor for measurements only: it does not decode what the format specifies.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FloatBackend(Backend):
         return codes.to(torch.int32)
 
     def quantize(self, layer: Quantize) -> TensorOp:
-        # Where channels differ in their steps, a float network has that in its weights.
+        # A float network has the differences between channels in its weights.
         scale = _float(np.ldexp(1.0, -layer.shift))
         return (lambda rows: rows) if not layer.shift.any() else (lambda rows: rows * scale)
 

@@ -1,11 +1,11 @@
-"""Run time of a chain of residual blocks under each backend and choice of bit-widths.
+"""CPU time of a chain of residual blocks under each backend and choice of bit-widths.
 
     OMP_NUM_THREADS=1 python -m benchmarks.kernels [--height 90] [--width 160] [--share 0.25]
 
 Each block is the codec's: quantize, 1x1, ReLU, depthwise 3x3, ReLU, 1x1, add; quantize, 1x1 to
-twice the channels, ReLU, 1x1, add. ROI rows come first in the stream, the others after them, so
-that only the 8-bit input and output of the depthwise layers are reordered. Float32 is the same
-chain in torch. Times are processor time, the least of several runs.
+twice the channels, ReLU, 1x1, add. ROI rows come first in the residual stream, the others after
+them, so that only the 8-bit input and output of the depthwise layers are reordered. float32 is the
+same chain in torch. Times are CPU time, the minimum of several runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ COMMON = Grid(8, signed=False)
 
 
 class RegionBlock:
-    """The layers of a block at one bit-width, prepared."""
+    """Prepared layers of a block at one bit-width."""
 
     def __init__(self, backend: Backend, channels: int, bits: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -66,10 +67,10 @@ class RegionBlock:
 
 
 class Chain:
-    """Blocks on a frame whose regions have their own bit-widths; a bit-width of 0 skips.
+    """Chain of blocks on a frame with one bit-width a region; 0 skips the region.
 
-    Depthwise layers run on the bounding box of what is not skipped: skipped positions count as
-    zeros, as does the outside.
+    Depthwise layers run on the bounding box of the computed positions; skipped positions and those
+    outside are zeros.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Chain:
 
 
 class FloatChain:
-    """The same chain of blocks in float32, channels last."""
+    """The same chain of blocks in float32, rows ``[H, W, C]``."""
 
     def __init__(self, channels: int, depth: int) -> None:
         rng = torch.Generator().manual_seed(0)
@@ -151,7 +152,7 @@ class FloatChain:
 
 
 def least(run: Callable[[], object], repeats: int) -> float:
-    """Least milliseconds of processor time of ``repeats`` runs."""
+    """Minimum CPU time of ``repeats`` runs in milliseconds, after one that is not timed."""
     run()
     times = []
     for _ in range(repeats):
@@ -188,7 +189,7 @@ def main() -> None:
         for pair in pairs:
             chain = Chain(backend, args.channels, args.depth, mask, pair)
             stream = backend.skeleton(values)
-            took = least(lambda c=chain, s=stream: c(s), args.repeats)
+            took = least(partial(chain, stream), args.repeats)
             print(
                 f"{f'ROI {pair[0]}, non-ROI {pair[1]}':>24} {took:8.1f} ms, "
                 f"{base / took:5.2f} times as fast as float32"

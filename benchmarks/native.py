@@ -2,8 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.native [--only quantize] [--seconds 0.2]
 
-A line a kernel: processor time of one call, the least of several, the levels taking turns. A case
-is a function that prepares inputs and returns what to run, with how much work that is.
+One line a kernel: CPU time of a call, the minimum of several; the levels take turns.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ class Case:
     """A kernel on one input.
 
     Attributes:
-        name: of the kernel and the input's shape.
-        run: calls it once.
-        work: of one call, in ``unit``.
-        unit: counted in 10^9 a second, such as ``samples`` or ``MAC``.
+        name: name of the kernel and what distinguishes the input.
+        run: function that calls the kernel once.
+        work: amount of work of one call in ``unit``.
+        unit: unit of work, such as ``samples`` or ``MAC``; rates are 10^9 of them a second.
     """
 
     name: str
@@ -51,13 +50,13 @@ def rows_cases() -> Iterator[Case]:
 
 
 CASES: list[Callable[[], Iterator[Case]]] = [rows_cases]
-"""All cases; a module of kernels adds its own here."""
+"""Functions that yield cases, one for each module of kernels."""
 
 
 def least_milliseconds(
     run: Callable[[], object], levels: tuple[str, ...], seconds: float
 ) -> list[float]:
-    """Least processor time of a call at each level, the levels taking turns."""
+    """Minimum CPU time of a call at each level in milliseconds; the levels take turns."""
     least = [float("inf")] * len(levels)
     end = time.perf_counter() + seconds * len(levels)
     while time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""The part of docs/results.md about kinds of content, from what ``roicodec eval`` left."""
+"""Section of docs/results.md on kinds of content, from the output of ``roicodec eval``."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ KINDS = {
 }
 _OWN = "roicodec_ld"
 _WITH_ROI = f"{_OWN}+"
-"""What the names of those with a ROI begin with."""
+"""Prefix of the names of codecs with a ROI."""
 _BD = {"w YUV": "wpsnr_yuv", "ROI Y": "psnr_roi_y", "rest Y": "psnr_bg_y", "whole YUV": "psnr_yuv"}
 _FEATURES = ("gradient_y", "sigma_y", "sigma_dx")
 _MIDDLE = 34
-"""Quality index whose regions are told and drawn, of those that ``studies.results`` has."""
+"""Quality index whose features and regions are shown; one of ``studies.results``."""
 
 Row = dict[str, str]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table, the first column left-aligned."""
     yield "| " + " | ".join(head) + " |"
     yield "| --- |" + " ---: |" * (len(head) - 1)
     for row in rows:
@@ -49,13 +50,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> Iterator[str]:
-    """Lines of the page.
+    """Lines of the section.
 
     Args:
-        out: folder of ``roicodec eval``.
-        encodes: what is in it.
-        images: where pictures go.
-        anchor: codec with a ROI to compare with, too.
+        out: output folder of ``roicodec eval``.
+        encodes: its encodes.
+        images: folder for pictures.
+        anchor: codec with a ROI that is compared, too.
     """
     listed = out / "regions.csv"
     if not listed.exists():
@@ -72,7 +73,7 @@ def content(out: Path, encodes: Sequence[Encode], images: Path, anchor: str) -> 
     yield from (
         "### With a ROI, by kind of content",
         "",
-        "Bit-widths, shares and arithmetic, all qualities; skip: cells whose prediction stands;",
+        "Bit-widths, shares and arithmetic, all qualities; skip: share of skipped cells;",
         "BitOPs of decoding against the same frames all at 8 bits; CPU time of decoding against",
         "the same clip without ROI.",
         "",
@@ -138,7 +139,7 @@ def _percent(comparisons: Sequence[Comparison], clip: str, key: str) -> str:
 
 
 def _drawn(out: Path, with_roi: Sequence[Encode], clip: str, images: Path) -> Path | None:
-    """The decoded middle frame, its ROI outlined, bit-widths written in."""
+    """Path of the decoded middle frame with ROI outline and bit-widths."""
     chosen = [e for e in with_roi if e.clip == clip and e.setting == _MIDDLE]
     encode = next((e for e in chosen if e.stream), None)
     if encode is None:

@@ -1,11 +1,11 @@
-"""Motion search and coding on real clips: prediction, bits and time, before and after refinement.
+"""Motion search and coding on real clips: prediction, bits and time before and after refinement.
 
     OMP_NUM_THREADS=1 python -m studies.motion FOLDER [--qp 34] [--frames 12]
 
-The reference is x264's reconstruction of the frame before, at the same QP. `x264` are its own
+The reference is libx264's reconstruction of the previous frame at the same QP. `x264` are its
 vectors, `refined` those that the encoder would send; both are coded with the format's tables. Times
-are processor time per frame: `propose` is libx264, `refine` the search on top, `code` and `read`
-the lossless coding. PSNR is that of the prediction, luma.
+are CPU milliseconds a frame: `propose` is libx264, `refine` the search on top, `code` and `read`
+the lossless coding. PSNR is that of the luma prediction.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 
 def pictures(path: Path) -> Iterator[Picture]:
+    """Frames of a clip as 8-bit 4:2:0."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             planes = []
@@ -45,12 +47,14 @@ def pictures(path: Path) -> Iterator[Picture]:
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Result of a function and its CPU time in milliseconds."""
     start = time.process_time()
     result = work()
     return result, 1e3 * (time.process_time() - start)
 
 
 def prediction_psnr(current: Plane, reference: Plane, vectors: NDArray[np.int16]) -> float:
+    """PSNR of the compensated luma prediction in dB."""
     wide = torch.from_numpy(pad_plane(reference, PAD).astype(np.float32))[None]
     chroma = torch.zeros(1, wide.shape[1] // 2, wide.shape[2] // 2)
     field = torch.from_numpy(vectors.astype(np.int64))[None]
@@ -60,14 +64,18 @@ def prediction_psnr(current: Plane, reference: Plane, vectors: NDArray[np.int16]
 
 
 def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]:
-    """Means over inter frames: (PSNR, bpp) of x264's vectors and of the refined, and times."""
+    """Means over inter frames.
+
+    Returns:
+        PSNR and bits a pixel of x264's vectors, then of the refined; and the four times.
+    """
     searcher: X264Searcher | None = None
     last: dict[str, NDArray[np.int16] | None] = {"x264": None, "refined": None}
     results, times = [], []
     for picture in islice(pictures(path), frames):
         searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
         reference = searcher.luma
-        motion, propose = timed(lambda s=searcher, p=picture: s.push(p))
+        motion, propose = timed(partial(searcher.push, picture))
         if motion is None:
             continue
 
@@ -79,12 +87,9 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
         refined, refining = timed(search)
         row = []
         for name, vectors in (("x264", motion.vectors), ("refined", refined)):
-            data, coding = timed(lambda v=vectors, n=name: encode_motion(None, None, v, last[n]))
-            back, reading = timed(
-                lambda d=data, v=vectors, n=name: MotionReader(d, (0, 0), None).vectors(
-                    v.shape[:2], last[n]
-                )
-            )
+            data, coding = timed(partial(encode_motion, None, None, vectors, last[name]))
+            reader = MotionReader(data, (0, 0), None)
+            back, reading = timed(partial(reader.vectors, vectors.shape[:2], last[name]))
             if (back != vectors).any():
                 raise SystemExit(f"{path.name}: coding is not lossless")
             row += [prediction_psnr(picture.y, reference, vectors)]

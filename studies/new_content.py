@@ -1,11 +1,11 @@
-"""What marks on cells without a match are worth, where a part of the picture is new.
+"""Gain of intra-coded cells in inter frames where a part of the picture is new.
 
     OMP_NUM_THREADS=1 python -m studies.new_content [CLIP OTHER] [--frames 6] [--effort 5]
 
 From the middle of the clip on, its right half, or a window in it, shows the other clip. Encoded
-with such marks and without them, at four qualities: BD-BR on PSNR (6Y + U + V) / 8 of the first
-frame with new content, and of the whole clip, against none; negative: the marks take fewer bits.
-Without clips, two of the development package.
+with intra-coded cells and without at four qualities: BD-BR on PSNR (6Y + U + V) / 8 of the first
+frame with new content, and of the whole clip; negative values are a gain. The default clips are two
+of the development package.
 """
 
 from __future__ import annotations
@@ -32,20 +32,27 @@ from roicodec.psnr import psnr
 
 _QUALITIES = (28, 36, 44, 52)
 _NEVER = 2.0
-"""A share of cells that no frame has."""
+"""Minimum share of cells that no frame reaches."""
 _OVERHEAD = 28
+"""Bytes of framing of a frame chunk."""
 
 
 def places(rows: int, columns: int) -> dict[str, Mask]:
-    """Where content is new, by name; cells of a frame."""
+    """Masks of the cells with new content, by name."""
     half, window = np.zeros((2, rows, columns), np.bool_)
     half[:, columns // 2 :] = True
     window[rows // 4 : 3 * rows // 4, columns // 4 : 3 * columns // 4] = True
     return {"right half": half, "window": window}
 
 
+def pictures(path: str, frames: int) -> list[Picture]:
+    """First frames of a clip."""
+    with Reader(path, slice(0, frames)) as reader:
+        return list(reader)
+
+
 def changed(clip: Sequence[Picture], other: Sequence[Picture], where: Mask) -> list[Picture]:
-    """The clip, cropped to whole cells, from its middle on with the other's content in some."""
+    """The clip cropped to whole cells, with the other's content in ``where`` from the middle on."""
     rows, columns = where.shape
     out = []
     for t, (old, new) in enumerate(zip(clip, other, strict=True)):
@@ -56,18 +63,25 @@ def changed(clip: Sequence[Picture], other: Sequence[Picture], where: Mask) -> l
             at = where.repeat(side, 0).repeat(side, 1) & (t >= len(clip) // 2)
             size = slice(rows * side), slice(columns * side)
             planes.append(np.where(at, after[size], before[size]))
-        out.append(Picture(*planes, old.pts, old.duration))
+        y, u, v = planes
+        out.append(Picture(y, u, v, old.pts, old.duration))
     return out
 
 
 def points(
     clip: Sequence[Picture], effort: int, model: Model
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]], float]:
-    """Bytes and PSNR at each quality, of the first frame with new content and of the clip; and the
-    mean share of cells that this frame has marked."""
+    """Points of a curve at each quality, and how much is intra-coded.
+
+    Returns:
+        bytes and PSNR of the first frame with new content; bytes and mean PSNR of the whole clip;
+        mean share of intra-coded cells in that frame.
+    """
     width, height = clip[0].width, clip[0].height
     grid = height // CELL, width // CELL
-    first, whole, shares = [], [], []
+    first: list[tuple[float, float]] = []
+    whole: list[tuple[float, float]] = []
+    shares: list[float] = []
     for quality in _QUALITIES:
         options = EncoderOptions(quality=quality, frames=len(clip), effort=effort)
         encoder = Encoder(width, height, options, NoRoi(width, height), model)
@@ -80,7 +94,7 @@ def points(
             skip = motion.skip if motion else None
             if t == len(clip) // 2:
                 marked = motion.unmatched if motion else None
-                shares.append(0.0 if marked is None else marked.mean())
+                shares.append(0.0 if marked is None else float(marked.mean()))
         first.append(frames[len(clip) // 2])
         sizes, values = zip(*frames, strict=True)
         whole.append((sum(sizes), float(np.mean(values))))
@@ -90,27 +104,23 @@ def points(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("clips", nargs="*", metavar="CLIP OTHER")
-    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=6, help="(default %(default)s)")
     parser.add_argument("--effort", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if len(options.clips) not in (0, 2):
         parser.error("name two clips, or none")
     paths = options.clips or [str(find_clip(name)) for name in ("bigbuckbunny", "carphone")]
-    clips = []
-    for path in paths:
-        with Reader(path, slice(0, options.frames)) as reader:
-            clips.append(list(reader))
-    rows, columns = (
-        min(getattr(c[0], side) for c in clips) // CELL for side in ("height", "width")
-    )
+    clip, other = (pictures(path, options.frames) for path in paths)
+    rows = min(clip[0].height, other[0].height) // CELL
+    columns = min(clip[0].width, other[0].width) // CELL
     model = load_model()
     print(f"{'new':12} {'marked':>6} {'frame':>7} {'clip':>7}   BD-BR, %")
     for name, where in places(rows, columns).items():
-        clip = changed(*clips, where)
-        first, whole, share = points(clip, options.effort, model)
+        edited = changed(clip, other, where)
+        first, whole, share = points(edited, options.effort, model)
         with patch.object(unmatched, "_LEAST", _NEVER):
-            plain_first, plain_whole, _ = points(clip, options.effort, model)
+            plain_first, plain_whole, _ = points(edited, options.effort, model)
         won = [
             compare(*zip(*plain, strict=True), *zip(*marked, strict=True)).percent
             for plain, marked in ((plain_first, first), (plain_whole, whole))

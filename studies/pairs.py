@@ -1,16 +1,15 @@
-"""What the choice of bit-widths is worth: every fixed pair beside the learned one.
+"""Gain of the learned choice of bit-widths against every fixed pair.
 
     OMP_NUM_THREADS=1 python -m studies.pairs [CLIP=ROI…] [--frames 16] [--candidates 4,8,16]
         [--effort 5]
 
-Every clip is encoded with each pair out of the candidates, with those that the fitted layer chooses
-at several prices of arithmetic (--complexity), and without ROI; at four qualities, from the least
-to the largest at which the pair's offsets leave both regions within 19 to 63. In % of the bytes of
-the stream, BD-BR on ROI-weighted PSNR (6Y + U + V) / 8 against no ROI, scored on the ROI that is
-given to all; and 10^3 BitOPs a pixel of decoding, the mean over inter frames and qualities. A ROI
-is anything that --roi takes.
-The oracle of a clip is the best of its fixed pairs. Without clips, those of the development package
-with --roi auto.
+Every clip is encoded with each pair of candidates, with the pairs that the fitted layer chooses at
+several prices of arithmetic (--complexity), and without ROI; at four qualities, from the least to
+the largest index at which the pair's offsets leave both regions within 19 to 63. Columns: BD-BR in
+% of the stream's bytes on ROI-weighted PSNR (6Y + U + V) / 8 against no ROI, all scored on the
+same ROI; 10^3 BitOPs a pixel of decoding, the mean over inter frames and qualities. A ROI is
+anything that --roi takes. The oracle of a clip is the best of its fixed pairs. The default clips
+are those of the development package with --roi auto.
 """
 
 from __future__ import annotations
@@ -48,15 +47,15 @@ from roicodec.picture import Picture
 from roicodec.psnr import psnr_regions
 
 PRICES = (0.0, 10.0, 100.0)
-"""Of 10^6 BitOPs a pixel, in percent of a region's cost."""
+"""Prices of 10^6 BitOPs a pixel in percent of a region's cost."""
 
 _COARSEST = 19
-"""Quality index below which hardly anybody looks: 33 dB in the mean of the clips of valid."""
+"""Lowest quality index of interest: 33 dB in the mean of the validation clips."""
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """As a selector: one pair wherever there is a ROI."""
+    """Selector that always chooses one pair, where there is a ROI."""
 
     b_roi: int
     b_bg: int
@@ -67,7 +66,14 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Point:
-    """Of one clip at one quality: bytes, mean PSNR, 10^3 BitOPs a pixel, and each frame's pair."""
+    """Measurements of one clip at one quality.
+
+    Attributes:
+        size: bytes of the stream.
+        psnr: mean ROI-weighted PSNR in dB.
+        bit_ops: mean BitOPs of decoding an inter frame, in 10^3 a pixel.
+        pairs: bit-widths of ROI and rest of every frame.
+    """
 
     size: int
     psnr: float
@@ -76,13 +82,13 @@ class Point:
 
 
 def qualities(offsets: Sequence[int]) -> list[int]:
-    """Four, from the least to the largest at which no region's index is beyond 19..63."""
+    """Four quality indices, as far apart as every region's index lies in 19..63."""
     low, high = min(0, *offsets), max(0, *offsets)
     return [round(q) for q in np.linspace(_COARSEST - low, QUALITIES - 1 - high, 4)]
 
 
 class Clip:
-    """Pictures with their ROI, which is also their source of ROIs."""
+    """Pictures with their ROI masks; a clip serves as ROI source, too."""
 
     def __init__(self, path: Path, roi: str, frames: int) -> None:
         with Reader(str(path), slice(0, frames)) as reader:
@@ -107,7 +113,7 @@ class Clip:
         selector: BitWidthSelector | None,
         roi: RoiSource,
     ) -> Point:
-        """Encode; the ROI that counts is always the clip's own."""
+        """Encode once, and score on the clip's own ROI."""
         arrays, pixels = model.inter.network.arrays.raw, self.size[0] * self.size[1]
         encoder = Encoder(*self.size, options, roi, model, selector)
         settings: list[FrameSetting] = []
@@ -136,7 +142,11 @@ class Clip:
         *,
         plain: bool = False,
     ) -> list[Point]:
-        """Encode at four qualities that fit the pairs of a middle one; ``plain`` without ROI."""
+        """Encode at four qualities that suit the pairs chosen at a middle one.
+
+        Args:
+            plain: encode without ROI.
+        """
         roi = NoRoi(*self.size) if plain else self
         offsets = quality_offsets(options.candidates, 1.0)
         first = self.point(model, options, selector, roi)
@@ -146,7 +156,7 @@ class Clip:
 
 
 def percent(anchor: list[Point], test: list[Point]) -> float:
-    """BD-BR; NaN where the qualities have nothing in common."""
+    """BD-BR; NaN if the curves do not overlap."""
     points = [([p.size for p in c], [p.psnr for p in c]) for c in (anchor, test)]
     try:
         return compare(*points[0], *points[1]).percent

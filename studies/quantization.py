@@ -1,13 +1,13 @@
-"""What few bits cost in rate and distortion: BD-BR of the networks at each bit-width.
+"""BD-BR of the networks at each bit-width against float32.
 
     OMP_NUM_THREADS=1 python -m studies.quantization [CLIP…] [--frames 16] [--bits 16,8,4,2]
         [--float FOLDER]
 
-Every clip is encoded at four qualities, without ROI, by the networks in float32 (weights of 16
-bits, depthwise ones of 8; nothing rounded but the latents; benchmarks/float_backend.py) and at each
-bit-width. FOLDER holds the weights of the float networks where these are not the released ones, but
-those from before they were trained in few bits. BD-BR on (6Y + U + V) / 8 of PSNR, of the bytes of
-the frame chunks, against float32. Without clips, those of the development package.
+Every clip is encoded at four qualities without ROI, by the networks in float32 (weights of 16 bits,
+depthwise ones of 8; only latents are rounded; benchmarks/float_backend.py) and at each bit-width.
+FOLDER holds the weights of the float networks if they differ from the released ones, such as those
+from before quantization-aware training. BD-BR on PSNR (6Y + U + V) / 8 and the bytes of the frame
+chunks. The default clips are those of the development package.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Curve = tuple[list[float], list[float]]
 
 
 def point(pictures: list[Picture], quality: int, bits: int, model: Model) -> tuple[float, float]:
-    """Bytes and PSNR of a clip."""
+    """Bytes of a clip and its mean PSNR (6Y + U + V) / 8 in dB."""
     size = pictures[0].width, pictures[0].height
     options = EncoderOptions(quality=quality, candidates=(bits,))
     encoder = Encoder(*size, options, NoRoi(*size), model)
@@ -48,6 +48,7 @@ def point(pictures: list[Picture], quality: int, bits: int, model: Model) -> tup
 
 
 def curve(pictures: list[Picture], bits: int, model: Model) -> Curve:
+    """Bytes and PSNR at every quality."""
     points = [point(pictures, q, bits, model) for q in QUALITIES]
     return [rate for rate, _ in points], [quality for _, quality in points]
 

@@ -1,11 +1,10 @@
-"""Compare roicodec with other codecs and write docs/results.md: ``make results``.
+"""Comparison with other codecs, written to docs/results.md: ``make results``.
 
     python -m studies.results [--clips FOLDER] [--out runs/eval] [--short] [--report-only]
 
-Runs ``roicodec eval`` in low delay, with intra frames only, and in low delay with the ROI that
-roicodec finds itself; encodes that are finished in --out are not repeated. FOLDER holds the clips
-and, in ``masks``, the ROI of some; the others are those of the last part. Without it the clips of
-the development package are taken.
+Runs ``roicodec eval`` in low delay, with intra frames only, and in low delay with ``--roi auto``;
+encodes that are finished in --out are not repeated. FOLDER holds the clips and, in ``masks``, the
+ROI of some; the last part has the others. The default clips are those of the development package.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from studies.content import content, table
 DOCS = Path(__file__).parents[1] / "docs"
 VALID = Path("../shared/data/valid")
 LONG = ("bbb_640x360", "crowd_1280x720", "surveil_highway_640x360")
-"""Clips that ``--short`` leaves out: they take two thirds of the time."""
+"""Clips that ``--short`` omits: they take two thirds of the time."""
 QUALITIES = "22,34,46,58"
 BY_CLIP = ("psnr_y", "wpsnr_y")
 
@@ -52,12 +51,12 @@ class Part:
     """One comparison of the page.
 
     Attributes:
-        name: of its folder and its pictures.
-        title: of its section.
-        config: of ``roicodec eval``.
-        frames: of each clip.
-        reference: of BD-BR.
-        against: other codecs.
+        name: name of its folder and prefix of its pictures.
+        title: title of its section.
+        config: configuration of ``roicodec eval``.
+        frames: number of frames of each clip.
+        reference: anchor of BD-BR.
+        against: other codecs, separated by commas.
     """
 
     name: str
@@ -100,10 +99,12 @@ def evaluate(part: Part, clips: Path, out: Path, *, short: bool, jobs: int) -> N
 
 
 def number(value: float | None, form: str) -> str:
+    """Formatted number; empty if there is none."""
     return "" if value is None or isnan(value) else format(value, form)
 
 
 def bd_cell(comparisons: Sequence[Comparison], codec: str, measure: str) -> str:
+    """Mean BD-BR in percent, starred if a curve is short or missing."""
     mean = mean_comparison(comparisons, codec, measure)
     if not mean.clips:
         return "none\\*" if mean.problems else ""
@@ -111,7 +112,7 @@ def bd_cell(comparisons: Sequence[Comparison], codec: str, measure: str) -> str:
 
 
 def rates(encodes: Sequence[Encode], comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """BD-BR: means, then clip by clip."""
+    """Tables of BD-BR: means, then clip by clip."""
     codecs = list(dict.fromkeys(c.codec for c in comparisons))
     measures = measures_of(encodes)
 
@@ -136,7 +137,7 @@ def rates(encodes: Sequence[Encode], comparisons: Sequence[Comparison]) -> Itera
 
 
 def notes(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Why a value has a star."""
+    """Footnotes: the reason of every star."""
     for c in comparisons:
         why = c.problem or (c.result.warning if c.result else "")
         if why and c.measure in BY_CLIP:
@@ -145,7 +146,7 @@ def notes(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def costs(encodes: Sequence[Encode]) -> Iterator[str]:
-    """Speed, memory and arithmetic by codec."""
+    """Table of speed, memory and arithmetic by codec."""
     head = ["codec"]
     for step in ("encode", "decode"):
         head += [f"{step} fps", "CPU ms", "MB", "kMAC/pixel", "kBitOPs/pixel"]
@@ -157,16 +158,17 @@ def costs(encodes: Sequence[Encode]) -> Iterator[str]:
             (speed(chosen, lambda e: e.encoding), cost(chosen, lambda e: e.encode_cost)),
             (speed(chosen, lambda e: e.decoding), cost(chosen, lambda e: e.decode_cost)),
         ):
-            row += [number(used and used.fps, ".1f"), number(used and used.cpu_ms, ".1f")]
-            row.append(number(used and used.peak_mb, ".0f"))
-            row += [number(spent and spent.macs / 1000, ".1f")]
-            row += [number(spent and spent.bit_ops / 1000, ".0f")]
+            row.append(number(used.fps if used else None, ".1f"))
+            row.append(number(used.cpu_ms if used else None, ".1f"))
+            row.append(number(used.peak_mb if used else None, ".0f"))
+            row.append(number(spent.macs / 1000 if spent else None, ".1f"))
+            row.append(number(spent.bit_ops / 1000 if spent else None, ".0f"))
         rows.append(row)
     return table(head, rows)
 
 
 def points(encodes: Sequence[Encode]) -> Iterator[str]:
-    """What roicodec's files measure."""
+    """Table of every file of roicodec."""
     head = ["clip", "codec", "-q", "bytes", "bit/pixel", "PSNR-Y", "U", "V", "(6Y+U+V)/8",
             "MS-SSIM", "ROI-weighted PSNR-Y", "in the ROI", "outside"]  # fmt: skip
     rows = []
@@ -184,7 +186,7 @@ def points(encodes: Sequence[Encode]) -> Iterator[str]:
 
 
 def section(part: Part, out: Path, images: Path) -> Iterator[str]:
-    """The part of the page about one comparison."""
+    """Section of the page on one comparison."""
     results: dict[str, Any] = json.loads((out / "results.json").read_text())
     encodes = read_points(out / "results.json")
     comparisons = compare_all(encodes, part.reference)
@@ -236,7 +238,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/eval"), help="(default %(default)s)")
     parser.add_argument("--short", action="store_true", help=f"leave out {', '.join(LONG)}")
     parser.add_argument("--jobs", type=int, default=1, help="clips at once (default %(default)s)")
-    parser.add_argument("--report-only", action="store_true", help="of what --out holds")
+    parser.add_argument("--report-only", action="store_true", help="from what --out holds")
     choice = parser.parse_args()
     if not choice.report_only:
         for part in PARTS:
