@@ -15,11 +15,14 @@ from fractions import Fraction
 import numpy as np
 
 from roicodec.bitstream import sei
+from roicodec.bitstream.chunks import Chunk, Damage
 from roicodec.bitstream.constants import INTRA
-from roicodec.bitstream.container import Chunk, Damage, FrameChunk, Header, StreamReader
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import Kind, decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.reader import StreamReader
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import Arrays, model_id

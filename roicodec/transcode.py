@@ -9,17 +9,12 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from roicodec import __version__
+from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
 from roicodec.bitstream.constants import INTRA
-from roicodec.bitstream.container import (
-    PACKET,
-    TRACK,
-    Chunk,
-    Damage,
-    FrameChunk,
-    Header,
-    StreamReader,
-    StreamWriter,
-)
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Header
+from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model
 from roicodec.encoder.encoder import Encoder, EncoderOptions

@@ -30,8 +30,9 @@ import torch
 
 from examples.clips import CLIPS, find_clip
 from roicodec.bitstream.constants import INTER, QUALITIES
-from roicodec.bitstream.container import Header, StreamWriter
+from roicodec.bitstream.header import Header
 from roicodec.bitstream.masks import Mask, samples_of
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model, load_model

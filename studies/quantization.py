@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.float_backend import FloatBackend
 from examples.clips import CLIPS, find_clip
-from roicodec.bitstream.container import Header
+from roicodec.bitstream.header import Header
 from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.weights import load_arrays
 from roicodec.encoder.encoder import Encoder, EncoderOptions

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import settings
 
 from roicodec.bitstream.constants import INTER, INTRA
-from roicodec.bitstream.container import Candidate, FrameChunk, Header, StreamWriter
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Candidate, Header
+from roicodec.bitstream.writer import StreamWriter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

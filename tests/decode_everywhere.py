@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from roicodec.bitstream.container import FRAME, StreamReader
+from roicodec.bitstream.chunks import FRAME
+from roicodec.bitstream.reader import StreamReader
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model
 from roicodec.errors import ModelError

@@ -18,7 +18,8 @@ from fractions import Fraction
 import numpy as np
 
 from roicodec.bitstream.constants import INTER, INTRA
-from roicodec.bitstream.container import Candidate, FrameChunk, Header
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.errors import ModelError, StreamError
 from roicodec.picture import Picture

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import INTRA
-from roicodec.bitstream.container import FrameChunk, Header
 from roicodec.bitstream.entropy import SymbolDecoder, Tables
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.motion_section import MotionReader
 

@@ -30,6 +30,7 @@ __all__ = [
     "LATENT_EXPONENT",
     "LATENT_TABLES",
     "LUMA_CHANNELS",
+    "MAGIC",
     "MAX_AREA",
     "MAX_BITS",
     "MAX_CHUNK",
@@ -51,7 +52,12 @@ __all__ = [
     "UNIT",
     "VECTOR_LIMIT",
     "VECTOR_UNIT",
+    "VERSION",
 ]
+
+MAGIC = b"\x89RQV\r\n\x1a\n"
+VERSION = 6
+"""First bytes of a stream, and the version of the format that follows them."""
 
 ARITHMETIC_ID = 1
 """Version of the integer arithmetic, named by every stream."""

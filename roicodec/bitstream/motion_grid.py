@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.entropy import Ints
 
-__all__ = ["MAX_LEVEL", "Stage", "neighbours", "stages"]
+__all__ = ["CROSS", "MAX_LEVEL", "Stage", "neighbours", "stages"]
 
 MAX_LEVEL = 4
 
-_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-_CROSS = ((-1, 0), (0, -1), (0, 1), (1, 0))
+_DIAGONAL = np.array(((-1, -1), (-1, 1), (1, -1), (1, 1)))
+CROSS = np.array(((-1, 0), (0, -1), (0, 1), (1, 0)))
+"""Offsets (row, column) of the four units beside one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +57,18 @@ def stages(rows: int, columns: int) -> tuple[Stage, ...]:
     r, c = (a.ravel() for a in np.indices(shape))
     level = max(rows - 1, columns - 1).bit_length() - 1
     first = np.zeros(1, np.int64)
-    nothing = neighbours(first - 2, first, shape, np.array(_CROSS))
+    nothing = neighbours(first - 2, first, shape, CROSS)
     out = [Stage(first, *nothing, level=2 * MAX_LEVEL)]
     for step in (1 << k for k in range(level, -1, -1)):
         grid = (r % step == 0) & (c % step == 0)
         odd_r, odd_c = (r // step) % 2 == 1, (c // step) % 2 == 1
         for wanted, offsets, centre in (
             (odd_r & odd_c, _DIAGONAL, 1),
-            (odd_r ^ odd_c, _CROSS, 0),
+            (odd_r ^ odd_c, CROSS, 0),
         ):
             units = np.flatnonzero(grid & wanted)
             if len(units):
-                near = neighbours(r[units], c[units], shape, step * np.array(offsets))
+                near = neighbours(r[units], c[units], shape, step * offsets)
                 log_step = min(step.bit_length() - 1, MAX_LEVEL)
                 out.append(Stage(units, *near, level=2 * log_step + centre))
     return tuple(out)

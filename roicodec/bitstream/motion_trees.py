@@ -1,7 +1,7 @@
 """Choice of a frequency table by an integer decision tree over integer features.
 
-All tables of the motion section live in ``tables.json`` beside this module: for every symbol name
-a tree, whose leaves number the rows of a frequency table. They are part of the stream's format.
+All tables of the motion section live in ``motion_tables.json`` beside this module: for every
+symbol name a tree, whose leaves number the rows of a frequency table. They belong to the format.
 """
 
 from __future__ import annotations

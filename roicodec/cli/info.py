@@ -13,7 +13,7 @@ from roicodec.errors import StreamError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from roicodec.bitstream.container import Header
+    from roicodec.bitstream.header import Header
     from roicodec.bitstream.masks import Mask
     from roicodec.decoder.weights import Arrays
     from roicodec.encoder.roi.export import MaskWriter
@@ -56,7 +56,7 @@ def info(
         raise click.UsageError("--json and --csv exclude each other")
     if target is not None:
         refuse_to_overwrite(source, target, force)
-    from roicodec.bitstream.container import StreamReader
+    from roicodec.bitstream.reader import StreamReader
     from roicodec.info import StreamInfo, csv_lines, json_lines, text_lines
 
     warnings = 0

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
-from roicodec.bitstream.container import FrameChunk, Header
 from roicodec.bitstream.entropy import SymbolDecoder
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader

@@ -19,8 +19,9 @@ from roicodec.bitstream.constants import (
     LATENT_EXPONENT,
     QUANTIZER_STEPS,
 )
-from roicodec.bitstream.container import Candidate, FrameChunk
 from roicodec.bitstream.entropy import Ints
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Candidate
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.motion_section import encode_motion

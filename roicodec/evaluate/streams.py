@@ -8,10 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from roicodec.bitstream.constants import INTRA
-from roicodec.bitstream.container import FrameChunk, Header, StreamReader
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.reader import StreamReader
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.decoder.weights import Arrays, load_arrays, model_id

@@ -19,11 +19,12 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream import motion_coding as coding
+from roicodec import bitstream
 from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.entropy import Ints, Tables, integer_frequencies
-from roicodec.bitstream.motion_coding import SYMBOLS, Recorder, record_motion
+from roicodec.bitstream.motion_bits import Recorder, record_motion
 from roicodec.bitstream.motion_trees import Contexts, ContextTree
+from roicodec.bitstream.motion_walk import SYMBOLS
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine
 from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
@@ -178,7 +179,7 @@ def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> It
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path(coding.__file__).with_name("tables.json"),
+    default=Path(bitstream.__file__).with_name("motion_tables.json"),
     show_default=True,
 )
 def main(folder: Path, qps: tuple[int, ...], frames: int, rounds: int, out: Path) -> None:

@@ -13,19 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roicodec.bitstream.chunks import FRAME, PACKET, TRACK, Chunk, Damage
 from roicodec.bitstream.constants import INTER, INTRA, MAX_CHUNK
-from roicodec.bitstream.container import (
-    FRAME,
-    PACKET,
-    TRACK,
-    Candidate,
-    Chunk,
-    Damage,
-    FrameChunk,
-    Header,
-    StreamReader,
-    StreamWriter,
-)
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Candidate, Header
+from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.errors import InputError, RoicodecError, StreamError
 from tests.conftest import make_frame, make_header
 
@@ -449,7 +442,7 @@ def test_a_length_beyond_every_limit_does_not_reserve_memory(stream: Make) -> No
 
 
 def test_chunk_heads_all_over_do_not_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roicodec.bitstream.container._SCAN_BUDGET", 1 << 20)
+    monkeypatch.setattr("roicodec.bitstream.reader._SCAN_BUDGET", 1 << 20)
     out = io.BytesIO()
     StreamWriter(out, make_header())
     data = out.getvalue() + (b"FRAM" + struct.pack(">I", 100_000)) * 40_000

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.constants import INTER, INTRA
-from roicodec.bitstream.container import Chunk, StreamReader
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.reader import StreamReader
 from roicodec.encoder.roi.sources import RectangleRoi, RoiSource
 from tests import tiny_model
 from tests.encoder.test_codec import Coded, Wandering, encode, motion_sections, window_opens

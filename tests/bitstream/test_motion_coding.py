@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roicodec.bitstream.constants import VECTOR_LIMIT
-from roicodec.bitstream.motion_coding import motion_bits
+from roicodec.bitstream.motion_bits import motion_bits
 from roicodec.bitstream.motion_grid import stages
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.motion_section import encode_motion as encode_section

@@ -17,7 +17,8 @@ import av
 import numpy as np
 import pytest
 
-from roicodec.bitstream.container import Chunk, StreamReader
+from roicodec.bitstream.chunks import Chunk
+from roicodec.bitstream.reader import StreamReader
 from roicodec.cli import main
 from roicodec.encoder.roi.auto import DEFAULT_SHARE
 from tests import fake_codec

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roicodec.bitstream.container import Chunk, StreamReader, StreamWriter
+from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.motion_section import encode_motion
+from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.info import PARTS, StreamInfo, csv_lines, json_lines, text_lines
 from tests.conftest import make_frame, make_header
 

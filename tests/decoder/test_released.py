@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from examples.clips import find_clip
-from roicodec.bitstream.container import Chunk, StreamReader
+from roicodec.bitstream.chunks import Chunk
+from roicodec.bitstream.reader import StreamReader
 from roicodec.cli import cli
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model

@@ -22,9 +22,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from roicodec.bitstream.constants import INTER, INTRA, QUANTIZER_STEPS
-from roicodec.bitstream.container import Candidate, FrameChunk, Header, StreamWriter
+from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.compensation import compensate
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.decoder import Decoder

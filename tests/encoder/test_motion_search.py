@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from roicodec.bitstream.motion_coding import motion_bits
+from roicodec.bitstream.motion_bits import motion_bits
 from roicodec.decoder.compensation import compensate
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine, search

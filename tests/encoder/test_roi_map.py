@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roicodec.bitstream.container import Chunk, StreamReader, StreamWriter
+from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import Mask
+from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.cli import main
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.picture import Picture

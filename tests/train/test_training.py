@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from roicodec.bitstream.constants import FEATURE_CHANNELS, PIXEL_CHANNELS, UNIT
-from roicodec.bitstream.container import Header
+from roicodec.bitstream.header import Header
 from roicodec.decoder.decoder import Decoder
 from roicodec.decoder.model import load_model
 from roicodec.encoder.encoder import Encoder, EncoderOptions

@@ -13,18 +13,10 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import PAD, VECTOR_LIMIT
 from roicodec.bitstream.entropy import Ints
-from roicodec.bitstream.motion_coding import (
-    CANDIDATES,
-    Previous,
-    UnitCosts,
-    Vectors,
-    bases,
-    difference_bits,
-    fields,
-    same,
-    units,
-)
+from roicodec.bitstream.motion_bits import UnitCosts, difference_bits
 from roicodec.bitstream.motion_trees import Contexts, shipped_contexts
+from roicodec.bitstream.motion_vectors import CANDIDATES, Vectors, bases, fields, same, units
+from roicodec.bitstream.motion_walk import Previous
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.x264 import Motion, pad_plane
 from roicodec.picture import Picture, Plane
