@@ -1,8 +1,9 @@
 """Rates of the native kernels at every instruction set that this machine has.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.native [--only quantize] [--seconds 0.2]
+    OMP_NUM_THREADS=1 python -m benchmarks.native [--only block] [--seconds 0.2]
 
-One line a kernel: CPU time of a call, the minimum of several; the levels take turns.
+A line a kernel: processor time of one call, the least of several, the levels taking turns. A case
+is a function that prepares inputs and returns what to run, with how much work that is.
 """
 
 from __future__ import annotations
@@ -11,15 +12,34 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roicodec.kernels import native
-from roicodec.kernels.integer import Grid, Quantize
-from roicodec.kernels.rows import quantize
+from roicodec.kernels.integer import (
+    SKELETON,
+    Depthwise,
+    Grid,
+    Pointwise,
+    Quantize,
+    accumulator_bound,
+)
+from roicodec.kernels.matrix import (
+    Field,
+    PackedBlock,
+    PackedDepthwise,
+    PackedPointwise,
+    run_block,
+)
 
 __all__ = ["CASES", "Case"]
+
+Rows = NDArray[np.int16]
+Ints = NDArray[np.int64]
+Shape = tuple[int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,10 +47,10 @@ class Case:
     """A kernel on one input.
 
     Attributes:
-        name: name of the kernel and what distinguishes the input.
-        run: function that calls the kernel once.
-        work: amount of work of one call in ``unit``.
-        unit: unit of work, such as ``samples`` or ``MAC``; rates are 10^9 of them a second.
+        name: of the kernel and the input's shape.
+        run: calls it once.
+        work: of one call, in ``unit``.
+        unit: counted in 10^9 a second, such as ``samples`` or ``MAC``.
     """
 
     name: str
@@ -39,33 +59,108 @@ class Case:
     unit: str
 
 
-def rows_cases() -> Iterator[Case]:
-    """Element-wise kernels on 160x90 rows of 128 channels."""
+def _pointwise(
+    rng: np.random.Generator, cin: int, cout: int, source: Grid, target: Grid
+) -> Pointwise:
+    """A layer with the widest weights whose accumulators fit."""
+    top = min((1 << (min(source.bits, 15) - 1)) - 1, (1 << 30) // (source.magnitude * cin))
+    weight = rng.integers(-top, top + 1, (cout, cin))
+    bias = np.zeros(cout, np.int64)
+    spread = int(accumulator_bound(weight, bias, source).max()).bit_length()
+    shift = np.full(cout, max(spread - min(target.bits, 9) - 3, 0))
+    return Pointwise(weight, bias, shift, source, target)
+
+
+def _block(rng: np.random.Generator, bits: int, c: int) -> list[Any]:
+    """The layers of a block, in the order of :meth:`PackedBlock.of`."""
+    signed, unsigned, meet = (
+        Grid(bits, signed=True),
+        Grid(bits, signed=False),
+        Grid(8, signed=False),
+    )
+    quantize = Quantize(np.full(c, 4 if bits == 8 else -3), signed)
+    weight, shift = rng.integers(-128, 128, (c, 3, 3)), np.full(c, 18 - min(bits, 15))
+    return [
+        quantize,
+        _pointwise(rng, c, c, signed, meet),
+        Depthwise(weight, np.zeros(c, np.int64), shift, meet, unsigned),
+        _pointwise(rng, c, c, unsigned, SKELETON),
+        quantize,
+        _pointwise(rng, c, 2 * c, signed, unsigned),
+        _pointwise(rng, 2 * c, c, unsigned, SKELETON),
+    ]
+
+
+def _for_level(make: Callable[[], T]) -> Callable[[], T]:
+    """Makes something once for each instruction set, when that is first in use."""
+    made: dict[str, T] = {}
+
+    def get() -> T:
+        level = native.level()
+        if level not in made:
+            made[level] = make()
+        return made[level]
+
+    return get
+
+
+def _block_case(layers: list[Any], name: str, rows: Rows, positions: Ints, shape: Shape) -> Case:
+    block = _for_level(lambda: PackedBlock.of(*layers))
+    channels = rows.shape[1]
+    places, own = Field.places(positions, shape[1]), rows[: len(positions)].copy()
+    field, part = Field(*shape, channels), slice(0, len(positions))
+    work = (6 * channels + 9) * channels * len(positions)
+    return Case(name, lambda: run_block([(block(), part)], own, places, field), work, "MAC")
+
+
+def _layer_case(layer: Pointwise, name: str, rows: Rows, quantize: Quantize | None) -> Case:
+    packed = _for_level(lambda: PackedPointwise(layer, quantize))
+    return Case(name, lambda: packed()(rows), len(rows) * layer.weight.size, "MAC")
+
+
+def _depthwise_case(layer: Depthwise, name: str, shape: Shape) -> Case:
+    packed = _for_level(lambda: PackedDepthwise(layer, to_bytes=layer.target.bits <= 8))
+    positions = np.arange(shape[0] * shape[1])
+    places, field = Field.places(positions, shape[1]), Field(*shape, len(layer.weight))
+    return Case(name, lambda: packed()(field, places), len(places) * layer.weight.size, "MAC")
+
+
+def matrix_cases() -> Iterator[Case]:
+    """Layers and blocks of 128 channels on 160x90 positions, and a block on a fifth of them."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(-3000, 3000, (90 * 160, 128)).astype(np.int16)
+    shape, c = (90, 160), 128
+    rows = rng.integers(-3000, 3000, (shape[0] * shape[1], c)).astype(np.int16)
     for bits in (8, 16):
-        layer = Quantize(np.full(128, 10 - min(bits, 9)), Grid(bits, signed=True))
-        run = partial(quantize, rows, layer)
-        yield Case(f"quantize, {bits} bits", run, rows.size, "samples")
+        quantize, mix_in, depthwise, mix_out, _, expand, _ = layers = _block(rng, bits, c)
+        for share in (1.0, 0.2):
+            positions = np.flatnonzero(rng.random(len(rows)) < share)
+            name = f"block, {bits} bits, {share:.0%} of positions"
+            yield _block_case(layers, name, rows, positions, shape)
+        yield _layer_case(mix_in, f"pointwise to 8 bits, {bits} bits", rows, quantize)
+        yield _layer_case(expand, f"pointwise, {bits} bits", rows, quantize)
+        codes = abs(rows) & mix_out.source.high
+        yield _layer_case(mix_out, f"pointwise to skeleton, {bits} bits", codes, None)
+        yield _depthwise_case(depthwise, f"depthwise, {bits} bits", shape)
 
 
-CASES: list[Callable[[], Iterator[Case]]] = [rows_cases]
-"""Functions that yield cases, one for each module of kernels."""
+CASES: list[Callable[[], Iterator[Case]]] = [matrix_cases]
+"""All cases; a module of kernels adds its own here."""
 
 
 def least_milliseconds(
     run: Callable[[], object], levels: tuple[str, ...], seconds: float
 ) -> list[float]:
-    """Minimum CPU time of a call at each level in milliseconds; the levels take turns."""
+    """Least processor time of a call at each level, the levels taking turns."""
     least = [float("inf")] * len(levels)
     end = time.perf_counter() + seconds * len(levels)
-    while time.perf_counter() < end:
+    while True:
         for i, level in enumerate(levels):
             with native.forced(level):
                 start = time.process_time()
                 run()
                 least[i] = min(least[i], 1e3 * (time.process_time() - start))
-    return least
+        if time.perf_counter() > end:
+            return least
 
 
 def main() -> None:

@@ -37,18 +37,26 @@ void quantize(const rq::Pointwise& layer, const int16_t* const* rows, const int1
   }
 }
 
-// Accumulators [kPanel] of one row and panel, with `start` in them.
-RQ_INLINE void multiply(const rq::Pointwise& layer, const int16_t* codes, int64_t panel,
+// Accumulators [kPanel] of one row and panel, with `start` in them. Products of int16 fit int32, and
+// so do their sums, by the layer's bound.
+RQ_INLINE void multiply(const rq::Pointwise& layer, const int16_t* RQ_RESTRICT codes, int64_t panel,
                         int32_t* RQ_RESTRICT acc) {
-  const int16_t* w = rq::part<int16_t>(layer, layer.weight) + 2 * layer.groups * panel;
-  std::memcpy(acc, rq::part<int32_t>(layer, layer.rounding.start) + panel, 4 * kPanel);
-  for (int32_t k = 0; k < layer.groups; ++k, w += 2 * kPanel) {
-    const int32_t a0 = codes[2 * k];
-    const int32_t a1 = 2 * k + 1 < layer.cin ? codes[2 * k + 1] : 0;
-    // Products of int16 fit; their sums do, by the layer's bound, but for what offsets would add.
-    for (int64_t i = 0; i < kPanel; ++i) {
-      acc[i] = rq::wrap_add(acc[i], rq::wrap_add(a0 * w[2 * i], a1 * w[2 * i + 1]));
+  const int64_t length = 2 * int64_t{layer.groups};
+  const int16_t* w = rq::part<int16_t>(layer, layer.weight) + length * panel;
+  const int32_t* start = rq::part<int32_t>(layer, layer.rounding.start) + panel;
+  for (int64_t i = 0; i < kPanel; i += 4, w += 4 * length) {
+    const int16_t *w0 = w, *w1 = w + length, *w2 = w1 + length, *w3 = w2 + length;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (int64_t k = 0; k < length; ++k) {
+      s0 += codes[k] * w0[k];
+      s1 += codes[k] * w1[k];
+      s2 += codes[k] * w2[k];
+      s3 += codes[k] * w3[k];
     }
+    acc[i] = start[i] + s0;
+    acc[i + 1] = start[i + 1] + s1;
+    acc[i + 2] = start[i + 2] + s2;
+    acc[i + 3] = start[i + 3] + s3;
   }
 }
 

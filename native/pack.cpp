@@ -141,8 +141,13 @@ RQ_EXPORT int64_t rq_pack_pointwise(unsigned char* memory, int32_t cin, int32_t 
         total += from[k];
         heavy += from[k] < 0 ? -from[k] : from[k];
         const int64_t group = k / per, within = k % per;
-        unsigned char* to = packed + layer.groups * group_bytes * first +
-                            (group * width + p) * group_bytes + within * (4 / per);
+        unsigned char* to = packed + layer.groups * group_bytes * first;
+        if (layer.level == rq::kPlain) {
+          // A column's weights side by side: compilers know sums of products of two such rows.
+          to += (p * layer.groups * per + k) * 2;
+        } else {
+          to += (group * width + p) * group_bytes + within * (4 / per);
+        }
         if (layer.narrow) {
           *to = static_cast<unsigned char>(from[k]);
         } else {
@@ -219,4 +224,9 @@ RQ_EXPORT int64_t rq_pack_depthwise(unsigned char* memory, int32_t channels, con
   }
   std::memcpy(memory, &layer, sizeof(layer));
   return layer.bytes;
+}
+
+// Whether a packed pointwise layer reads codes of bytes (else int16 integers).
+RQ_EXPORT int32_t rq_reads_bytes(const void* packed) {
+  return static_cast<const rq::Pointwise*>(packed)->narrow;
 }
