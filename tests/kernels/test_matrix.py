@@ -114,7 +114,9 @@ def test_sums_that_leave_int32_with_the_skeleton_saturate(instructions: str) -> 
         assert (PackedPointwise(layer).accumulate(own.copy(), rows) == expected).all()
 
 
-@pytest.mark.parametrize("layer", list(hardest_layers()), ids=lambda x: getattr(x, "name", "quantize"))
+@pytest.mark.parametrize(
+    "layer", list(hardest_layers()), ids=lambda x: getattr(x, "name", "quantize")
+)
 def test_the_hardest_layers(instructions: str, layer: integer.Layer) -> None:
     if not isinstance(layer, Pointwise):
         pytest.skip("tested below")
