@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_refused(instructions: str) -> None:
     with pytest.raises(IndexError, match="outside of 4"):
         packed(rows, np.array([4], np.int32))
     with pytest.raises(TypeError, match="int64"):
-        packed(np.zeros((4, 8), np.int64))  # type: ignore[arg-type]
+        packed(np.zeros((4, 8), np.int64))
     with pytest.raises(ValueError, match="as many rows"):
         packed.accumulate(np.zeros((3, 8), np.int16), rows)
     with pytest.raises(ValueError, match="no unsigned bytes"):
