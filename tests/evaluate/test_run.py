@@ -17,9 +17,9 @@ import av
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from roicodec.bitstream.container import StreamWriter
 
 from roicodec.bitstream.mask_coding import encode_mask
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.decoder.weights import model_id
