@@ -21,7 +21,10 @@ ALLOWED: dict[str, set[str]] = {
     "bitstream": LEAVES,
     "kernels": {"errors"},
     "decoder": {*LEAVES, "bitstream", "kernels"},
-    "networks": {*LEAVES, "bitstream.constants", "kernels", "decoder.weights"},
+    "networks": {
+        *LEAVES,
+        *("bitstream.constants", "kernels", "decoder.weights", "decoder.architecture"),
+    },
     "encoder": {*LEAVES, "psnr", "output", "bitstream", "kernels", "decoder"},
     "media": {*LEAVES, "bitstream.fields", "output"},
 }

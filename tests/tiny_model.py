@@ -22,7 +22,7 @@ from roicodec.bitstream.constants import FEATURE_CHANNELS
 from roicodec.decoder.model import Model
 from roicodec.networks import lsq
 from roicodec.networks.blocks import Block, QualityTable
-from roicodec.networks.export import export_network, skeleton_ranges
+from roicodec.networks.export import export_network, measured_ranges
 from roicodec.networks.frame_net import FrameNet, pack
 from roicodec.networks.quantized import quantize_network
 from roicodec.picture import Picture
@@ -132,7 +132,7 @@ def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
 
 def _exported(net: FrameNet, run: Callable[[], object]) -> Arrays:
     quantize_network(net, run)
-    with skeleton_ranges(net) as ranges:
+    with measured_ranges(net) as ranges:
         run()
     arrays = {**export_network(net, ranges), **logistic_tables(net)}
     # Not each its own, so that ratios matter.

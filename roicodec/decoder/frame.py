@@ -17,7 +17,7 @@ from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.decoder.model import Model, NetworkModel
 from roicodec.decoder.planes import bytes_of, crop, pack, padded_size, plane_means, unpack
 from roicodec.decoder.post_filter import FilteredPlane, shown
-from roicodec.decoder.regions import Layout, finer
+from roicodec.decoder.regions import Layout, RegionQuality, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.integer import CANDIDATE_BITS
@@ -95,7 +95,7 @@ class Prepared:
     setting: FrameSetting
     layout: Layout
     model: NetworkModel
-    quality: dict[bool, int]
+    quality: RegionQuality
     prediction: Tensor
     """Packed, int32 ``[(H/8) (W/8), 96]``; 128 in intra frames."""
     features: Tensor | None
@@ -160,10 +160,12 @@ class FrameCore:
         model = self.model.intra if setting.kind == INTRA else self.model.inter
         mask, skipped = padded_grid(setting.mask, setting.skip)
         layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device, skipped)
-        quality = {
-            roi: min(max(setting.quality + self.offsets[bits], 0), QUALITIES - 1)
-            for roi, bits in ((True, setting.b_roi), (False, setting.b_bg))
-        }
+        quality = RegionQuality(
+            *(
+                min(max(setting.quality + self.offsets[bits], 0), QUALITIES - 1)
+                for bits in (setting.b_roi, setting.b_bg)
+            )
+        )
         area = self.padded_height * self.padded_width // 64
         if setting.kind != INTER:
             flat = torch.full((area, 96), 128, dtype=torch.int32)

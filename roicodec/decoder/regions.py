@@ -12,7 +12,29 @@ from torch import Tensor
 from roicodec.bitstream.constants import PHASES
 from roicodec.decoder.shapes import Box, box_around
 
-__all__ = ["Layout", "Part", "finer"]
+__all__ = ["Layout", "Part", "RegionQuality", "finer"]
+
+
+@dataclass(frozen=True)
+class RegionQuality:
+    """Quality indices, 0..63, of the two regions of a frame.
+
+    Attributes:
+        roi: index of the ROI.
+        background: index of the rest.
+    """
+
+    roi: int
+    background: int
+
+    def of(self, roi: bool) -> int:
+        """The index of the ROI or of the rest."""
+        return self.roi if roi else self.background
+
+    @property
+    def by_mask(self) -> list[int]:
+        """Both indices in the order in which a ROI mask, as 0 and 1, selects them."""
+        return [self.background, self.roi]
 
 
 @dataclass(frozen=True)

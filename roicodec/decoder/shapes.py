@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 import numpy as np
 
 from roicodec.bitstream.constants import CELL, PAD
 from roicodec.bitstream.masks import Mask
+from roicodec.decoder.architecture import Projection, ResidualBlock, architecture_of
 from roicodec.decoder.complexity import LayerShape
 from roicodec.decoder.weights import Arrays
 
 __all__ = ["Box", "FrameShape", "box_around", "decoder_layers", "encoder_layers", "padded_grid"]
 
-_SKELETON = 16
-_DEPTHWISE = 8
-
-_POSITIONS = 4
-"""Of a cell, at 1/8 resolution."""
+_PROJECTION_BITS = 16
+_DEPTHWISE_BITS = 8
+"""Bit-widths of weights and activations where they do not follow the region's."""
 
 Box = tuple[slice, slice]
 """Rows and columns of positions."""
-
-_DECODED = ("hyper_synthesis.2", "heads", "inject", "up", "context_out", "context_in")
-"""Skeleton layers of a decoder that run on computed positions."""
 
 
 @dataclass(frozen=True)
@@ -100,66 +97,63 @@ def padded_grid(mask: Mask, skip: Mask | None) -> tuple[Mask, Mask]:
 
 
 def decoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
-    """The layers that decoding a frame runs: hyper-synthesis, entropy model, context, synthesis."""
-    yield _whole(arrays, "hyper_synthesis.0", frame, 1 / 4)
-    yield _whole(arrays, "hyper_synthesis.1", frame, 1)
-    for name in _names(arrays, "exponent"):
-        if name.startswith(_DECODED):
-            # A head gives a position the quarter of the channels that its step codes there.
-            scale = 1 if name.startswith("heads") else _POSITIONS
-            yield _skeleton(arrays, name, frame, scale)
-    for block in _names(arrays, "mix_in.weight"):
-        if not block.startswith("analysis"):
-            yield from _block(arrays, block, frame)
+    """The layers that decoding a frame runs: hyper-synthesis, entropy model, context, synthesis.
+
+    Args:
+        arrays: arrays of the network.
+        frame: regions and bit-widths.
+    """
+    return _layers(arrays, frame, encoder=False)
 
 
 def encoder_layers(arrays: Arrays, frame: FrameShape) -> Iterator[LayerShape]:
-    """The layers that encoding a frame runs: the decoder's, and analysis and hyper-analysis."""
-    yield from decoder_layers(arrays, frame)
-    yield _skeleton(arrays, "down", frame)
-    for name, scale in (("0", _POSITIONS), ("1", 1), ("2", 1 / 4)):
-        yield _whole(arrays, f"hyper_analysis.{name}", frame, scale)
-    for block in _names(arrays, "mix_in.weight"):
-        if block.startswith("analysis"):
+    """The layers that encoding a frame runs: the decoder's, and analysis and hyper-analysis.
+
+    Args:
+        arrays: arrays of the network.
+        frame: regions and bit-widths.
+    """
+    return _layers(arrays, frame, encoder=True)
+
+
+def _layers(arrays: Arrays, frame: FrameShape, *, encoder: bool) -> Iterator[LayerShape]:
+    architecture = architecture_of(arrays)
+    for projection in architecture.projections:
+        if encoder or not projection.encoder:
+            yield _projection(projection, frame)
+    for block in architecture.blocks:
+        if encoder or not block.encoder:
             yield from _block(arrays, block, frame)
 
 
-def _names(arrays: Arrays, end: str) -> list[str]:
-    """Names of the layers or blocks that have an array of this kind."""
-    return sorted(name[: -len(end) - 1] for name in arrays if name.endswith(f".{end}"))
+def _projection(layer: Projection, frame: FrameShape) -> LayerShape:
+    positions = Fraction(CELL**2, layer.stride**2)  # of a cell
+    if layer.whole_frame:
+        cells = frame.roi + frame.bg
+        total = round(cells * positions)
+        roi = round(Fraction(total * frame.roi, cells))
+        bg = total - roi
+    else:
+        roi, bg = (int(n * positions / layer.share) for n in frame.parts)
+    bits = _PROJECTION_BITS, _PROJECTION_BITS
+    return LayerShape(layer.name, layer.inputs, layer.outputs, roi, bg, bits, bits)
 
 
-def _skeleton(arrays: Arrays, name: str, frame: FrameShape, scale: int = _POSITIONS) -> LayerShape:
-    """A skeleton layer on ``scale`` positions of every computed cell."""
-    c_out, c_in = arrays[f"{name}.weight"].shape
-    roi, bg = (scale * n for n in frame.parts)
-    bits = _SKELETON, _SKELETON
-    return LayerShape(name, c_in, c_out, roi, bg, bits, bits)
-
-
-def _whole(arrays: Arrays, name: str, frame: FrameShape, scale: float) -> LayerShape:
-    """A skeleton layer on ``scale`` positions for every cell of the whole frame."""
-    c_out, c_in = arrays[f"{name}.weight"].shape
-    total = round((frame.roi + frame.bg) * scale)
-    roi = round(total * frame.roi / (frame.roi + frame.bg))
-    bits = _SKELETON, _SKELETON
-    return LayerShape(name, c_in, c_out, roi, total - roi, bits, bits)
-
-
-def _block(arrays: Arrays, block: str, frame: FrameShape) -> Iterator[LayerShape]:
-    roi, bg = (_POSITIONS * n for n in frame.parts)
+def _block(arrays: Arrays, block: ResidualBlock, frame: FrameShape) -> Iterator[LayerShape]:
+    positions = CELL**2 // block.stream.stride**2
+    roi, bg = (positions * n for n in frame.parts)
     bits = (frame.b_roi, frame.b_roi), (frame.b_bg, frame.b_bg)
-    for part in ("mix_in", "mix_out", "expand", "project"):
-        c_out, c_in = np.shape(arrays[f"{block}.{part}.weight"])
-        yield LayerShape(f"{block}.{part}", c_in, c_out, roi, bg, *bits)
+    for name in block.projections:
+        c_out, c_in = np.shape(arrays[f"{name}.weight"])
+        yield LayerShape(name, c_in, c_out, roi, bg, *bits)
     # Each region's bit-width needs the layer's output once, and the layer runs on whole boxes.
-    width = len(arrays[f"{block}.depthwise.bias"])
-    everywhere = _POSITIONS * (frame.roi + frame.bg)
+    width = len(arrays[f"{block.depthwise}.bias"])
+    everywhere = positions * (frame.roi + frame.bg)
     in_roi, in_bg = (everywhere if n is None else n for n in (frame.box_roi, frame.box_bg))
-    eight = _DEPTHWISE, _DEPTHWISE
+    depthwise = _DEPTHWISE_BITS, _DEPTHWISE_BITS
     yield LayerShape(
-        f"{block}.depthwise",
-        *(width, width, in_roi * bool(roi), in_bg * bool(bg), eight, eight),
+        block.depthwise,
+        *(width, width, in_roi * bool(roi), in_bg * bool(bg), depthwise, depthwise),
         kernel=3,
         groups=width,
     )

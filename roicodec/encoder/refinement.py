@@ -82,7 +82,7 @@ class LatentRefiner:
         """
         layout, network = frame.layout, frame.model.network
         decoded, error = decoded.to(self._device), error.to(self._device)
-        index = [frame.quality[False], frame.quality[True]]
+        index = frame.quality.by_mask
         region = torch.from_numpy(layout.roi.astype(np.int64)).to(self._device)
         own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
@@ -117,9 +117,10 @@ class LatentRefiner:
             quality = torch.tensor(index, dtype=torch.float32, device=self._device)
             start = whole(net.synthesis_quality(quality)[region])
             context = None
-            if frame.context is not None:
+            path = network.architecture.context
+            if frame.context is not None and path is not None:
                 rows = layout.frame(network.backend.values(frame.context))
-                context = whole(rows, network.arrays.exponent("context_out"))
+                context = whole(rows, int(network.arrays.exponents(path.out.target)[0]))
             weighted = _weighted(error) / UNIT
             pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))
             gradient = torch.zeros_like(latents)

@@ -90,7 +90,7 @@ def cell_sums(positions: Tensor, rows: int, columns: int) -> NDArray[np.float64]
 
 def cell_steps(frame: Prepared) -> NDArray[np.float64]:
     """Quantizer step of every cell in sample values, ``[rows, columns]``."""
-    index = np.where(frame.layout.mask, frame.quality[True], frame.quality[False])
+    index = np.where(frame.layout.mask, frame.quality.roi, frame.quality.background)
     return np.asarray(QUANTIZER_STEPS[index])
 
 

@@ -15,33 +15,29 @@ from torch import Tensor, nn
 
 from roicodec.bitstream.constants import (
     BIAS_EXPONENT,
-    CODING_STEPS,
-    INDEX_EXPONENT,
-    INDEX_GAIN,
     LATENT_EXPONENT,
     QUALITIES,
     STEP_EXPONENT,
-    STREAM_EXPONENT,
     UNIT,
 )
+from roicodec.decoder.architecture import FeatureMap
 from roicodec.errors import ModelError
 from roicodec.kernels.integer import MAX_WEIGHT
 from roicodec.networks.frame_net import FrameNet, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, _Branch
 
-__all__ = ["export_network", "skeleton_ranges"]
+__all__ = ["export_network", "measured_ranges"]
 
 Arrays = dict[str, NDArray[np.generic]]
 
 _LIMIT = 0.9 * 2**31
-_MEASURED = ("context_out", "hyper_analysis.0", "hyper_analysis.1", "hyper_synthesis.0",
-             "hyper_synthesis.1", "entropy")  # fmt: skip
 
 
-class skeleton_ranges:
-    """Context manager that records the largest magnitude of each skeleton tensor.
+class measured_ranges:
+    """Context manager that records the largest magnitude of each feature map whose exponent is
+    measured.
 
-    ``with skeleton_ranges(net) as ranges: run()``; ``ranges`` maps names to magnitudes.
+    ``with measured_ranges(net) as ranges: run()``; ``ranges`` maps names to magnitudes.
     """
 
     def __init__(self, net: FrameNet) -> None:
@@ -50,16 +46,19 @@ class skeleton_ranges:
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> dict[str, float]:
-        modules = dict(self.net.named_modules())
-        watched = [(n, modules[n]) for n in _MEASURED if n in modules]
-        watched += [("entropy", b) for b in self.net.entropy]
-        watched.append(("entropy", self.net.hyper_synthesis[2]))
-        for name, module in watched:
+        architecture = self.net.architecture
+        watched = [(target.name, layer.name) for target, layer in architecture.measured()]
+        watched += [
+            (block.stream.name, block.name)
+            for block in architecture.blocks
+            if block.stream.exponent is None
+        ]
+        for name, layer in watched:
 
             def keep(_m: nn.Module, _a: object, out: Tensor, key: str = name) -> None:
                 self.ranges[key] = max(self.ranges.get(key, 0.0), float(out.abs().max()))
 
-            self.handles.append(module.register_forward_hook(keep))
+            self.handles.append(self.net.get_submodule(layer).register_forward_hook(keep))
         return self.ranges
 
     def __exit__(self, *_: object) -> None:
@@ -72,43 +71,29 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
 
     Args:
         net: trained, its blocks quantized.
-        ranges: of :class:`skeleton_ranges`, over representative data.
+        ranges: of :class:`measured_ranges`, over representative data.
 
     Raises:
         ModelError: if a layer cannot be written in the integers of ``docs/arithmetic.md``.
     """
-    spread = net.exponent.long()
-    e = {name: math.ceil(math.log2(4 * top / 32767)) for name, top in ranges.items()}
+    architecture, spread = net.architecture, net.exponent.long()
     out: Arrays = {"spread": _int8(spread)}
-    for name, exponent in e.items():
-        out[f"exponent.{name}"] = np.array([exponent], np.int8)
-    normal = latent = LATENT_EXPONENT
-    stream, entropy = STREAM_EXPONENT, e["entropy"]
-    layers: list[tuple[str, int, int | Tensor]] = [
-        ("down", stream, latent),
-        ("up", normal, stream),
-        ("hyper_analysis.0", normal, e["hyper_analysis.0"]),
-        ("hyper_analysis.1", e["hyper_analysis.0"], e["hyper_analysis.1"]),
-        ("hyper_analysis.2", e["hyper_analysis.1"], latent),
-        ("hyper_synthesis.0", latent, e["hyper_synthesis.0"]),
-        ("hyper_synthesis.1", e["hyper_synthesis.0"], e["hyper_synthesis.1"]),
-        ("hyper_synthesis.2", e["hyper_synthesis.1"], entropy),
-        *((f"inject.{k}", normal, entropy) for k in range(CODING_STEPS - 1)),
-    ]
-    index = torch.full_like(spread, INDEX_EXPONENT - round(math.log2(INDEX_GAIN)))
-    heads = torch.cat((latent - spread, index))
-    layers += [(f"heads.{k}", entropy, heads) for k in range(CODING_STEPS)]
-    if net.inter:
-        layers += [
-            ("context_out", stream, e["context_out"]),
-            ("context_in", e["context_out"], entropy),
-        ]
-    for name, source, target in layers:
-        layer = net.get_submodule(name)
+    for tensor, _ in architecture.measured():
+        exponent = math.ceil(math.log2(4 * ranges[tensor.name] / 32767))
+        out[tensor.array] = np.array([exponent], np.int8)
+
+    def exponents(tensor: FeatureMap) -> Tensor:
+        one = int(out[tensor.array][0]) if tensor.exponent is None else tensor.exponent
+        whole = torch.full((tensor.channels,), one)
+        return whole - spread if tensor.by_spread else whole
+
+    for projection in architecture.projections:
+        layer = net.get_submodule(projection.name)
         assert isinstance(layer, nn.Conv2d)
         assert layer.bias is not None
-        target = torch.as_tensor(target).expand(len(layer.bias)).double()
-        out |= _skeleton_layer(name, layer.weight, layer.bias, source, target)
+        source = int(exponents(projection.source)[0])
+        target = torch.cat([exponents(tensor) for tensor in projection.targets]).double()
+        out |= _projection(projection.name, layer.weight, layer.bias, source, target)
     for name, module in net.named_modules():
         if isinstance(module, QuantizedBlock):
             out |= _block(name, module)
@@ -116,20 +101,16 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
     with torch.no_grad():
         step = quantizer_step(qualities)[:, None] / UNIT * torch.exp(-net.log_gain(qualities))
         out["step"] = _fixed(step, STEP_EXPONENT, np.int16)
-        for name, table, exponent in (
-            ("analysis_quality", net.analysis_quality, stream),
-            ("synthesis_quality", net.synthesis_quality, stream),
-            ("entropy_quality", net.entropy_quality, entropy),
-            ("index_quality", net.index_quality, INDEX_EXPONENT),
-            *([("unmatched", net.unmatched, stream)] if net.inter else []),
-        ):
-            out[name] = _fixed(table(qualities), exponent, np.int16)
+        for vectors in architecture.quality_vectors:
+            table = net.get_submodule(vectors.name)
+            exponent = int(exponents(vectors.target)[0])
+            out[vectors.name] = _fixed(table(qualities), exponent, np.int16)
         hyper_step = torch.exp(-net.hyper_log_gain(qualities))
         out["hyper_step"] = _fixed(hyper_step, LATENT_EXPONENT, np.int16)
     return out
 
 
-def _skeleton_layer(name: str, weight: Tensor, bias: Tensor, source: int, target: Tensor) -> Arrays:
+def _projection(name: str, weight: Tensor, bias: Tensor, source: int, target: Tensor) -> Arrays:
     """16-bit weights, their exponents, and biases in units of the accumulator."""
     w, b = weight.detach().flatten(1).double(), bias.detach().double()
     exponent = _exponents(w, b, source)

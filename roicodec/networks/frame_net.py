@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from roicodec.bitstream.constants import (
     CODING_STEPS,
-    CONTEXT_CHANNELS,
     FEATURE_CHANNELS,
     HYPER_CHANNELS,
     INDEX_GAIN,
@@ -29,6 +28,12 @@ from roicodec.bitstream.constants import (
     QUANTIZER_OCTAVES,
     QUANTIZER_STEP_COARSEST,
     UNIT,
+)
+from roicodec.decoder.architecture import (
+    ARCHITECTURES,
+    Projection,
+    QualityVectors,
+    ResidualBlock,
 )
 from roicodec.networks.blocks import Block, Pointwise, QualityTable, Regions, Sandwich
 
@@ -43,12 +48,6 @@ __all__ = [
     "scale_index",
     "unpack",
 ]
-
-WIDTH = PIXEL_CHANNELS + FEATURE_CHANNELS
-"""Channels of the residual stream."""
-
-INTRA_ENTROPY, INTER_ENTROPY = 96, 88
-"""Width of the entropy networks."""
 
 _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
 _SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (LATENT_TABLES - 1)
@@ -176,6 +175,18 @@ def _quantized(residual: Tensor, symbols: Tensor) -> Tensor:
     return residual + (symbols - residual).detach()
 
 
+def _projection(layer: Projection) -> Pointwise:
+    return Pointwise(layer.inputs, layer.outputs)
+
+
+def _block(layer: ResidualBlock) -> Block:
+    return Block(layer.stream.channels, layer.inputs - layer.stream.channels)
+
+
+def _vectors(table: QualityVectors) -> QualityTable:
+    return QualityTable(table.target.channels)
+
+
 class FrameNet(nn.Module):
     """Analysis, entropy model and synthesis of one kind of frame.
 
@@ -194,42 +205,36 @@ class FrameNet(nn.Module):
         inter: whether there is a prediction.
     """
 
-    def __init__(self, inter: bool, depth: int = 3) -> None:
+    def __init__(self, inter: bool) -> None:
         super().__init__()
+        self.architecture = net = ARCHITECTURES[inter]
         self.inter = inter
-        k = CONTEXT_CHANNELS if inter else 0
-        width = INTER_ENTROPY if inter else INTRA_ENTROPY
-        if inter:
-            self.context_block = Block(WIDTH)
-            self.context_out = Pointwise(WIDTH, CONTEXT_CHANNELS)
-            self.context_in = Pointwise(CONTEXT_CHANNELS, width)
-            self.unmatched = QualityTable(FEATURE_CHANNELS)
-        self.analysis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
-        self.analysis_quality = QualityTable(WIDTH)
-        self.down = Pointwise(WIDTH, LATENT_CHANNELS)
+        if net.context:
+            self.context_block = _block(net.context.block)
+            self.context_out = _projection(net.context.out)
+            self.context_in = _projection(net.context.into)
+            self.unmatched = _vectors(net.context.unmatched)
+        self.analysis = nn.ModuleList(map(_block, net.analysis))
+        self.analysis_quality = _vectors(net.analysis_quality)
+        self.down = _projection(net.down)
         self.exponent: Tensor
         self.register_buffer("exponent", torch.zeros(LATENT_CHANNELS))
-        self.index_quality = QualityTable(LATENT_CHANNELS)
+        self.index_quality = _vectors(net.index_quality)
         self.log_gain = QualityTable(LATENT_CHANNELS)
-        self.up = Pointwise(LATENT_CHANNELS, WIDTH)
-        self.synthesis_quality = QualityTable(WIDTH)
-        self.synthesis = nn.ModuleList(Block(WIDTH, k) for _ in range(depth))
+        self.up = _projection(net.up)
+        self.synthesis_quality = _vectors(net.synthesis_quality)
+        self.synthesis = nn.ModuleList(map(_block, net.synthesis))
 
-        self.hyper_analysis = nn.ModuleList(
-            (Pointwise(LATENT_CHANNELS, 64), Pointwise(256, 128), Pointwise(512, HYPER_CHANNELS))
-        )
-        self.hyper_synthesis = nn.ModuleList(
-            (Pointwise(HYPER_CHANNELS, 512), Pointwise(128, 256), Pointwise(64, width))
-        )
+        self.hyper_analysis = nn.ModuleList(map(_projection, net.hyper_analysis))
+        self.hyper_synthesis = nn.ModuleList(map(_projection, net.hyper_synthesis))
         self.hyper_log_gain = QualityTable(HYPER_CHANNELS)
         self.hyper_log_scale = QualityTable(HYPER_CHANNELS)
         # Were they dear at first, hyper-latents would die before anything reads them.
         nn.init.constant_(self.hyper_log_scale.table, -2.0)
-        self.entropy_quality = QualityTable(width)
-        self.entropy = nn.ModuleList(Block(width) for _ in range(CODING_STEPS))
-        latents = LATENT_CHANNELS
-        self.heads = nn.ModuleList(Pointwise(width, 2 * latents) for _ in range(CODING_STEPS))
-        self.inject = nn.ModuleList(Pointwise(latents, width) for _ in range(CODING_STEPS - 1))
+        self.entropy_quality = _vectors(net.entropy_quality)
+        self.entropy = nn.ModuleList(map(_block, net.entropy))
+        self.heads = nn.ModuleList(map(_projection, net.heads))
+        self.inject = nn.ModuleList(map(_projection, net.inject))
         for head in self.heads:
             assert isinstance(head, Pointwise)
             with torch.no_grad():

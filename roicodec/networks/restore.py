@@ -13,16 +13,14 @@ from torch import Tensor
 
 from roicodec.bitstream.constants import (
     BIAS_EXPONENT,
-    CODING_STEPS,
     HYPER_ALPHABET,
     HYPER_CONTEXTS,
-    INDEX_EXPONENT,
     LATENT_EXPONENT,
     QUALITIES,
     STEP_EXPONENT,
-    STREAM_EXPONENT,
     UNIT,
 )
+from roicodec.decoder.architecture import FeatureMap, architecture_of
 from roicodec.decoder.weights import Arrays
 from roicodec.networks.blocks import ANCHORS, QualityTable
 from roicodec.networks.frame_net import FrameNet, quantizer_step
@@ -41,26 +39,13 @@ def restore_network(arrays: Arrays) -> FrameNet:
     Args:
         arrays: of one network, as :func:`~roicodec.networks.export.export_network` makes them.
     """
-    net = FrameNet("context_in.weight" in arrays)
-    entropy = int(arrays["exponent.entropy"][0])
-    sources = {
-        "down": STREAM_EXPONENT,
-        "up": LATENT_EXPONENT,
-        "context_out": STREAM_EXPONENT,
-        "hyper_analysis.0": LATENT_EXPONENT,
-        "hyper_synthesis.0": LATENT_EXPONENT,
-        **{f"inject.{k}": LATENT_EXPONENT for k in range(CODING_STEPS - 1)},
-        **{f"heads.{k}": entropy for k in range(CODING_STEPS)},
-    }
-    for before, after in (
-        ("context_out", "context_in"),
-        ("hyper_analysis.0", "hyper_analysis.1"),
-        ("hyper_analysis.1", "hyper_analysis.2"),
-        ("hyper_synthesis.0", "hyper_synthesis.1"),
-        ("hyper_synthesis.1", "hyper_synthesis.2"),
-    ):
-        if net.inter or not before.startswith("context"):
-            sources[after] = int(arrays[f"exponent.{before}"][0])
+    architecture = architecture_of(arrays)
+    net = FrameNet(architecture.inter)
+
+    def exponent_of(tensor: FeatureMap) -> int:
+        return int(arrays[tensor.array][0]) if tensor.exponent is None else tensor.exponent
+
+    sources = {layer.name: exponent_of(layer.source) for layer in architecture.projections}
     state = net.state_dict()
     state["exponent"] = _real(arrays["spread"])
     for name in state:
@@ -73,14 +58,9 @@ def restore_network(arrays: Arrays) -> FrameNet:
         elif f"{layer}.exponent" in arrays:
             state[name] = _of_block(arrays, layer, kind).view_as(state[name])
     qualities = torch.arange(QUALITIES).float()
-    for table, fixed in (
-        ("analysis_quality", STREAM_EXPONENT),
-        ("synthesis_quality", STREAM_EXPONENT),
-        ("entropy_quality", entropy),
-        ("index_quality", INDEX_EXPONENT),
-        *([("unmatched", STREAM_EXPONENT)] if net.inter else []),
-    ):
-        state[f"{table}.table"] = _anchors(_real(arrays[table]) * 2.0**fixed)
+    for vectors in architecture.quality_vectors:
+        rows = _real(arrays[vectors.name]) * 2.0 ** exponent_of(vectors.target)
+        state[f"{vectors.name}.table"] = _anchors(rows)
     step = _real(arrays["step"]) * 2.0**STEP_EXPONENT
     state["log_gain.table"] = _anchors((quantizer_step(qualities)[:, None] / UNIT / step).log())
     hyper_step = _real(arrays["hyper_step"]) * 2.0**LATENT_EXPONENT

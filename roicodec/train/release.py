@@ -17,7 +17,7 @@ from roicodec.decoder.model import Model
 from roicodec.decoder.weights import NAMES, POST_FILTER, model_id
 from roicodec.encoder.encoder import Encoder, EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
-from roicodec.networks.export import export_network, skeleton_ranges
+from roicodec.networks.export import export_network, measured_ranges
 from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.quantized import QuantizedBlock, calibrate_wide, quantize_network
 from roicodec.picture import Picture
@@ -105,7 +105,7 @@ def _integers(net: FrameNet, stage: Stage) -> Arrays:
         calibrate_wide(net, run)
     else:
         quantize_network(net, run)
-    with skeleton_ranges(net) as ranges:
+    with measured_ranges(net) as ranges:
         run(24)
     return {**export_network(net, ranges), **logistic_tables(net)}
 

@@ -24,11 +24,12 @@ from roicodec.bitstream.constants import (
     UNIT,
 )
 from roicodec.decoder import model as model_module
+from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, load_model, tried_layers
 from roicodec.decoder.network import IntegerNetwork
 from roicodec.decoder.planes import pack as pack_rows
-from roicodec.decoder.regions import Layout
+from roicodec.decoder.regions import Layout, RegionQuality
 from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
@@ -119,7 +120,7 @@ class _Case:
     def differences(self, taken: _Taken) -> dict[str, float]:
         """Mean absolute differences, each step of the integers starting from the float's values."""
         network, layout, net = self.network, self.layout, self.net
-        quality = {True: _QUALITY, False: _QUALITY}
+        quality = RegionQuality(_QUALITY, _QUALITY)
         q = torch.tensor(float(_QUALITY))
         spread = net.exponent.exp2()[:, None, None]
         flat = torch.full((_HEIGHT * _WIDTH // 64, 96), 128)
@@ -129,7 +130,9 @@ class _Case:
             features = _integers(self.features, STREAM_EXPONENT)
             context = network.context(layout, predicted - 128, features)
             whole = layout.frame(network.backend.values(context))
-            step = 2.0 ** network.arrays.exponent("context_out")
+            path = network.architecture.context
+            assert path is not None
+            step = np.exp2(network.arrays.exponents(path.out.target))
             out["context"] = _difference(whole.numpy() * step, _rows(taken["context_out"]))
         latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
         out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
@@ -247,7 +250,7 @@ def test_weights_that_could_overflow_are_refused_when_loaded(
 def test_a_backend_is_tried_on_the_models_own_layers() -> None:
     own = {getattr(layer, "name", "") for layer in tried_layers(tiny_model.networks()[2])}
     blocks = {n.rsplit(".", 1)[0] for n in own if n.endswith((".expand", ".project", ".depthwise"))}
-    assert blocks <= set(NetworkArrays(tiny_model.networks()[2]["inter"]).blocks())
+    assert blocks <= {block.name for block in ARCHITECTURES[True].blocks}
     assert {"256x33, 2 bits", "64, 16 bits"} < own
     assert blocks
 
@@ -255,12 +258,13 @@ def test_a_backend_is_tried_on_the_models_own_layers() -> None:
 def test_weights_too_small_to_matter_are_rounded_away() -> None:
     """No accumulator counts finer than 2**-24 of its target, however small its weights are."""
     arrays = dict(tiny_model.networks()[2]["intra"])
-    name = "analysis.1.expand"
+    block = ARCHITECTURES[False].analysis[1]
+    name = block.projections[BLOCK_PROJECTIONS.index("expand")]
     exponent = arrays[f"{name}.exponent"].copy()
-    usual = NetworkArrays(arrays).block("analysis.1", 16).expand
+    usual = NetworkArrays(arrays).block(block, 16).expand
     finest = int(exponent[7]) - (24 - int(usual.shift[7]))
     exponent[7] = finest - 3
-    small = NetworkArrays({**arrays, f"{name}.exponent": exponent}).block("analysis.1", 16).expand
+    small = NetworkArrays({**arrays, f"{name}.exponent": exponent}).block(block, 16).expand
     assert small.shift[7] == 24
     expected = integer.round_shift(arrays[f"{name}.weight"][7].astype(np.int64), np.array(3))
     np.testing.assert_array_equal(small.weight[7], expected)
