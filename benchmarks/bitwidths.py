@@ -28,12 +28,14 @@ from roicodec.bitstream.entropy import Ints, SymbolDecoder
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.complexity import complexity
-from roicodec.decoder.frame import Distribution, FrameCore, FrameSetting
+from roicodec.decoder.frame import Distribution, FrameCodec
 from roicodec.decoder.latents import LatentReader, get_hyper
 from roicodec.decoder.model import Model
+from roicodec.decoder.references import Reference
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import load_arrays
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import CodedFrame, FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.picture import Picture
 
@@ -111,16 +113,12 @@ class Trial:
         roi = CentredRoi(first.width, first.height, choice.share)
         # Effort 3 skips no cells: only the bit-widths differ.
         options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}), effort=3)
-        self.encoder = Encoder(first.width, first.height, options, roi, model, choice)
+        self.encoder = FrameEncoder(first.width, first.height, options, roi, model, choice)
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
-        self.core = FrameCore(first.width, first.height, model, offsets)
-        self.seen: list[tuple[FrameSetting, Ints, list[tuple[Distribution, Ints]]]] = []
-        self.encoder.observer = lambda *seen: self.seen.append(seen)
-        self.encoder.encode(first)
-        self._replay()
-        self.reference = self.core.reference
-        self.chunk = self.encoder.encode(frames[1])[0]
-        self.inter = self.seen[-1]
+        self.codec = FrameCodec(first.width, first.height, model, offsets)
+        [intra] = self.encoder.encode(first)
+        self.reference = self._reconstructed(intra)
+        [self.inter] = self.encoder.encode(frames[1])
         self.turns = cycle((0, 1))
 
     def encode_ms(self) -> float:
@@ -131,47 +129,45 @@ class Trial:
     @torch.inference_mode()
     def networks_ms(self) -> float:
         """CPU time of the decoder's networks, with prediction and symbols given."""
-        setting, hyper, coded = self.inter
-        self.core.reference = self.reference
-        predicted = self.core.prepare(setting)
+        coded, codec = self.inter, self.codec
+        predicted = codec.prepare(coded.setting, self.reference)
 
         def run() -> None:
-            steps = iter(coded)
-            frame = self.core.prepare(setting, like=predicted)
-            latents = self.core.latents(frame, hyper, lambda _model: next(steps)[1])
-            self.core.synthesise(frame, latents)
+            steps = iter(coded.symbols)
+            frame = codec.prepare(coded.setting, self.reference, like=predicted)
+            latents = codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
+            codec.synthesise(frame, latents.values)
 
         return milliseconds(run)
 
     @torch.inference_mode()
-    def _replay(self) -> None:
-        setting, hyper, coded = self.seen[-1]
-        steps = iter(coded)
-        frame = self.core.prepare(setting)
-        latents = self.core.latents(frame, hyper, lambda _model: next(steps)[1])
-        self.core.reconstruct(frame, latents)
+    def _reconstructed(self, coded: CodedFrame) -> Reference:
+        """What an intra frame leaves for the next."""
+        steps = iter(coded.symbols)
+        frame = self.codec.prepare(coded.setting, None)
+        latents = self.codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
+        return self.codec.reconstruct(frame, latents).reference
 
     @torch.inference_mode()
     def decode_ms(self) -> float:
         """CPU time of decoding the frame chunk."""
-        setting, chunk, core = self.inter[0], self.chunk, self.core
+        setting, chunk, codec = self.inter.setting, self.inter.chunk, self.codec
 
         def run() -> None:
-            core.reference = self.reference
             motion = MotionReader(chunk.motion, setting.mask.shape, None)
-            vectors = motion.vectors(core.motion_shape, None)
-            frame = core.prepare(replace(setting, vectors=vectors))
+            vectors = motion.vectors(codec.motion_shape, None)
+            frame = codec.prepare(replace(setting, vectors=vectors), self.reference)
             run = SymbolDecoder(chunk.latents)
-            hyper = get_hyper(run, core.hyper_shape, frame.model.hyper)
+            hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper)
             reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latents)
-            planes = core.reconstruct(frame, core.latents(frame, hyper, reader))
-            core.picture(planes, chunk.filters, 0, 1).crc32()
+            made = codec.reconstruct(frame, codec.code_latents(frame, hyper, reader))
+            codec.picture(made.planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)
 
     def giga_bit_ops(self) -> float:
         """BitOPs of decoding the frame in 10^9."""
-        shape = FrameShape.of(self.inter[0].mask, None, self.choice.b_roi, self.choice.b_bg)
+        shape = FrameShape.of(self.inter.setting.mask, None, self.choice.b_roi, self.choice.b_bg)
         arrays = load_arrays()["inter"]
         return complexity(decoder_layers(arrays, shape)).bit_ops / 1e9
 

@@ -15,9 +15,10 @@ from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.decoder.decoder import Decoder
+from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
 from roicodec.decoder.model import load_model
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import CodedFrame, FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
@@ -131,22 +132,28 @@ def encode_video(
                 frame_rate=info.frame_rate or options.frame_rate,
                 frames=reader.frame_count,
             )
-            encoder = Encoder(info.width, info.height, options, roi_source, model)
+            encoder = FrameEncoder(info.width, info.height, options, roi_source, model)
             header = _header(info, options.gop, encoder)
             listener.start(reader.frame_count)
             start = end = None
             with StreamWriter(out, header) as writer:
+
+                def write(frames: list[CodedFrame]) -> None:
+                    for coded in frames:
+                        report.video_bytes += writer.write_frame(coded.chunk)
+                        report.frames += 1
+                        listener.frame(report.frames)
+
                 if reader.extras != Extras():
                     writer.write_track(reader.extras.to_bytes())
                 for item in reader.items():
                     if isinstance(item, TrackPacket):
                         writer.write_packet(item.to_bytes())
                         continue
-                    report.video_bytes += writer.write_frame(encoder.encode(item)[0])
-                    report.frames += 1
                     start = item.pts if start is None else start
                     end = item.pts + item.duration
-                    listener.frame(report.frames)
+                    write(encoder.encode(item))
+                write(encoder.encode(None))
         finally:
             roi_source.close()
         for message in filter(None, (*reader.warnings, encoder.missed())):
@@ -184,7 +191,7 @@ def decode_stream(
     """
     clock = _Clock()
     reader = StreamReader(stream)
-    decoder = Decoder(reader.header, load_model(backend=backend))
+    decoder = FrameDecoder(reader.header, load_model(backend=backend))
 
     def open_writer(extras: Extras) -> Writer:
         return Writer(target, _video_info(reader.header, extras), extras, codec, crf, threads)
@@ -214,7 +221,7 @@ class _Decoding:
     """Takes the chunks of a stream one by one and writes what they decode to."""
 
     def __init__(
-        self, decoder: Decoder, open_writer: Callable[[Extras], Writer], listener: Listener
+        self, decoder: FrameDecoder, open_writer: Callable[[Extras], Writer], listener: Listener
     ) -> None:
         self.listener = listener
         self.report = DecodeReport()
@@ -249,6 +256,7 @@ class _Decoding:
         Raises:
             StreamError: if there is no frame in it.
         """
+        self._write(self._decoder.decode(None))
         if self.writer is None or not self.report.frames:
             raise StreamError("no frame of it can be decoded")
         self.writer.close()
@@ -266,15 +274,19 @@ class _Decoding:
             self.report.lost += 1
             return
         try:
-            picture = self._decoder.decode(frame)
+            decoded = self._decoder.decode(frame)
         except StreamError:
             self.report.lost += 1
             self.waiting = True
             raise
         self.waiting = False
-        self._output().write(picture)
-        self.report.frames += 1
-        self.listener.frame(self.report.frames)
+        self._write(decoded)
+
+    def _write(self, frames: list[DecodedFrame]) -> None:
+        for decoded in frames:
+            self._output().write(decoded.picture)
+            self.report.frames += 1
+            self.listener.frame(self.report.frames)
 
     def _output(self) -> Writer:
         if self.writer is None:
@@ -282,7 +294,7 @@ class _Decoding:
         return self.writer
 
 
-def _header(info: VideoInfo, gop: int, encoder: Encoder) -> Header:
+def _header(info: VideoInfo, gop: int, encoder: FrameEncoder) -> Header:
     return Header(
         width=info.width,
         height=info.height,

@@ -23,7 +23,8 @@ from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.model import Model, load_model
 from roicodec.encoder import intra_cells as unmatched
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
 from roicodec.media import Reader
@@ -84,10 +85,11 @@ def points(
     shares: list[float] = []
     for quality in _QUALITIES:
         options = EncoderOptions(quality=quality, frames=len(clip), effort=effort)
-        encoder = Encoder(width, height, options, NoRoi(width, height), model)
+        encoder = FrameEncoder(width, height, options, NoRoi(width, height), model)
         frames, skip = [], None
         for t, picture in enumerate(clip):
-            chunk, made = encoder.encode(picture)
+            [coded] = encoder.encode(picture)
+            chunk, made = coded.chunk, coded.reconstruction
             size = len(chunk.mask) + len(chunk.motion) + len(chunk.latents) + _OVERHEAD
             frames.append((size, psnr(picture, made)[3]))
             motion = MotionReader(chunk.motion, grid, skip) if chunk.kind == INTER else None

@@ -37,7 +37,8 @@ from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.shapes import FrameShape, decoder_layers
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.encoder.roi.sources import NoRoi, RoiSource, parse_roi
@@ -116,16 +117,17 @@ class Clip:
     ) -> Point:
         """Encode once, and score on the clip's own ROI."""
         arrays, pixels = model.inter.network.arrays.raw, self.size[0] * self.size[1]
-        encoder = Encoder(*self.size, options, roi, model, selector)
+        encoder = FrameEncoder(*self.size, options, roi, model, selector)
         settings: list[FrameSetting] = []
-        encoder.observer = lambda setting, *_: settings.append(setting)
         file, found = io.BytesIO(), []
         header = Header(*self.size, gop=options.gop, **encoder.header_fields)
         with StreamWriter(file, header) as writer:
             for picture, mask in zip(self.pictures, self._masks, strict=True):
-                chunk, made = encoder.encode(picture)
-                writer.write_frame(chunk)
-                found.append(psnr_regions(picture, made, samples_of(mask, *self.size)).weighted_yuv)
+                [coded] = encoder.encode(picture)
+                writer.write_frame(coded.chunk)
+                settings.append(coded.setting)
+                where = samples_of(mask, *self.size)
+                found.append(psnr_regions(picture, coded.reconstruction, where).weighted_yuv)
         pairs = [(s.b_roi, s.b_bg) for s in settings]
         shapes = [
             FrameShape.of(s.mask, s.skip, *pair)

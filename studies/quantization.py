@@ -24,7 +24,8 @@ from examples.clips import CLIPS, find_clip
 from roicodec.bitstream.header import Header
 from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.weights import load_arrays
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.evaluate.bd import compare
 from roicodec.media import Reader
@@ -40,11 +41,12 @@ def point(pictures: list[Picture], quality: int, bits: int, model: Model) -> tup
     """Bytes of a clip and its mean PSNR (6Y + U + V) / 8 in dB."""
     size = pictures[0].width, pictures[0].height
     options = EncoderOptions(quality=quality, candidates=(bits,))
-    encoder = Encoder(*size, options, NoRoi(*size), model)
+    encoder = FrameEncoder(*size, options, NoRoi(*size), model)
     header = Header(*size, gop=options.gop, **encoder.header_fields)
-    coded = [encoder.encode(p) for p in pictures]
-    total = sum(len(chunk.pack(header, n)) for n, (chunk, _) in enumerate(coded))
-    return total, mean(psnr(p, made)[3] for p, (_, made) in zip(pictures, coded, strict=True))
+    coded = [c for p in pictures for c in encoder.encode(p)]
+    total = sum(len(c.chunk.pack(header, n)) for n, c in enumerate(coded))
+    pairs = zip(pictures, coded, strict=True)
+    return total, mean(psnr(p, c.reconstruction)[3] for p, c in pairs)
 
 
 def curve(pictures: list[Picture], bits: int, model: Model) -> Curve:

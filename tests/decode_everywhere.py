@@ -15,7 +15,7 @@ import torch
 
 from roicodec.bitstream.chunks import FRAME
 from roicodec.bitstream.reader import StreamReader
-from roicodec.decoder.decoder import Decoder
+from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import load_model
 from roicodec.errors import ModelError
 
@@ -33,9 +33,9 @@ def lines(folder: Path) -> Iterator[str]:
             torch.set_num_threads(threads)
             with (folder / "stream.rq").open("rb") as file:
                 reader = StreamReader(file)
-                decoder = Decoder(reader.header, model)
+                decoder = FrameDecoder(reader.header, model)
                 frames = [c.frame for c in reader if getattr(c, "type", "") == FRAME]
-                crcs = [decoder.decode(f).crc32() for f in frames if f]
+                crcs = [d.picture.crc32() for f in frames if f for d in decoder.decode(f)]
             yield " ".join([name, str(threads), *map(str, crcs)])
 
 

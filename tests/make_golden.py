@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from examples.clips import find_clip
-from roicodec.encoder.encoder import EncoderOptions
+from roicodec.encoder.options import EncoderOptions
 from roicodec.transcode import encode_video
 
 OPTIONS = EncoderOptions(quality=20, candidates=(4, 8, 16), gop=3)

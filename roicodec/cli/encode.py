@@ -150,7 +150,7 @@ def encode(
 
     limit_threads(threads)
     from roicodec.cli.progress import ProgressListener
-    from roicodec.encoder.encoder import EncoderOptions
+    from roicodec.encoder.options import EncoderOptions
     from roicodec.output import OutputFile
     from roicodec.transcode import encode_video
 

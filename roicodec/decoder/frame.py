@@ -1,4 +1,13 @@
-"""What encoder and decoder do alike with a frame: predict, model, reconstruct."""
+"""The steps of coding one frame that encoder and decoder share: predict, model, reconstruct.
+
+::
+
+    setting, reference ── prepare ── PreparedFrame
+                                          │
+                hyper-latents ── code_latents ── CodedLatents
+                                          │
+                                     reconstruct ── Reconstruction (planes, next reference)
+"""
 
 from __future__ import annotations
 
@@ -10,38 +19,56 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roicodec.bitstream.constants import INTER, INTRA, PAD, PHASES, QUALITIES, SAMPLE_SHIFT
+from roicodec.bitstream.constants import (
+    BLOCK,
+    CODING_STEPS,
+    INTER,
+    INTRA,
+    MAX_QUALITY,
+    MID_GRAY,
+    PAD,
+    PHASES,
+    PIXEL_CHANNELS,
+    SAMPLE_SHIFT,
+)
 from roicodec.bitstream.entropy import Ints
+from roicodec.bitstream.masks import Mask
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.decoder.model import Model, NetworkModel
-from roicodec.decoder.planes import bytes_of, crop, pack, padded_size, plane_means, unpack
+from roicodec.decoder.planes import Packed, crop, pack, padded_size, plane_means, unpack
 from roicodec.decoder.post_filter import FilteredPlane, shown
+from roicodec.decoder.references import Reference
 from roicodec.decoder.regions import Layout, RegionQuality, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.integer import CANDIDATE_BITS
-from roicodec.picture import Picture
+from roicodec.picture import Picture, Plane
 
-__all__ = ["Distribution", "FrameCore", "FrameSetting", "LatentCoder"]
-
-Mask = NDArray[np.bool_]
-Planes = tuple[Tensor, Tensor, Tensor]
+__all__ = [
+    "CodedLatents",
+    "Distribution",
+    "FrameCodec",
+    "FrameSetting",
+    "LatentCoder",
+    "PreparedFrame",
+    "Reconstruction",
+]
 
 
 @dataclass(frozen=True)
 class FrameSetting:
-    """What a frame chunk says before its latents.
+    """Everything that a frame chunk says before its latents.
 
     Attributes:
-        kind: ``INTRA`` or ``INTER``.
+        kind: frame type, ``INTRA`` or ``INTER``.
         quality: index 0..63.
-        b_roi, b_bg: bit-widths.
+        b_roi, b_bg: bit-widths of the ROI and of the rest.
         mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
-        vectors: int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
+        vectors: motion field, int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
         skip: cells where the prediction stands as it is, of the mask's shape; None for none.
-        unmatched: cells of an inter frame without a match in the reference, of the mask's shape:
-            only the mean of each block is predicted there; None for none.
+        unmatched: intra-coded cells of an inter frame, of the mask's shape: only the mean of each
+            block is predicted there; None for none.
     """
 
     kind: int
@@ -56,7 +83,7 @@ class FrameSetting:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One step's model of its latents, in coding order.
+    """Model of the latents that one coding step codes, in coding order.
 
     Attributes:
         pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
@@ -77,38 +104,66 @@ class Distribution:
 
 
 LatentCoder = Callable[[Distribution], Ints]
-"""Gives the symbols of a step, by choosing and writing them, or by reading them."""
+"""Source of the symbols of a coding step: chooses and writes them, or reads them."""
 
 
-@dataclass
-class _Reference:
-    planes: Planes
-    features: Tensor
-    vectors: NDArray[np.int16] | None
-    sums: ChannelSums
+@dataclass(frozen=True, eq=False)
+class PreparedFrame:
+    """A frame between its setting and its latents.
 
-
-@dataclass
-class Prepared:
-    """A frame between its setting and its latents."""
+    Attributes:
+        setting: as given.
+        reference: the frame that it refers to; None of an intra frame.
+        layout: the positions that are computed, by region.
+        model: networks of its frame type.
+        quality: indices of ROI and rest, offsets included.
+        prediction: packed samples; mid-gray in intra frames.
+        features: motion-compensated, int16 ``[(H/8) (W/8), 32]``; None of an intra frame.
+        context: of :meth:`~roicodec.decoder.network.IntegerNetwork.context`; None where nothing is
+            computed, and of an intra frame.
+    """
 
     setting: FrameSetting
+    reference: Reference | None
     layout: Layout
     model: NetworkModel
     quality: RegionQuality
-    prediction: Tensor
-    """Packed, int32 ``[(H/8) (W/8), 96]``; 128 in intra frames."""
-    features: Tensor | None
+    prediction: Packed
+    features: NDArray[np.int16] | None
     context: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class CodedLatents:
+    """The latents of a frame as a decoder has them.
+
+    Attributes:
+        values: int16 ``[(H/8) (W/8), 96]``, 0 where nothing is computed.
+        sums: magnitudes coded in this frame and those it refers to.
+    """
+
+    values: NDArray[np.int16]
     sums: ChannelSums
-    """Of all that was coded of the frame and before it, as :meth:`FrameCore.latents` left them."""
 
 
-class FrameCore:
-    """The frames of one stream, one after another; holds the reference.
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A decoded frame.
+
+    Attributes:
+        planes: padded Y, U and V with and without post-filter.
+        reference: for the frames that refer to this one.
+    """
+
+    planes: list[FilteredPlane]
+    reference: Reference
+
+
+class FrameCodec:
+    """The frames of one stream; keeps nothing of a frame, references come and go with the calls.
 
     Args:
-        width, height: of the luma plane.
+        width, height: size of the luma plane.
         model: the networks.
         offsets: quality offset of each candidate bit-width.
     """
@@ -118,18 +173,13 @@ class FrameCore:
         self.padded_width, self.padded_height = padded_size(width, height)
         self.model = model
         self.offsets = dict(offsets)
-        self.reference: _Reference | None = None
-        self._steps = _coding_steps(*self.motion_shape, model.intra.network.latents)
+        self._latents = model.intra.network.latents
+        self._steps = _coding_steps(*self.motion_shape, self._latents)
 
     @property
     def motion_shape(self) -> tuple[int, int]:
         """Rows and columns of the motion field."""
-        return self.padded_height // 8, self.padded_width // 8
-
-    @property
-    def previous_vectors(self) -> NDArray[np.int16] | None:
-        """The motion field of the frame before; None after an intra frame."""
-        return self.reference.vectors if self.reference else None
+        return self.padded_height // BLOCK, self.padded_width // BLOCK
 
     @property
     def hyper_shape(self) -> tuple[int, int, int]:
@@ -137,18 +187,58 @@ class FrameCore:
         channels = self.model.intra.network.hyper_step.shape[1]
         return self.padded_height // PAD, self.padded_width // PAD, channels
 
-    def prepare(self, setting: FrameSetting, like: Prepared | None = None) -> Prepared:
-        """Predict a frame and run what needs no latents.
+    def prepare(
+        self,
+        setting: FrameSetting,
+        reference: Reference | None,
+        like: PreparedFrame | None = None,
+    ) -> PreparedFrame:
+        """Prediction of a frame, and what its networks compute before the latents.
 
         Args:
             setting: of the frame.
-            like: the same frame prepared with another skip map and the same motion and cells
-                without a match, whose prediction is taken over.
+            reference: the frame that an inter frame refers to; an intra frame ignores it.
+            like: the same frame prepared with another skip map and the same motion and intra-coded
+                cells, whose prediction is taken over.
 
         Raises:
             StreamError: if an inter frame has no reference, or the bit-widths do not go with the
                 frame: 0 is for the rest of an inter frame that has a ROI.
         """
+        self._check_bits(setting)
+        model = self.model.intra if setting.kind == INTRA else self.model.inter
+        mask, skipped = padded_grid(setting.mask, setting.skip)
+        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device, skipped)
+        quality = RegionQuality(
+            *(
+                min(max(setting.quality + self.offsets[bits], 0), MAX_QUALITY)
+                for bits in (setting.b_roi, setting.b_bg)
+            )
+        )
+        if setting.kind == INTRA:
+            rows, columns = self.motion_shape
+            flat = np.full((rows * columns, PIXEL_CHANNELS), MID_GRAY, np.int32)
+            return PreparedFrame(setting, None, layout, model, quality, flat, None, None)
+        if reference is None or setting.vectors is None:
+            raise StreamError("an inter frame without the frame before it")
+        if like is not None and like.features is not None:
+            prediction, features = like.prediction, like.features
+        else:
+            prediction, features = self._predicted(setting.vectors, reference)
+            if setting.unmatched is not None:
+                at = finer(padded_grid(setting.unmatched, None)[0])
+                prediction[at] = plane_means(prediction[at])
+                vectors = model.network.unmatched(quality).numpy(force=True)
+                features[at] = vectors[layout.roi[at].astype(np.int64)]
+        context = None
+        if layout.parts:
+            centred = torch.from_numpy(prediction - MID_GRAY)
+            context = model.network.context(layout, centred, torch.from_numpy(features))
+        return PreparedFrame(
+            setting, reference, layout, model, quality, prediction, features, context
+        )
+
+    def _check_bits(self, setting: FrameSetting) -> None:
         usable = self.offsets.keys() & set(CANDIDATE_BITS)
         skip = setting.b_bg == 0 and setting.kind == INTER and setting.mask.any()
         if setting.b_roi not in usable or not (
@@ -157,44 +247,20 @@ class FrameCore:
             raise StreamError(
                 f"bit-widths {setting.b_roi} and {setting.b_bg} cannot be used in this frame"
             )
-        model = self.model.intra if setting.kind == INTRA else self.model.inter
-        mask, skipped = padded_grid(setting.mask, setting.skip)
-        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device, skipped)
-        quality = RegionQuality(
-            *(
-                min(max(setting.quality + self.offsets[bits], 0), QUALITIES - 1)
-                for bits in (setting.b_roi, setting.b_bg)
-            )
-        )
-        area = self.padded_height * self.padded_width // 64
-        if setting.kind != INTER:
-            flat = torch.full((area, 96), 128, dtype=torch.int32)
-            return Prepared(setting, layout, model, quality, flat, None, None, self._sums())
-        if self.reference is None or setting.vectors is None:
-            raise StreamError("an inter frame without the frame before it")
-        if like is not None and like.features is not None:
-            prediction, features = like.prediction, like.features
-        else:
-            vectors = torch.from_numpy(setting.vectors.astype(np.int64))[None]
-            prediction = pack(compensate(*self.reference.planes, vectors))
-            features = self.reference.features.view(1, *self.motion_shape, -1)
-            features = compensate_features(features, vectors).view(area, -1)
-            if setting.unmatched is not None:
-                at = finer(padded_grid(setting.unmatched, None)[0])
-                prediction[at] = plane_means(prediction[at])
-                features[at] = model.network.unmatched(quality)[layout.roi[at].astype(np.int64)]
-        context = None
-        if layout.parts:
-            context = model.network.context(layout, prediction - 128, features)
-        sums = self._sums(self.reference)
-        return Prepared(setting, layout, model, quality, prediction, features, context, sums)
 
-    def _sums(self, reference: _Reference | None = None) -> ChannelSums:
-        """What the frames up to the reference leave: nothing without one."""
-        return reference.sums if reference else ChannelSums(self.model.intra.network.latents)
+    def _predicted(
+        self, vectors: NDArray[np.int16], reference: Reference
+    ) -> tuple[Packed, NDArray[np.int16]]:
+        """Motion-compensated packed samples and features."""
+        field = torch.from_numpy(vectors.astype(np.int64))[None]
+        y, u, v = (torch.from_numpy(p.astype(np.float32))[None] for p in reference.planes)
+        y, u, v = compensate(y, u, v, field)
+        prediction = pack([p[0].numpy().astype(np.uint8) for p in (y, u, v)])
+        features = torch.from_numpy(reference.features).view(1, *self.motion_shape, -1)
+        return prediction, compensate_features(features, field)[0].flatten(0, 1).numpy()
 
-    def latents(self, frame: Prepared, hyper: Ints, coder: LatentCoder) -> Tensor:
-        """Code the latents step by step; int16 ``[(H/8) (W/8), 96]``, 0 where skipped.
+    def code_latents(self, frame: PreparedFrame, hyper: Ints, coder: LatentCoder) -> CodedLatents:
+        """Latents of a frame, coded step by step.
 
         Args:
             frame: of :meth:`prepare`.
@@ -202,19 +268,18 @@ class FrameCore:
             coder: chooses or reads the symbols of a step.
         """
         network, layout = frame.model.network, frame.layout
-        shape = (layout.height * layout.width, network.latents)
+        sums = frame.reference.sums.copy() if frame.reference else ChannelSums(self._latents)
+        decoded = np.zeros((layout.height * layout.width, self._latents), np.int16)
         if not layout.parts:
-            return torch.zeros(shape, dtype=torch.int16)
+            return CodedLatents(decoded, sums)
         state = network.entropy_start(
             layout, hyper.reshape(-1, hyper.shape[2]), frame.quality, frame.setting.quality,
             frame.context,
         )  # fmt: skip
         adaptation = frame.model.adaptation
-        sums = self._sums(self.reference if frame.setting.kind == INTER else None).copy()
         tables = len(frame.model.latents)
         own = network.steps(frame.quality)
-        region = network.latents * layout.roi[layout.positions, None]
-        decoded = np.zeros(shape, np.int16)
+        region = self._latents * layout.roi[layout.positions, None]
         for step, arrays in enumerate(self._steps):
             pairs, channel = (layout.of(a) for a in arrays)
             if step:
@@ -233,52 +298,60 @@ class FrameCore:
             )
             symbols = coder(model)
             sums.add(symbols, place, adaptation)
-            latents = network.dequantize(symbols, model.mean, model.steps)
-            decoded.ravel()[model.pairs] = latents
-        frame.sums = sums
-        return torch.from_numpy(decoded)
+            decoded.ravel()[model.pairs] = network.dequantize(symbols, model.mean, model.steps)
+        return CodedLatents(decoded, sums)
 
-    def synthesise(self, frame: Prepared, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Packed samples, int32 ``[(H/8) (W/8), 96]``, and the features left for the next frame."""
+    def synthesise(
+        self, frame: PreparedFrame, latents: NDArray[np.int16]
+    ) -> tuple[Packed, NDArray[np.int16]]:
+        """Packed samples ``[(H/8) (W/8), 96]`` of the reconstruction, and the features for the next
+        frame, int16 ``[(H/8) (W/8), 32]``."""
         if frame.features is not None and not frame.layout.parts:
             return frame.prediction, frame.features
         network = frame.model.network
-        made = network.synthesise(frame.layout, latents, frame.quality, frame.context)
-        samples = (frame.prediction << SAMPLE_SHIFT).add_(made.residual)
-        samples.add_(1 << (SAMPLE_SHIFT - 1)).bitwise_right_shift_(SAMPLE_SHIFT).clamp_(0, 255)
+        made = network.synthesise(
+            frame.layout, torch.from_numpy(latents), frame.quality, frame.context
+        )
+        samples = (frame.prediction << SAMPLE_SHIFT) + made.residual.numpy(force=True)
+        samples += 1 << (SAMPLE_SHIFT - 1)
+        samples >>= SAMPLE_SHIFT
+        np.clip(samples, 0, 255, out=samples)
         # An intra frame's features speak of the picture, not of what a prediction leaves over.
         if frame.features is None:
-            return samples, torch.zeros_like(made.features)
-        return samples, frame.layout.merged(made.features, frame.features)
+            return samples, np.zeros(made.features.shape, np.int16)
+        kept = torch.from_numpy(frame.features)
+        return samples, frame.layout.merged(made.features, kept).numpy(force=True)
 
-    def reconstruct(self, frame: Prepared, latents: Tensor) -> list[FilteredPlane]:
-        """Finish a frame: its planes with and without post-filter, and the next one's reference."""
-        samples, features = self.synthesise(frame, latents)
+    def reconstruct(self, frame: PreparedFrame, coded: CodedLatents) -> Reconstruction:
+        """A frame from its latents: planes to show, and the reference for later frames."""
+        samples, features = self.synthesise(frame, coded.values)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        sums = self._sums() if frame.setting.kind == INTRA else frame.sums.copy()
+        sums = ChannelSums(self._latents) if frame.reference is None else coded.sums.copy()
         sums.fade()
-        self.reference = _Reference(planes, features, frame.setting.vectors, sums)
-        return self.filtered(frame, planes)
+        reference = Reference(planes, features, frame.setting.vectors, sums)
+        return Reconstruction(self.filtered(frame, planes), reference)
 
-    def filtered(self, frame: Prepared, planes: Planes) -> list[FilteredPlane]:
+    def filtered(
+        self, frame: PreparedFrame, planes: tuple[Plane, Plane, Plane]
+    ) -> list[FilteredPlane]:
         """Padded planes of a frame with and without post-filter."""
         post, quality = frame.model.post_filter, frame.setting.quality
         parts = zip(planes, (0, 1, 1), strict=True)
-        return [post.filtered(bytes_of(plane), part, quality) for plane, part in parts]
+        return [post.filtered(plane, part, quality) for plane, part in parts]
 
     def picture(
         self, planes: list[FilteredPlane], filters: tuple[int, int], pts: int, duration: int
     ) -> Picture:
-        """What is shown of a frame, by the switches of its luma and of its chroma."""
+        """Output picture of a frame, by the post-filter's switches for luma and for chroma."""
         return crop(shown(planes, filters), self.width, self.height, pts, duration)
 
 
 def _coding_steps(
     height: int, width: int, channels: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Of the latents that each step codes (:func:`roicodec.networks.frame_net.coding_steps`) flat
-    positions and channels, each ``[height * width, channels / 4]``."""
+    """Flat positions and channel numbers of the latents coded in each step, each
+    ``[height * width, channels / 4]``."""
     row, column, channel = np.ogrid[:height, :width, :channels]
-    step = ((channel + PHASES[row % 2, column % 2]) % PHASES.size).ravel()
-    steps = [np.flatnonzero(step == k).reshape(height * width, -1) for k in range(PHASES.size)]
+    step = ((channel + PHASES[row % 2, column % 2]) % CODING_STEPS).ravel()
+    steps = [np.flatnonzero(step == k).reshape(height * width, -1) for k in range(CODING_STEPS)]
     return [(pairs, pairs % channels) for pairs in steps]

@@ -1,28 +1,23 @@
-"""Padding and packing of planes, as integers."""
+"""Planes of samples, padded and packed into the rows that networks read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import BLOCK, PACKING, PAD
 from roicodec.picture import Picture, Plane
 
-__all__ = [
-    "bytes_of",
-    "crop",
-    "pack",
-    "padded",
-    "padded_size",
-    "plane_means",
-    "plane_of",
-    "unpack",
-]
+__all__ = ["Packed", "crop", "pack", "padded", "padded_size", "plane_means", "unpack"]
+
+Packed = NDArray[np.int32]
+"""Rows of 96 samples, one for each 8x8 block in raster order: the block of Y, then the 4x4 blocks
+of U and of V, each in raster order; ``[(H/8) (W/8), 96]``."""
 
 _SIDES = (BLOCK, BLOCK // 2, BLOCK // 2)
+_ENDS = np.cumsum(PACKING)[:-1]
 
 
 def padded_size(width: int, height: int) -> tuple[int, int]:
@@ -30,56 +25,46 @@ def padded_size(width: int, height: int) -> tuple[int, int]:
     return -(-width // PAD) * PAD, -(-height // PAD) * PAD
 
 
-def padded(picture: Picture) -> tuple[Tensor, Tensor, Tensor]:
-    """Planes extended to the padded size, float32 holding integers, ``[1, H, W]`` each."""
+def padded(picture: Picture) -> tuple[Plane, Plane, Plane]:
+    """Planes of a picture extended to the padded size, the last row and column repeated."""
     width, height = padded_size(picture.width, picture.height)
-    out = []
-    for plane, scale in zip(picture.planes, (1, 2, 2), strict=True):
-        below, right = height // scale - plane.shape[0], width // scale - plane.shape[1]
-        wide = np.pad(plane, ((0, below), (0, right)), mode="edge")
-        out.append(plane_of(wide))
+    y, u, v = (
+        np.pad(
+            plane,
+            ((0, height // scale - plane.shape[0]), (0, width // scale - plane.shape[1])),
+            mode="edge",
+        )
+        for plane, scale in zip(picture.planes, (1, 2, 2), strict=True)
+    )
+    return y, u, v
+
+
+def pack(planes: Sequence[Plane]) -> Packed:
+    """Padded Y, U and V as packed rows, int32 ``[(H/8) (W/8), 96]``."""
+    height, width = planes[0].shape
+    rows = np.empty((height // BLOCK * (width // BLOCK), sum(PACKING)), np.int32)
+    for part, plane, side in zip(np.split(rows, _ENDS, 1), planes, _SIDES, strict=True):
+        blocks = plane.reshape(height // BLOCK, side, width // BLOCK, side).swapaxes(1, 2)
+        part.reshape(height // BLOCK, width // BLOCK, side, side)[...] = blocks
+    return rows
+
+
+def unpack(rows: Packed, width: int, height: int) -> tuple[Plane, Plane, Plane]:
+    """Padded Y, U and V of packed rows: the inverse of :func:`pack`; values must be 0..255."""
+    out: list[Plane] = []
+    for part, side in zip(np.split(rows, _ENDS, 1), _SIDES, strict=True):
+        blocks = part.reshape(height // BLOCK, width // BLOCK, side, side).swapaxes(1, 2)
+        shape = height // BLOCK * side, width // BLOCK * side
+        out.append(blocks.astype(np.uint8, order="C").reshape(shape))
     return out[0], out[1], out[2]
 
 
-def pack(planes: Sequence[Tensor]) -> Tensor:
-    """Planes ``[1, H, W]`` to rows of 96 samples, int32 ``[(H/8) (W/8), 96]``.
-
-    A row holds an 8x8 block of Y, then the 4x4 blocks of U and V, each in raster order.
-    """
-    rows = []
-    for plane, side in zip(planes, _SIDES, strict=True):
-        _, height, width = plane.shape
-        blocks = plane.view(height // side, side, width // side, side).transpose(1, 2)
-        rows.append(blocks.reshape(-1, side * side))
-    return torch.cat(rows, 1).to(torch.int32)
-
-
-def unpack(rows: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The inverse of :func:`pack`, for padded sizes; float32 ``[1, H, W]``."""
-    out = []
-    for part, side in zip(torch.split(rows, list(PACKING), 1), _SIDES, strict=True):
-        blocks = part.reshape(height // 8, width // 8, side, side).transpose(1, 2)
-        out.append(blocks.reshape(1, height * side // 8, width * side // 8).float())
-    return out[0], out[1], out[2]
-
-
-def plane_means(rows: Tensor) -> Tensor:
+def plane_means(rows: Packed) -> Packed:
     """Packed rows ``[N, 96]`` with every sample replaced by its block's mean, rounded half up."""
-    out = []
-    for part in torch.split(rows, list(PACKING), 1):
-        mean = (2 * part.sum(1, keepdim=True) + part.shape[1]) // (2 * part.shape[1])
-        out.append(mean.expand_as(part))
-    return torch.cat(out, 1).to(rows.dtype)
-
-
-def plane_of(samples: Plane) -> Tensor:
-    """The inverse of :func:`bytes_of`, float32."""
-    return torch.from_numpy(samples.astype(np.float32))[None]
-
-
-def bytes_of(plane: Tensor) -> Plane:
-    """The samples of a plane ``[1, H, W]``, uint8 ``[H, W]``."""
-    return plane[0].numpy(force=True).astype(np.uint8)
+    out = np.empty_like(rows)
+    for part, means in zip(np.split(rows, _ENDS, 1), np.split(out, _ENDS, 1), strict=True):
+        means[...] = (2 * part.sum(1, keepdims=True) + part.shape[1]) // (2 * part.shape[1])
+    return out
 
 
 def crop(planes: Sequence[Plane], width: int, height: int, pts: int, duration: int) -> Picture:

@@ -16,11 +16,14 @@ class Effort:
         trials: how often an inter frame is coded to find the cells to skip and latents that err
             less (:mod:`roicodec.encoder.refinement`); 0 skips none.
         intra_trials: the same of an intra frame, for its latents alone.
+        intra_cells: whether cells of inter frames without a match are tried as intra-coded ones;
+            needs trials.
     """
 
     sweeps: int
     trials: int
     intra_trials: int
+    intra_cells: bool = True
 
 
 EFFORTS = {

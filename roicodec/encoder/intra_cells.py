@@ -14,16 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roicodec.bitstream.constants import LUMA_CHANNELS
 from roicodec.bitstream.masks import Mask
-from roicodec.decoder.frame import FrameSetting, Prepared
+from roicodec.decoder.frame import FrameSetting, PreparedFrame
+from roicodec.decoder.planes import Packed
 from roicodec.decoder.regions import finer
 from roicodec.encoder.motion.x264 import filled
 from roicodec.encoder.skip import cell_errors, cell_steps, cell_sums
 
-__all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "marked", "unmatched_cells"]
+__all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "unmatched_cells", "with_intra_cells"]
 
 UNMATCHED_RATIO = 0.5
 """Of the energy around the mean to that around the prediction, below which a cell is tried."""
@@ -34,16 +34,16 @@ _LEAST = 1 / 32
 """Of all cells; fewer are not worth two trials."""
 
 
-def marked(
-    frame: Prepared,
-    target: Tensor,
-    prepare: Callable[[FrameSetting], Prepared],
-    cost: Callable[[Prepared], NDArray[np.float64]],
-) -> Prepared:
-    """An inter frame with those cells marked that are better off so.
+def with_intra_cells(
+    frame: PreparedFrame,
+    target: Packed,
+    prepare: Callable[[FrameSetting], PreparedFrame],
+    cost: Callable[[PreparedFrame], NDArray[np.float64]],
+) -> PreparedFrame:
+    """An inter frame with those cells intra-coded that a trial shows to be better off so.
 
     Args:
-        frame: with none marked.
+        frame: without intra-coded cells.
         target: packed samples, int32 ``[(H/8) (W/8), 96]``.
         prepare: the same frame by another setting.
         cost: of every cell in a trial, ``[H/16, W/16]``.
@@ -60,22 +60,22 @@ def marked(
     return prepare(_with(frame, kept)) if kept.any() else frame
 
 
-def unmatched_cells(prediction: Tensor, target: Tensor, steps: NDArray[np.float64]) -> Mask:
+def unmatched_cells(prediction: Packed, target: Packed, steps: NDArray[np.float64]) -> Mask:
     """Cells that are worth a trial, bool ``[rows, columns]``.
 
     Args:
         prediction, target: packed samples, int32 ``[2 rows * 2 columns, 96]``.
         steps: quantizer step of every cell, in sample values, ``[rows, columns]``.
     """
-    luma = target[:, :LUMA_CHANNELS].double()
-    around_prediction = (luma - prediction[:, :LUMA_CHANNELS]).square().sum(1)
-    around_mean = (luma - luma.mean(1, keepdim=True)).square().sum(1)
+    luma = target[:, :LUMA_CHANNELS].astype(np.float64)
+    around_prediction = np.square(luma - prediction[:, :LUMA_CHANNELS]).sum(1)
+    around_mean = np.square(luma - luma.mean(1, keepdims=True)).sum(1)
     alone, beside = (cell_sums(e, *steps.shape) for e in (around_mean, around_prediction))
     large = beside > UNMATCHED_ENERGY * steps**2
     return np.asarray(large & (alone < UNMATCHED_RATIO * beside))
 
 
-def _with(frame: Prepared, unmatched: Mask) -> FrameSetting:
+def _with(frame: PreparedFrame, unmatched: Mask) -> FrameSetting:
     """The frame's setting with some cells marked. Only their neighbours and their blocks' means
     depend on their vectors, so they get the nearest that are in use."""
     vectors = frame.setting.vectors

@@ -58,8 +58,9 @@ class RateControl(Protocol):
     def quality(self, kind: int) -> int:
         """Index 0..63 of the next frame, an ``INTRA`` or ``INTER`` one."""
 
-    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
-        """Take what a frame came to: its bits, and its PSNR (6 Y + U + V) / 8 in dB."""
+    def coded(self, kind: int, quality: int, bits: int, psnr: Callable[[], float]) -> None:
+        """Take what a frame came to: its bits, and a function that measures its PSNR
+        (6 Y + U + V) / 8 in dB."""
 
     def missed(self) -> str:
         """In one line, how far the frames so far are from what was asked for; empty if near it."""
@@ -90,7 +91,7 @@ class ConstantQuality:
         index = round(self.index + self.fall * (1 - 2 * min(max(share, 0), 1)))
         return min(max(index, 0), QUALITIES - 1)
 
-    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+    def coded(self, kind: int, quality: int, bits: int, psnr: Callable[[], float]) -> None:
         self.done = 1 if kind == INTRA else self.done + 1
 
     def missed(self) -> str:
@@ -187,7 +188,7 @@ class BitrateControl:
         bits: float = near * now + (count - near) * self._average.get(kind, now)
         return bits
 
-    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
+    def coded(self, kind: int, quality: int, bits: int, psnr: Callable[[], float]) -> None:
         self._spent += bits
         state = self._state
         level = math.log2(max(bits, 1)) - state.middle(kind, quality) / _OCTAVE
@@ -235,10 +236,11 @@ class PsnrControl:
         level = state.level.get(kind, next(iter(state.level.values()), _FIRST_LEVEL))
         return state.settle(_MIDDLE + (wanted - level) / _DECIBELS, kind)
 
-    def coded(self, kind: int, quality: int, bits: int, psnr: float) -> None:
-        self._sum += psnr
+    def coded(self, kind: int, quality: int, bits: int, psnr: Callable[[], float]) -> None:
+        measured = psnr()
+        self._sum += measured
         state = self._state
-        state.learn(kind, psnr - state.middle(kind, quality) * _DECIBELS)
+        state.learn(kind, measured - state.middle(kind, quality) * _DECIBELS)
 
     def missed(self) -> str:
         mean = self._sum / max(self._state.done, 1)

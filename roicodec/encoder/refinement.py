@@ -30,8 +30,10 @@ from roicodec.bitstream.constants import (
     STEP_EXPONENT,
     UNIT,
 )
-from roicodec.decoder.frame import Prepared
+from roicodec.decoder.frame import PreparedFrame
 from roicodec.decoder.model import Model
+from roicodec.decoder.planes import Packed
+from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 
 __all__ = ["LatentRefiner"]
@@ -47,54 +49,74 @@ _LEAST = 1e-3
 """Mean square of a plane that is as good as without error."""
 _LATENT_UNIT = 2.0**LATENT_EXPONENT
 _POSITIONS, _LEAST_ROWS = 8192, 16
-"""Of a band of the frame, whose derivatives are taken at a time: they need 10 kB a position."""
 
 
 class LatentRefiner:
-    """Finds better latents for the frames of one encoder.
+    """Finder of better latents for the frames of one encoder.
+
+    The float networks are restored when a frame of their type is refined for the first time.
 
     Args:
         model: whose synthesis networks are taken for their derivatives.
+        positions: of a band of the frame, whose derivatives are taken at a time; each needs 10 kB.
+        least_rows: of a band, however wide the frame is.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(
+        self, model: Model, *, positions: int = _POSITIONS, least_rows: int = _LEAST_ROWS
+    ) -> None:
         self._device = model.backend.device
-        # Tensors of inference mode take no part in derivatives.
-        with torch.inference_mode(False):
-            self._networks = {
-                inter: restore_network(network.network.arrays.raw).to(self._device).eval()
-                for inter, network in ((False, model.intra), (True, model.inter))
-            }
-            for network in self._networks.values():
-                network.requires_grad_(False)
+        self._model = model
+        self._positions, self._least_rows = positions, least_rows
+        self._networks: dict[bool, FrameNet] = {}
+
+    @property
+    def restored(self) -> int:
+        """Number of float networks that have been restored, 0..2."""
+        return len(self._networks)
+
+    def _network(self, inter: bool) -> FrameNet:
+        if inter not in self._networks:
+            network = self._model.inter if inter else self._model.intra
+            # Tensors of inference mode take no part in derivatives.
+            with torch.inference_mode(False):
+                net = restore_network(network.network.arrays.raw).to(self._device).eval()
+                self._networks[inter] = net.requires_grad_(False)
+        return self._networks[inter]
 
     def __call__(
-        self, frame: Prepared, target: NDArray[np.float32], decoded: Tensor, error: Tensor
+        self,
+        frame: PreparedFrame,
+        target: NDArray[np.float32],
+        latents: NDArray[np.int16],
+        error: Packed,
     ) -> NDArray[np.float32]:
         """How far latents should move, float32 of the shape of ``target``, in latent integers.
 
         Args:
             frame: that was tried.
             target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
-            decoded: latents as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
+            latents: as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
             error: packed samples that the trial shows minus the original's, int32
                 ``[(H/8) (W/8), 96]``.
         """
         layout, network = frame.layout, frame.model.network
-        decoded, error = decoded.to(self._device), error.to(self._device)
+        decoded = torch.from_numpy(latents).to(self._device)
         index = frame.quality.by_mask
         region = torch.from_numpy(layout.roi.astype(np.int64)).to(self._device)
         own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
         scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)[region]
-        gradient = self._gradient(frame, index, region, decoded, error)
+        gradient = self._gradient(
+            frame, index, region, decoded, torch.from_numpy(error).to(self._device)
+        )
         before = torch.from_numpy(target).to(self._device).view(decoded.shape)
         moves = _PART * (decoded - gradient / scale - before)
         moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy(force=True)
         return moved.ravel()
 
     def _gradient(
-        self, frame: Prepared, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
+        self, frame: PreparedFrame, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
     ) -> Tensor:
         """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``.
 
@@ -103,7 +125,7 @@ class LatentRefiner:
             region: 1 where a position is ROI, else 0, int64 ``[(H/8) (W/8)]``.
             frame, decoded, error: as in a call.
         """
-        net, layout = self._networks[frame.setting.kind != INTRA], frame.layout
+        net, layout = self._network(frame.setting.kind != INTRA), frame.layout
         network = frame.model.network
 
         def whole(rows: Tensor, exponent: int = 0) -> Tensor:
@@ -124,7 +146,10 @@ class LatentRefiner:
             weighted = _weighted(error) / UNIT
             pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))
             gradient = torch.zeros_like(latents)
-            reach, height = len(net.synthesis), max(_LEAST_ROWS, _POSITIONS // layout.width)
+            reach, height = (
+                len(net.synthesis),
+                max(self._least_rows, self._positions // layout.width),
+            )
             for top in range(0, layout.height, height):
                 # What is made of these rows depends on so many more on either side.
                 near = slice(max(top - reach, 0), top + height + reach)

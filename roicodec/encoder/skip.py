@@ -9,13 +9,12 @@ minimized cell by cell on the two colours of a chessboard (iterated conditional 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roicodec.bitstream.constants import LUMA_CHANNELS, QUANTIZER_STEPS
 from roicodec.bitstream.masks import Mask
-from roicodec.decoder.frame import Prepared
+from roicodec.decoder.frame import PreparedFrame
+from roicodec.decoder.planes import Packed
 
 __all__ = [
     "SkipTrials",
@@ -43,13 +42,13 @@ class SkipTrials:
         target: packed samples, int32 ``[(H/8) (W/8), 96]``.
     """
 
-    def __init__(self, frame: Prepared, target: Tensor) -> None:
+    def __init__(self, frame: PreparedFrame, target: Packed) -> None:
         grid = frame.layout.mask.shape
         self._target, self._worth = target, _PRICE * cell_steps(frame) ** 2
         self._predicted = self._coded = cell_errors(frame.prediction, target, *grid)
         self._bits = np.zeros(grid)
 
-    def after(self, frame: Prepared, made: Tensor, bits: NDArray[np.float64]) -> Mask:
+    def after(self, frame: PreparedFrame, made: Packed, bits: NDArray[np.float64]) -> Mask:
         """The map after a trial, bool of the unpadded frame's grid. What this trial did not code
         keeps the figures of an earlier one.
 
@@ -61,7 +60,7 @@ class SkipTrials:
         rows, columns = frame.layout.mask.shape
         computed = frame.layout.computed()
         errors = cell_errors(made, self._target, rows, columns)
-        took = cell_sums(torch.from_numpy(bits), rows, columns)
+        took = cell_sums(bits, rows, columns)
         self._coded = np.where(computed, errors, self._coded)
         self._bits = np.where(computed, took, self._bits)
         found = skip_map(self._predicted, self._coded, self._bits, self._worth)
@@ -69,33 +68,32 @@ class SkipTrials:
         return found[:height, :width]
 
 
-def cell_errors(made: Tensor, target: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
+def cell_errors(made: Packed, target: Packed, rows: int, columns: int) -> NDArray[np.float64]:
     """Squared error of every 16x16 cell, chroma weighted, float64 ``[rows, columns]``.
 
     Args:
         made, target: packed samples, ``[2 rows * 2 columns, 96]``.
         rows, columns: of the padded frame's grid.
     """
-    squared = (made - target).double().square()
+    squared = np.square((made - target).astype(np.float64))
     luma, chroma = squared[:, :LUMA_CHANNELS].sum(1), squared[:, LUMA_CHANNELS:].sum(1)
     return cell_sums(luma + _CHROMA_WEIGHT * chroma, rows, columns)
 
 
-def cell_sums(positions: Tensor, rows: int, columns: int) -> NDArray[np.float64]:
-    """Of every cell the sum of its four positions, float64 ``[2 rows * 2 columns]`` to
+def cell_sums(positions: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:
+    """Sum of the four positions of every cell, float64 ``[2 rows * 2 columns]`` to
     ``[rows, columns]``."""
-    cells = positions.view(rows, 2, columns, 2).sum((1, 3))
-    return np.asarray(cells.numpy(force=True))
+    return np.asarray(positions.reshape(rows, 2, columns, 2).sum((1, 3)))
 
 
-def cell_steps(frame: Prepared) -> NDArray[np.float64]:
+def cell_steps(frame: PreparedFrame) -> NDArray[np.float64]:
     """Quantizer step of every cell in sample values, ``[rows, columns]``."""
     index = np.where(frame.layout.mask, frame.quality.roi, frame.quality.background)
     return np.asarray(QUANTIZER_STEPS[index])
 
 
 def cell_costs(
-    frame: Prepared, made: Tensor, target: Tensor, bits: NDArray[np.float64]
+    frame: PreparedFrame, made: Packed, target: Packed, bits: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """D + lambda R of every cell of a frame that was tried, ``[rows, columns]``.
 
@@ -108,7 +106,7 @@ def cell_costs(
     rows, columns = frame.layout.mask.shape
     errors = cell_errors(made, target, rows, columns)
     worth = _PRICE * cell_steps(frame) ** 2
-    return errors + worth * cell_sums(torch.from_numpy(bits), rows, columns)
+    return errors + worth * cell_sums(bits, rows, columns)
 
 
 def skip_map(

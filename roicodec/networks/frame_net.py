@@ -160,7 +160,7 @@ def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
 def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
     """Nearest integers, or the next towards zero where rate and distortion say so.
 
-    The encoder weighs its symbols in the same way (:class:`roicodec.decoder.latents.LatentWriter`).
+    The encoder weighs its symbols in the same way (:class:`roicodec.encoder.rdoq.LatentWriter`).
     """
     r = residual.abs()
     near = r.round()

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.decoder.model import Model
 from roicodec.decoder.weights import NAMES, POST_FILTER, model_id
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.networks.export import export_network, measured_ranges
 from roicodec.networks.frame_net import FrameNet
@@ -118,15 +119,11 @@ def _spread_over(clips: list[Clip], count: int) -> list[Clip]:
 def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
     """Replace the tables by those counted while encoding the first frames of clips."""
     counters = {"intra": Counter(INTRA), "inter": Counter(INTER)}
-
-    def observe(*arguments: object) -> None:
-        for counter in counters.values():
-            counter(*arguments)  # type: ignore[arg-type]
-
     for encoder, pictures in _encoders(networks, clips):
-        encoder.observer = observe
         for picture in pictures:
-            encoder.encode(picture)
+            for coded in encoder.encode(picture):
+                for counter in counters.values():
+                    counter(coded)
     return {
         name: {**arrays, **counters[name].tables(_tables(arrays))}
         for name, arrays in networks.items()
@@ -138,14 +135,14 @@ def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> Arrays:
     fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
     for encoder, pictures in _encoders(networks, clips):
         for picture in pictures:
-            chunk, made = encoder.encode(picture)
-            fits[chunk.kind].add(made, picture, chunk.quality)
+            [coded] = encoder.encode(picture)
+            fits[coded.chunk.kind].add(coded.reconstruction, picture, coded.chunk.quality)
     return post_filter(fits[INTRA].weights(), fits[INTER].weights())
 
 
 def _encoders(
     networks: dict[str, Arrays], clips: list[Clip]
-) -> Iterator[tuple[Encoder, list[Picture]]]:
+) -> Iterator[tuple[FrameEncoder, list[Picture]]]:
     """Encoders without post-filter and what to encode, for each clip; qualities in turn."""
     model = Model({**networks, POST_FILTER: no_post_filter()})
     for number, clip in enumerate(clips):
@@ -155,7 +152,7 @@ def _encoders(
         roi = NoRoi(clip.width, clip.height)
         frames = clip.frames[start : start + _FRAMES]
         pictures = [picture_of(frame, t) for t, frame in enumerate(frames)]
-        yield Encoder(clip.width, clip.height, options, roi, model), pictures
+        yield FrameEncoder(clip.width, clip.height, options, roi, model), pictures
 
 
 def _tables(arrays: Arrays) -> dict[str, NDArray[np.int32]]:

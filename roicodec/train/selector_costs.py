@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import QUALITIES
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.decoder.model import Model
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.encoder.roi.selector import PLAIN, QUALITY_OFFSETS
 from roicodec.encoder.roi.sources import RoiSource, parse_roi
@@ -159,13 +160,14 @@ def _coded(
     options = EncoderOptions(
         quality=quality, candidates=BITS, gop=count, frames=count, effort=_EFFORT
     )
-    encoder = Encoder(pictures[0].width, pictures[0].height, options, roi, model, fixed)
+    encoder = FrameEncoder(pictures[0].width, pictures[0].height, options, roi, model, fixed)
     bits, psnr = 0.0, []
     for picture in pictures:
-        chunk, made = encoder.encode(picture)
+        [coded] = encoder.encode(picture)
+        chunk = coded.chunk
         bits += 8.0 * sum(map(len, (chunk.mask, chunk.motion, chunk.latents)))
         where = samples_of(fixed.masks[-1], picture.width, picture.height)
-        psnr.append(psnr_regions(picture, made, where).weighted_yuv)
+        psnr.append(psnr_regions(picture, coded.reconstruction, where).weighted_yuv)
     shares = np.array([mask.mean() for mask in fixed.masks])
     return _Coded(bits, float(np.mean(psnr)), np.stack(fixed.features), shares)
 

@@ -15,9 +15,9 @@ import torch
 from roicodec.bitstream import mask_coding
 from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
 from roicodec.bitstream.masks import Mask
-from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model, load_model
-from roicodec.encoder.encoder import Encoder, EncoderOptions
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.train.data import Clip, load_folder, picture_of
 from roicodec.train.mask_tables import count_mask, write_tables
@@ -59,12 +59,11 @@ def _usable(clip: Clip) -> bool:
 def _maps(clip: Clip, quality: int, model: Model) -> Iterator[Mask]:
     size = clip.width, clip.height
     options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
-    encoder = Encoder(*size, options, NoRoi(*size), model)
-    seen: list[FrameSetting] = []
-    encoder.observer = lambda setting, *_: seen.append(setting)
+    encoder = FrameEncoder(*size, options, NoRoi(*size), model)
     for t, frame in enumerate(clip.frames[:_FRAMES]):
-        encoder.encode(picture_of(frame, t))
-    yield from (s.skip for s in seen if s.skip is not None)
+        for coded in encoder.encode(picture_of(frame, t)):
+            if coded.setting.skip is not None:
+                yield coded.setting.skip
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.bitstream.entropy import PRECISION, Ints, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS
-from roicodec.decoder.frame import Distribution, FrameSetting
 from roicodec.decoder.latents import hyper_tables
+from roicodec.encoder.encoder import CodedFrame
 from roicodec.networks.frame_net import FrameNet, log_scale
 
 __all__ = ["Counter", "fitted", "logistic_tables"]
@@ -60,19 +60,19 @@ def fitted(
 
 
 class Counter:
-    """Counts the symbols of an encoder, as its observer, for one kind of frame."""
+    """Counts of the symbols of one frame type."""
 
     def __init__(self, kind: int) -> None:
         self.kind = kind
         self.latents = np.zeros((RATIOS, LATENT_TABLES, 2 * LATENT_ALPHABET + 2))
         self.hyper = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
-    def __call__(
-        self, setting: FrameSetting, hyper: Ints, coded: list[tuple[Distribution, Ints]]
-    ) -> None:
-        if setting.kind != self.kind:
+    def __call__(self, coded: CodedFrame) -> None:
+        """Count the symbols of a frame; of another type, none."""
+        if coded.setting.kind != self.kind:
             return
-        for model, symbols in coded:
+        hyper = coded.hyper
+        for model, symbols in coded.symbols:
             channels, named = np.divmod(model.place, LATENT_TABLES)
             _count(self.latents, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])

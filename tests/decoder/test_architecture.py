@@ -68,7 +68,5 @@ def test_weights_of_another_shape_are_refused_by_name() -> None:
     arrays = dict(released(False))
     arrays["inject.2.weight"] = np.ascontiguousarray(arrays["inject.2.weight"][:, 1:])
     network = NetworkArrays(arrays)
-    with pytest.raises(
-        ModelError, match=r"inject\.2: weights of shape .*, this version has 96"
-    ):
+    with pytest.raises(ModelError, match=r"inject\.2: weights of shape .*, this version has 96"):
         network.projection(network.architecture.inject[2])

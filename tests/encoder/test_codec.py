@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import cycle
@@ -29,13 +29,16 @@ from roicodec.bitstream.motion_section import MotionReader, encode_motion
 from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.compensation import compensate
 from roicodec.decoder.complexity import complexity
-from roicodec.decoder.decoder import Decoder
+from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import Model
 from roicodec.decoder.network import IntegerNetwork
 from roicodec.decoder.shapes import FrameShape, decoder_layers
-from roicodec.encoder import intra_cells as unmatched
-from roicodec.encoder.encoder import Encoder, EncoderOptions
-from roicodec.encoder.roi.features import Features
+from roicodec.encoder.decisions import FeatureAverage, bit_width_selector
+from roicodec.encoder.effort import EFFORTS, Effort
+from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.options import EncoderOptions
+from roicodec.encoder.rate_control import PsnrControl
+from roicodec.encoder.rdoq import LAMBDA
 from roicodec.encoder.roi.selector import LinearSelector
 from roicodec.encoder.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.errors import InputError, ModelError, StreamError
@@ -80,8 +83,8 @@ class Coded:
     chunks: list[FrameChunk]
     made: list[Picture] = field(repr=False)
 
-    def decoder(self) -> Decoder:
-        return Decoder(self.header, tiny_model.model())
+    def decoder(self) -> FrameDecoder:
+        return FrameDecoder(self.header, tiny_model.model())
 
 
 def encode(
@@ -90,17 +93,34 @@ def encode(
     roi: RoiSource | None = None,
     pairs: Sequence[tuple[int, int]] = (),
     model: Model | None = None,
+    effort_of: Effort | None = None,
+    lambda_: float = LAMBDA,
     **options: object,
 ) -> Coded:
     size = pictures[0].width, pictures[0].height
     chosen = EncoderOptions(**{"quality": 30, "gop": 3, **options})  # type: ignore[arg-type]
     selector = Fixed(cycle(pairs)) if pairs else None
-    encoder = Encoder(*size, chosen, roi or NoRoi(*size), model or tiny_model.model(), selector)
-    coded = [encoder.encode(p) for p in pictures]
+    encoder = FrameEncoder(
+        *size,
+        chosen,
+        roi or NoRoi(*size),
+        model or tiny_model.model(),
+        selector,
+        effort=effort_of,
+        lambda_=lambda_,
+    )
+    coded = [c for p in [*pictures, None] for c in encoder.encode(p)]
     header = Header(*size, gop=chosen.gop, **encoder.header_fields)
     # As a reader returns them.
-    chunks = [FrameChunk.unpack(c.pack(header, n), header)[1] for n, (c, _) in enumerate(coded)]
-    return Coded(header, chunks, [made for _, made in coded])
+    packed = [c.chunk.pack(header, n) for n, c in enumerate(coded)]
+    chunks = [FrameChunk.unpack(payload, header)[1] for payload in packed]
+    return Coded(header, chunks, [c.reconstruction for c in coded])
+
+
+def shown(decoder: FrameDecoder, chunk: FrameChunk) -> Picture:
+    """The one picture that a frame of a low-delay stream gives."""
+    [decoded] = decoder.decode(chunk)
+    return decoded.picture
 
 
 def assert_same(one: Picture, other: Picture) -> None:
@@ -131,7 +151,7 @@ def test_a_new_scene_begins_with_an_intra_frame() -> None:
     assert [n for n, before in enumerate(known) if not before] == [0, 3]
     decoder = coded.decoder()
     for chunk, made in zip(coded.chunks[3:], coded.made[3:], strict=True):
-        assert_same(decoder.decode(chunk), made)
+        assert_same(shown(decoder, chunk), made)
 
 
 def test_seconds_of_a_roi_count_from_the_first_frame() -> None:
@@ -183,7 +203,7 @@ def test_decoded_frames_are_the_encoders(
     )
     decoder = coded.decoder()
     for chunk, made, picture in zip(coded.chunks, coded.made, clip, strict=True):
-        decoded = decoder.decode(chunk)
+        decoded = shown(decoder, chunk)
         assert_same(decoded, made)
         assert decoded.crc32() == chunk.crc32
         assert decoded.pts == picture.pts
@@ -194,7 +214,7 @@ def test_a_stream_may_be_entered_at_any_intra_frame() -> None:
     coded = encode(tiny_model.pictures(40, 24, 5), gop=2)
     decoder = coded.decoder()
     for number in (2, 3, 0, 1, 4, 2):
-        assert_same(decoder.decode(coded.chunks[number]), coded.made[number])
+        assert_same(shown(decoder, coded.chunks[number]), coded.made[number])
 
 
 def test_one_and_two_threads_give_the_same_chunks_and_pictures() -> None:
@@ -208,7 +228,7 @@ def test_one_and_two_threads_give_the_same_chunks_and_pictures() -> None:
             found.append(encode(clip, roi=roi, pairs=pairs, candidates=(2, 4, 5, 8, 16)))
         decoder = found[0].decoder()
         for chunk, made in zip(found[0].chunks, found[1].made, strict=True):
-            assert_same(decoder.decode(chunk), made)
+            assert_same(shown(decoder, chunk), made)
     finally:
         torch.set_num_threads(threads)
     assert found[0].chunks == found[1].chunks
@@ -260,15 +280,15 @@ def test_cells_of_the_skip_map_keep_their_prediction() -> None:
     skip, vectors = motion.skip, motion.vectors((8, 16), None)
     assert 0 < skip.sum() < skip.size
     decoder = coded.decoder()
-    decoder.decode(coded.chunks[0])
+    shown(decoder, coded.chunks[0])
     without = replace(chunk, motion=encode_motion(None, None, vectors, None))
     with pytest.raises(StreamError):
-        _copy(decoder).decode(without)
+        shown(_copy(decoder), without)
     # The first bits of the map stand behind two flags.
     for bit in (0x80, 0x40, 0x20, 0x10):
         flipped = bytes([chunk.motion[0] ^ bit]) + chunk.motion[1:]
         with pytest.raises(StreamError):
-            _copy(decoder).decode(replace(chunk, motion=flipped))
+            shown(_copy(decoder), replace(chunk, motion=flipped))
     predicted = compensate(
         *(torch.tensor(p).float()[None] for p in coded.made[0].planes),
         torch.tensor(vectors.astype(np.int64))[None],
@@ -309,19 +329,20 @@ def test_new_content_has_no_match() -> None:
     assert motion.unmatched[1:4, 2:5].sum() >= 4
     # Beside the window a cell may be worse off with overlapped motion from inside it.
     assert motion.unmatched.sum() - motion.unmatched[1:4, 2:5].sum() <= 2
-    with patch.object(unmatched, "_LEAST", 1.0):
-        plain = encode(clip, quality=40)
+    plain = encode(clip, quality=40, effort_of=replace(EFFORTS[5], intra_cells=False))
     assert motion_sections(plain, (6, 8))[1].unmatched is None
     assert plain.chunks[:2] == coded.chunks[:2]
     assert _loss(coded, clip) < _loss(plain, clip)
     decoder = coded.decoder()
     for chunk, made in zip(coded.chunks[:2], coded.made[:2], strict=True):
-        assert_same(decoder.decode(chunk), made)
-    vectors = motion.vectors((12, 16), decoder._core.previous_vectors)
-    forgotten = encode_motion(motion.skip, before.skip, vectors, decoder._core.previous_vectors)
+        assert_same(shown(decoder, chunk), made)
+    previous = before.vectors((12, 16), None)
+    forgotten = encode_motion(
+        motion.skip, before.skip, motion.vectors((12, 16), previous), previous
+    )
     with pytest.raises(StreamError):
-        _copy(decoder).decode(replace(coded.chunks[2], motion=forgotten))
-    assert_same(decoder.decode(coded.chunks[2]), coded.made[2])
+        shown(_copy(decoder), replace(coded.chunks[2], motion=forgotten))
+    assert_same(shown(decoder, coded.chunks[2]), coded.made[2])
 
 
 def _loss(coded: Coded, clip: list[Picture]) -> float:
@@ -349,13 +370,13 @@ def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:
     with torch.inference_mode():
         model = Model(fitted, tiny_model.model().backend)
     coded = encode(clip, quality=16, effort=2, model=model)
-    decoder = Decoder(coded.header, model)
+    decoder = FrameDecoder(coded.header, model)
     for chunk, made, before, without, picture in zip(
         coded.chunks, coded.made, bare.chunks, bare.made, clip, strict=True
     ):
         assert all(chunk.filters)
         assert psnr(made, picture) > psnr(without, picture) + 0.05
-        assert_same(decoder.decode(chunk), made)
+        assert_same(shown(decoder, chunk), made)
         assert replace(chunk, filters=(0, 0), crc32=before.crc32) == before
 
 
@@ -365,11 +386,11 @@ def test_a_frame_of_nothing_but_skip() -> None:
     clip = [replace(still, pts=t) for t in range(3)]
     coded = encode(clip, quality=0)
     decoder = coded.decoder()
-    assert_same(decoder.decode(coded.chunks[0]), coded.made[0])
+    assert_same(shown(decoder, coded.chunks[0]), coded.made[0])
     with patch.object(IntegerNetwork, "synthesise", side_effect=AssertionError):
         for chunk, made in zip(coded.chunks[1:], coded.made[1:], strict=True):
             assert chunk.latents == b""
-            assert_same(decoder.decode(chunk), made)
+            assert_same(shown(decoder, chunk), made)
 
 
 def test_more_effort_takes_fewer_bytes() -> None:
@@ -403,23 +424,11 @@ def test_dear_arithmetic_takes_fewer_bit_ops() -> None:
 
 def test_bit_widths_go_by_features_that_are_averaged_since_the_intra_frame() -> None:
     """One tenth of each frame's own; frames without a ROI, or that are all ROI, do not count."""
-    seen = []
-
-    class Watching:
-        def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
-            seen.append(float(features[0, 0]))
-            return 8, 8
-
-    class ButTheThird(NoRoi):
-        def mask(self, index: int, *rest: object) -> Mask:
-            return np.eye(4, dtype=bool) & (index != 2)
-
-    described = [np.full((2, 10), float(n)) for n in (1, 2, 90, 12, 5)]
-    with patch("roicodec.encoder.encoder.region_features", side_effect=described):
-        roi, options = ButTheThird(64, 64), EncoderOptions(gop=4, effort=1)
-        encoder = Encoder(64, 64, options, roi, tiny_model.model(), Watching())
-        for picture in tiny_model.pictures(64, 64, 5):
-            encoder.encode(picture)
+    average, seen = FeatureAverage(), []
+    for frame, value in enumerate((1, 2, 90, 12, 5)):
+        mask = np.eye(4, dtype=bool) & (frame != 2)
+        made = average.add(np.full((2, 10), float(value)), mask, intra=frame % 4 == 0)
+        seen.append(float(made[0, 0]))
     assert seen == pytest.approx([1, 2, 90, 3, 5])
 
 
@@ -431,7 +440,7 @@ def test_arithmetic_is_priced_as_that_of_inter_frames(gop: int) -> None:
     frames = [FrameShape(0, cells, b, b) for b in (4, 8, 16)]
     bit_ops = [complexity(decoder_layers(arrays, frame)).bit_ops for frame in frames]
     options = EncoderOptions(complexity=50, gop=gop)
-    selector = Encoder(64, 64, options, NoRoi(64, 64), model)._selector
+    selector = bit_width_selector(options, model)
     assert isinstance(selector, LinearSelector)
     assert selector.price == pytest.approx(0.5 * np.array(bit_ops) / (cells * 16 * 16) / 1e6)
     assert (np.diff(selector.price) > 0).all()
@@ -446,17 +455,20 @@ def test_a_psnr_begins_with_one_trial_of_the_first_frame() -> None:
             asked.append(index)
             return np.eye(4, dtype=bool)
 
-    real = Encoder._psnr_at
+    class Trying(PsnrControl):
+        def tried(self, first: Callable[[int], float]) -> None:
+            def trial(quality: int) -> float:
+                tried.append(quality)
+                return first(quality)
 
-    def trial(encoder: Encoder, quality: int, picture: Picture) -> float:
-        tried.append(quality)
-        return real(encoder, quality, picture)
+            super().tried(trial)
 
     options = EncoderOptions(psnr=30.0, gop=2, effort=1)
-    encoder = Encoder(64, 64, options, Counting(64, 64), tiny_model.model())
-    with patch.object(Encoder, "_psnr_at", trial):
-        for picture in tiny_model.pictures(64, 64, 3):
-            encoder.encode(picture)
+    control = Trying(30.0, gop=2, frames=None, boost=14)
+    model = tiny_model.model()
+    encoder = FrameEncoder(64, 64, options, Counting(64, 64), model, control=control)
+    for picture in tiny_model.pictures(64, 64, 3):
+        encoder.encode(picture)
     assert asked == [0, 1, 2]
     assert len(tried) == 1
 
@@ -468,10 +480,9 @@ def test_more_bits_in_the_roi_change_little_outside() -> None:
     # The nearest symbols, whatever they cost, and no trials: the price depends on what the ROI's
     # latents are like, and what chroma's errors count for on all of them.
     options = {"candidates": (4, 8), "quality": 10, "effort": 2}
-    with patch("roicodec.encoder.encoder._PRICE", 0):
-        pictures = [
-            encode(clip, roi=roi, pairs=[(b_roi, 8)], **options).made[0] for b_roi in (4, 8)
-        ]
+    pictures = [
+        encode(clip, roi=roi, pairs=[(b_roi, 8)], lambda_=0, **options).made[0] for b_roi in (4, 8)
+    ]
     different = (pictures[0].y != pictures[1].y).any(0)
     assert different[:16].any()
     assert not different[160:].any()
@@ -483,8 +494,8 @@ def test_more_bits_in_the_roi_change_little_outside() -> None:
 def test_wrong_input() -> None:
     model, roi = tiny_model.model(), NoRoi(32, 32)
     with pytest.raises(InputError, match="candidate 9: the networks have bit-widths 0, 2"):
-        Encoder(32, 32, EncoderOptions(candidates=(8, 9)), roi, model)
-    encoder = Encoder(32, 32, EncoderOptions(), roi, model)
+        EncoderOptions(candidates=(8, 9))
+    encoder = FrameEncoder(32, 32, EncoderOptions(), roi, model)
     with pytest.raises(InputError, match="frame 0 has 48x32 samples, the first had 32x32"):
         encoder.encode(tiny_model.pictures(48, 32, 1)[0])
 
@@ -492,9 +503,9 @@ def test_wrong_input() -> None:
 def test_a_stream_of_another_model_or_arithmetic() -> None:
     header = encode(tiny_model.pictures(16, 16, 1)).header
     with pytest.raises(ModelError, match="was made with model 0000"):
-        Decoder(replace(header, model_id=bytes(16)), tiny_model.model())
+        FrameDecoder(replace(header, model_id=bytes(16)), tiny_model.model())
     with pytest.raises(ModelError, match="the stream uses arithmetic 99"):
-        Decoder(replace(header, arithmetic_id=99), tiny_model.model())
+        FrameDecoder(replace(header, arithmetic_id=99), tiny_model.model())
 
 
 # --- damage ---------------------------------------------------------------------------------
@@ -515,19 +526,17 @@ def coded() -> Coded:
     return coded
 
 
-def _after(coded: Coded, number: int) -> Decoder:
+def _after(coded: Coded, number: int) -> FrameDecoder:
     """A decoder that has decoded the frames of a GOP before ``number``."""
     decoder = coded.decoder()
     for n in range(number - number % 4, number):
-        decoder.decode(coded.chunks[n])
+        shown(decoder, coded.chunks[n])
     return decoder
 
 
-def _copy(decoder: Decoder) -> Decoder:
+def _copy(decoder: FrameDecoder) -> FrameDecoder:
     """A decoder in the same state; frames replace that state, and never change it."""
-    other = copy.copy(decoder)
-    other._core = copy.copy(decoder._core)
-    return other
+    return copy.copy(decoder)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -540,8 +549,8 @@ def test_a_flipped_bit_in_any_section_is_noticed(coded: Coded, number: int) -> N
             flipped = bytearray(data)
             flipped[place] ^= 0x10
             with pytest.raises(StreamError):
-                _copy(before).decode(replace(chunk, **{section: bytes(flipped)}))
-    assert_same(before.decode(chunk), coded.made[number])
+                shown(_copy(before), replace(chunk, **{section: bytes(flipped)}))
+    assert_same(shown(before, chunk), coded.made[number])
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -553,7 +562,7 @@ def test_a_changed_field_is_noticed(coded: Coded, number: int) -> None:
     changes += [{"b_bg": b} for b in (0, 5, 6, 7, 8) if b != chunk.b_bg]
     for change in changes:
         with pytest.raises(StreamError):
-            _copy(before).decode(replace(chunk, **change))
+            shown(_copy(before), replace(chunk, **change))
     # Bit-widths that the stream did not announce do not get past the container.
     payload = bytearray(chunk.pack(coded.header, number))
     for place, bit in ((0, 1), (1, 3), (1, 0x40), (2, 0x80), (3, 8)):
@@ -581,7 +590,7 @@ def _damages(draw: st.DrawFn) -> tuple[int, list[_Damage]]:
 
 
 @pytest.fixture(scope="module")
-def decoders(coded: Coded) -> list[Decoder]:
+def decoders(coded: Coded) -> list[FrameDecoder]:
     """Before each of the first frames."""
     return [_after(coded, number) for number in range(3)]
 
@@ -589,7 +598,7 @@ def decoders(coded: Coded) -> list[Decoder]:
 @hypothesis_settings(max_examples=40)
 @given(_damages())
 def test_damaged_sections_never_give_a_wrong_picture(
-    coded: Coded, decoders: list[Decoder], damages: tuple[int, list[_Damage]]
+    coded: Coded, decoders: list[FrameDecoder], damages: tuple[int, list[_Damage]]
 ) -> None:
     number, changes = damages
     decoder = _copy(decoders[number])
@@ -599,11 +608,11 @@ def test_damaged_sections_never_give_a_wrong_picture(
         at = place % (len(data) + 1)
         chunk = replace(chunk, **{section: data[:at] + come + data[at + gone :]})
     try:
-        decoded = decoder.decode(chunk)
+        decoded = shown(decoder, chunk)
     except StreamError:
         with pytest.raises(StreamError, match="without the frame before it"):
-            decoder.decode(coded.chunks[3])
-        assert_same(decoder.decode(coded.chunks[4]), coded.made[4])
+            shown(decoder, coded.chunks[3])
+        assert_same(shown(decoder, coded.chunks[4]), coded.made[4])
     else:
         assert_same(decoded, coded.made[number])
 
@@ -611,25 +620,25 @@ def test_damaged_sections_never_give_a_wrong_picture(
 def test_after_a_lost_frame_only_an_intra_frame_helps(coded: Coded) -> None:
     decoder = _after(coded, 1)
     with pytest.raises(StreamError, match=r"CRC32|damaged"):
-        decoder.decode(coded.chunks[2])
+        shown(decoder, coded.chunks[2])
     for number in (1, 2, 3):
         with pytest.raises(StreamError, match="an inter frame without the frame before it"):
-            decoder.decode(coded.chunks[number])
+            shown(decoder, coded.chunks[number])
     for number in (4, 5):
-        assert_same(decoder.decode(coded.chunks[number]), coded.made[number])
+        assert_same(shown(decoder, coded.chunks[number]), coded.made[number])
 
 
 def test_the_first_frame_must_be_intra(coded: Coded) -> None:
     with pytest.raises(StreamError, match="an inter frame without the frame before it"):
-        coded.decoder().decode(coded.chunks[1])
+        shown(coded.decoder(), coded.chunks[1])
 
 
 @pytest.mark.parametrize("bits", [0, 1, 9, 12])
 def test_bit_widths_without_networks(coded: Coded, bits: int) -> None:
     header = replace(coded.header, candidates=(Candidate(bits), Candidate(8)))
-    decoder = Decoder(header, tiny_model.model())
+    decoder = FrameDecoder(header, tiny_model.model())
     with pytest.raises(StreamError, match=f"bit-widths 8 and {bits} cannot be used"):
-        decoder.decode(replace(coded.chunks[0], b_roi=8, b_bg=bits))
+        shown(decoder, replace(coded.chunks[0], b_roi=8, b_bg=bits))
 
 
 # --- on every machine -----------------------------------------------------------------------

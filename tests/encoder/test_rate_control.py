@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,11 @@ from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrC
 
 SAMPLES = 352 * 288
 GOP, FRAMES, BOOST = 60, 150, 8
+
+
+def measured(psnr: float) -> Callable[[], float]:
+    """What a controller calls to learn a frame's PSNR."""
+    return lambda: psnr
 
 
 def simulate(control: RateControl, seed: int, frames: int = FRAMES) -> tuple[float, float]:
@@ -26,7 +33,7 @@ def simulate(control: RateControl, seed: int, frames: int = FRAMES) -> tuple[flo
         base = 0.45 if kind == INTRA else 0.04
         spent = SAMPLES * base * 2 ** (activity[n] + (quality - 32) / octave)
         psnr = 34 - 1.2 * activity[n] + slope * (quality - 32)
-        control.coded(kind, quality, round(spent), psnr)
+        control.coded(kind, quality, round(spent), measured(psnr))
         bits.append(spent)
         values.append(psnr)
     return float(np.mean(bits)), float(np.mean(values))
@@ -78,7 +85,7 @@ def test_a_bit_rate_is_kept_over_scenes(scene: float) -> None:
         quality = control.quality(kind)
         base = (0.45 if kind == INTRA else 0.04) * (scene if n >= 40 else 1)
         bits = SAMPLES * base * 2 ** ((quality - 32) / 10)
-        control.coded(kind, quality, round(bits), 36.0)
+        control.coded(kind, quality, round(bits), measured(36.0))
         spent += bits
         given.append(quality)
     assert spent / FRAMES == pytest.approx(goal, rel=0.05)
@@ -101,9 +108,9 @@ def test_what_was_missed_is_told() -> None:
     for control in (bits, psnr, ConstantQuality(20)):
         assert control.missed() == ""  # nothing yet
     for control in (bits, psnr):
-        control.coded(INTRA, 30, 1040, 38.29)
+        control.coded(INTRA, 30, 1040, measured(38.29))
         assert control.missed() == ""
-        control.coded(INTER, 30, 1100, 38.40)
+        control.coded(INTER, 30, 1100, measured(38.40))
     assert bits.missed().startswith("the bit rate is 1.07 times what was asked for")
     assert psnr.missed().startswith("the mean PSNR is 38.34 dB, 38 were asked for")
 
@@ -121,7 +128,7 @@ def test_constant_quality_falls_within_a_gop() -> None:
         for n in range(10):
             kind = INTER if n else INTRA
             given.append(control.quality(kind))
-            control.coded(kind, given[-1], 1000, 40.0)
+            control.coded(kind, given[-1], 1000, measured(40.0))
         assert given == [52, 42, 42, 41, 40, 40, 40, 39, 38, 38]
     # A clip that goes on for longer than was known.
     assert control.quality(INTER) == 38

@@ -7,14 +7,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from roicodec.bitstream.constants import INTER, INTRA, LATENT_EXPONENT, STEP_EXPONENT, UNIT
-from roicodec.decoder.frame import FrameCore, FrameSetting, Prepared
-from roicodec.decoder.planes import pack, padded
+from roicodec.decoder.adaptation import ChannelSums
+from roicodec.decoder.frame import CodedLatents, FrameCodec, FrameSetting, PreparedFrame
+from roicodec.decoder.planes import Packed, pack, padded
 from roicodec.encoder.refinement import LatentRefiner
 from roicodec.networks.restore import restore_network
-from roicodec.picture import Picture
 from tests import tiny_model
 
 _GRID = 2, 4
@@ -30,31 +31,37 @@ def _setting(kind: int, bits: tuple[int, int] = (8, 8), *, skip: bool = False) -
     return FrameSetting(kind, 30, *bits, mask, vectors, skipped if kind == INTER else None)
 
 
-def _core(clip: list[Picture], kind: int) -> FrameCore:
-    """At the first frame, or behind a bad one."""
-    core = FrameCore(64, 32, tiny_model.model(), {8: 0, 16: 3, 4: -6})
-    if kind == INTER:
-        core.reconstruct(core.prepare(_setting(INTRA)), torch.zeros(_ROWS, 96, dtype=torch.int16))
-    return core
+Latents = NDArray[np.int16]
+
+
+def _codec() -> FrameCodec:
+    return FrameCodec(64, 32, tiny_model.model(), {8: 0, 16: 3, 4: -6})
+
+
+def _prepared(codec: FrameCodec, setting: FrameSetting) -> PreparedFrame:
+    """The first frame, or one behind a bad one."""
+    if setting.kind == INTRA:
+        return codec.prepare(setting, None)
+    first = codec.prepare(_setting(INTRA), None)
+    coded = CodedLatents(np.zeros((_ROWS, 96), np.int16), ChannelSums(96))
+    return codec.prepare(setting, codec.reconstruct(first, coded).reference)
 
 
 def _tried(
-    core: FrameCore, frame: Prepared, samples: Tensor, latents: Tensor
-) -> tuple[Tensor, float]:
-    """What a frame errs, and the mean square as the measure weighs it."""
-    made, _ = core.synthesise(frame, latents)
+    codec: FrameCodec, frame: PreparedFrame, samples: Packed, latents: Latents
+) -> tuple[Packed, float]:
+    """Error of a trial, and the logarithm of its mean squares as the measure weighs them."""
+    made, _ = codec.synthesise(frame, latents)
     error = made - samples
-    y, u, v = (p.double().square().mean().item() for p in torch.split(error, [64, 16, 16], 1))
-    return error, 6 * np.log(y) + np.log(u) + np.log(v)
+    y, u, v = (np.square(p.astype(float)).mean() for p in np.split(error, [64, 80], 1))
+    return error, float(6 * np.log(y) + np.log(u) + np.log(v))
 
 
-def _latents(core: FrameCore, frame: Prepared, samples: Tensor) -> Tensor:
+def _latents(frame: PreparedFrame, samples: Packed) -> Latents:
     """Coarsely rounded."""
-    network = frame.model.network
-    found = network.analyse(
-        frame.layout, samples - frame.prediction, frame.quality, frame.context
-    )  # fmt: skip
-    return (found // 96 * 96 + 48).to(torch.int16)
+    residual = torch.from_numpy(samples - frame.prediction)
+    found = frame.model.network.analyse(frame.layout, residual, frame.quality, frame.context)
+    return (found // 96 * 96 + 48).to(torch.int16).numpy()
 
 
 @pytest.mark.parametrize("bits", [(8, 8), (16, 4)])
@@ -62,16 +69,16 @@ def _latents(core: FrameCore, frame: Prepared, samples: Tensor) -> Tensor:
 @torch.inference_mode()
 def test_a_part_of_the_way_lessens_the_error(kind: int, bits: tuple[int, int]) -> None:
     clip = tiny_model.pictures(64, 32, 2)
-    core = _core(clip, kind)
-    frame, samples = core.prepare(_setting(kind, bits)), pack(padded(clip[1]))
-    latents = _latents(core, frame, samples)
-    error, before = _tried(core, frame, samples, latents)
-    refiner = LatentRefiner(core.model)
-    moves = refiner(frame, latents.numpy().ravel().astype(np.float32), latents, error)
+    codec = _codec()
+    frame, samples = _prepared(codec, _setting(kind, bits)), pack(padded(clip[1]))
+    latents = _latents(frame, samples)
+    error, before = _tried(codec, frame, samples, latents)
+    refiner = LatentRefiner(codec.model)
+    moves = refiner(frame, latents.ravel().astype(np.float32), latents, error)
     assert moves.dtype == np.float32
-    moved = latents + torch.from_numpy(moves).view(latents.shape)
-    _, after = _tried(core, frame, samples, moved.round().to(torch.int16))
-    _, back = _tried(core, frame, samples, (2 * latents - moved).round().to(torch.int16))
+    moved = latents + moves.reshape(latents.shape)
+    _, after = _tried(codec, frame, samples, np.rint(moved).astype(np.int16))
+    _, back = _tried(codec, frame, samples, np.rint(2 * latents - moved).astype(np.int16))
     assert after < before - 1 < before + 1 < back
 
 
@@ -80,16 +87,16 @@ def test_a_part_of_the_way_lessens_the_error(kind: int, bits: tuple[int, int]) -
 def test_moves_are_the_derivative() -> None:
     """Against finite differences, through the restored network and with weights of its own."""
     clip = tiny_model.pictures(64, 32, 1)
-    core = _core(clip, INTRA)
-    frame, samples = core.prepare(_setting(INTRA)), pack(padded(clip[0]))
-    latents = _latents(core, frame, samples)
-    error, _ = _tried(core, frame, samples, latents)
-    refiner = LatentRefiner(core.model)
-    moves = refiner(frame, latents.numpy().ravel().astype(np.float32), latents, error)
+    codec = _codec()
+    frame, samples = _prepared(codec, _setting(INTRA)), pack(padded(clip[0]))
+    latents = _latents(frame, samples)
+    error, _ = _tried(codec, frame, samples, latents)
+    refiner = LatentRefiner(codec.model)
+    moves = refiner(frame, latents.ravel().astype(np.float32), latents, error)
 
-    net = restore_network(core.model.intra.network.arrays.raw).eval()
+    net = restore_network(codec.model.intra.network.arrays.raw).eval()
     start = net.synthesis_quality(torch.tensor([30.0]))[:, :, None, None]
-    squares = [p.double().square().mean().item() for p in torch.split(error, [64, 16, 16], 1)]
+    squares = [np.square(p.astype(float)).mean() for p in np.split(error, [64, 80], 1)]
     u, v = (4 / 6 * squares[0] / square for square in squares[1:])
     weight = torch.tensor([1.0] * 64 + [u] * 16 + [v] * 16)
 
@@ -97,15 +104,16 @@ def test_moves_are_the_derivative() -> None:
         """What the weighted error, as it is, makes of a change of the reconstruction."""
         planes = (of.float() * 2.0**LATENT_EXPONENT).view(1, 4, 8, 96).permute(0, 3, 1, 2)
         made = net.synthesise(planes, start)[0].permute(0, 2, 3, 1).reshape(_ROWS, 96)
-        return float((made.double() * weight * error / UNIT).sum())
+        return float((made.double() * weight * torch.from_numpy(error) / UNIT).sum())
 
+    decoded = torch.from_numpy(latents)
     steps = frame.model.network.steps(frame.quality)
     found, expected = [], []
     for at in np.argsort(-np.abs(moves))[:400:40]:
         one = torch.zeros(_ROWS * 96)
         one[at] = 8
         one = one.view(_ROWS, 96)
-        slope = (pull(latents + one) - pull(latents - one)) / 16
+        slope = (pull(decoded + one) - pull(decoded - one)) / 16
         found.append(moves[at])
         # A quarter of Newton's step; an error of a step of its own makes 0.87 quantizer steps².
         own = steps[0, at % 96] * 2.0**STEP_EXPONENT * UNIT
@@ -117,13 +125,13 @@ def test_moves_are_the_derivative() -> None:
 @torch.inference_mode()
 def test_what_is_right_or_skipped_stays() -> None:
     clip = tiny_model.pictures(64, 32, 2)
-    core = _core(clip, INTER)
-    frame, samples = core.prepare(_setting(INTER, skip=True)), pack(padded(clip[1]))
-    latents = _latents(core, frame, samples)
-    target = latents.numpy().ravel().astype(np.float32)
-    error, _ = _tried(core, frame, samples, latents)
-    refiner = LatentRefiner(core.model)
-    assert not refiner(frame, target, latents, torch.zeros_like(error)).any()
+    codec = _codec()
+    frame, samples = _prepared(codec, _setting(INTER, skip=True)), pack(padded(clip[1]))
+    latents = _latents(frame, samples)
+    target = latents.ravel().astype(np.float32)
+    error, _ = _tried(codec, frame, samples, latents)
+    refiner = LatentRefiner(codec.model)
+    assert not refiner(frame, target, latents, np.zeros_like(error)).any()
     moves = refiner(frame, target, latents, error).reshape(4, 8, 96)
     assert not moves[2:4, 2:4].any()
     assert moves.any(2).sum() == _ROWS - 4
@@ -133,16 +141,26 @@ def test_what_is_right_or_skipped_stays() -> None:
 @torch.inference_mode()
 def test_bands_make_no_difference() -> None:
     clip = tiny_model.pictures(64, 32, 2)
-    core = _core(clip, INTER)
-    frame, samples = core.prepare(_setting(INTER, (16, 4))), pack(padded(clip[1]))
-    latents = _latents(core, frame, samples)
-    target = latents.numpy().ravel().astype(np.float32)
-    error, _ = _tried(core, frame, samples, latents)
-    refiner = LatentRefiner(core.model)
+    codec = _codec()
+    frame, samples = _prepared(codec, _setting(INTER, (16, 4))), pack(padded(clip[1]))
+    latents = _latents(frame, samples)
+    target = latents.ravel().astype(np.float32)
+    error, _ = _tried(codec, frame, samples, latents)
+    refiner = LatentRefiner(codec.model)
     whole = refiner(frame, target, latents, error)
     for rows in (1, 3):
-        with (
-            patch("roicodec.encoder.refinement._POSITIONS", 0),
-            patch("roicodec.encoder.refinement._LEAST_ROWS", rows),
-        ):
-            assert refiner(frame, target, latents, error) == pytest.approx(whole, abs=1e-3)
+        banded = LatentRefiner(codec.model, positions=0, least_rows=rows)
+        assert banded(frame, target, latents, error) == pytest.approx(whole, abs=1e-3)
+
+
+def test_networks_are_restored_when_a_frame_is_refined() -> None:
+    clip = tiny_model.pictures(64, 32, 2)
+    codec = _codec()
+    refiner = LatentRefiner(codec.model)
+    assert refiner.restored == 0
+    with torch.inference_mode():
+        frame, samples = _prepared(codec, _setting(INTER)), pack(padded(clip[1]))
+        latents = _latents(frame, samples)
+        error, _ = _tried(codec, frame, samples, latents)
+        refiner(frame, latents.ravel().astype(np.float32), latents, error)
+    assert refiner.restored == 1

@@ -1,0 +1,105 @@
+"""Options of an encoder, checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from roicodec.bitstream.constants import MAX_QUALITY
+from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
+from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
+from roicodec.encoder.roi.selector import QUALITY_OFFSETS
+from roicodec.errors import InputError
+
+__all__ = ["EncoderOptions", "rate_control"]
+
+_CASCADE = 1.4
+"""Quality cascade: the first inter frame of a GOP is this many indices above the requested quality,
+the last this many below."""
+_INTRA_OFFSET = 14
+"""Quality indices that an intra frame gets on top, for the frames that refer to it."""
+_MAX_GOP = 0xFFFF
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Options of an encoder.
+
+    Attributes:
+        quality: index 0..63 of inter frames, in the mean of a GOP; intra frames get more where
+            others follow.
+        candidates: bit-widths that frames may use, each one of 0 (skip), 2..8, 16; at least one
+            that is not 0.
+        gop: most frames from one intra frame to the next, 1..65535; a new scene begins with one,
+            too.
+        bit_rate: mean bits a second of the frame chunks, above 0, instead of a quality.
+        psnr: mean PSNR (6 Y + U + V) / 8 in dB, above 0, instead of a quality.
+        frame_rate: frames a second, above 0, for ``bit_rate``.
+        frames: length of the clip, at least 1; None when unknown.
+        time_base: seconds per unit of the pictures' pts, above 0, for ROI sources that go by time.
+        effort: 1..9, see :data:`~roicodec.encoder.effort.EFFORTS`.
+        roi_strength: 0..2, how far the quality of the regions is apart, see
+            :func:`~roicodec.encoder.roi.selector.quality_offsets`.
+        complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
+            pixel of decoding are worth when bit-widths are chosen.
+
+    Raises:
+        InputError: naming the field that is out of its range.
+    """
+
+    quality: int = 40
+    candidates: tuple[int, ...] = (4, 8, 16)
+    gop: int = 96
+    bit_rate: float | None = None
+    psnr: float | None = None
+    frame_rate: Fraction = Fraction(25)
+    frames: int | None = None
+    time_base: Fraction = Fraction(1, 90000)
+    effort: int = DEFAULT_EFFORT
+    roi_strength: float = 1.0
+    complexity: float = 0.0
+
+    def __post_init__(self) -> None:
+        _within("quality", self.quality, 0, MAX_QUALITY)
+        _within("gop", self.gop, 1, _MAX_GOP)
+        _within("effort", self.effort, min(EFFORTS), max(EFFORTS))
+        _within("roi_strength", self.roi_strength, 0, 2)
+        if not self.complexity >= 0:
+            raise InputError(f"complexity {self.complexity:g}: give 0 or more")
+        for name in ("bit_rate", "psnr", "frame_rate", "frames", "time_base"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} {value}: give a number above 0")
+        if self.bit_rate is not None and self.psnr is not None:
+            raise InputError("bit_rate and psnr: give one of them")
+        unknown = [b for b in self.candidates if b not in QUALITY_OFFSETS]
+        if unknown:
+            known = ", ".join(str(b) for b in QUALITY_OFFSETS)
+            raise InputError(f"candidate {unknown[0]}: the networks have bit-widths {known}")
+        if not any(self.candidates) or len(set(self.candidates)) != len(self.candidates):
+            raise InputError(
+                f"candidates {self.candidates}: give different bit-widths, at least one above 0"
+            )
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} {value:g}: give {low:g}..{high:g}")
+
+
+def rate_control(options: EncoderOptions, samples: int) -> RateControl:
+    """The rate controller for these options.
+
+    Args:
+        options: of the encoder.
+        samples: luma samples per picture.
+    """
+    offset = _INTRA_OFFSET if options.gop > 1 else 0
+    gop, frames = options.gop, options.frames
+    if options.bit_rate is not None:
+        goal = options.bit_rate / float(options.frame_rate)
+        return BitrateControl(goal, samples, gop=gop, frames=frames, boost=offset)
+    if options.psnr is not None:
+        return PsnrControl(options.psnr, gop=gop, frames=frames, boost=offset)
+    length = min(gop, frames or gop)
+    return ConstantQuality(options.quality, offset, _CASCADE if length > 2 else 0, length)

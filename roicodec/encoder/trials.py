@@ -1,0 +1,125 @@
+"""Trials of a frame: what is skipped, what is coded as intra, and better latents.
+
+A trial codes the frame without writing it, and what it comes to decides the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roicodec.bitstream.constants import INTRA, LATENT_EXPONENT
+from roicodec.bitstream.entropy import Ints
+from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
+from roicodec.decoder.planes import Packed, pack, padded, unpack
+from roicodec.decoder.post_filter import FilteredPlane, shown, useful
+from roicodec.encoder.effort import Effort
+from roicodec.encoder.intra_cells import with_intra_cells
+from roicodec.encoder.rdoq import RdoQuantizer
+from roicodec.encoder.refinement import LatentRefiner
+from roicodec.encoder.skip import SkipTrials, cell_costs
+from roicodec.picture import Picture
+
+__all__ = ["FrameTrials", "TriedFrame", "filter_switches"]
+
+
+@dataclass(frozen=True, eq=False)
+class TriedFrame:
+    """A frame with everything decided but its symbols.
+
+    Attributes:
+        frame: prepared with the skip map and the intra-coded cells that the trials found.
+        target: latents before quantization, float32 flattened ``[(H/8) (W/8) 96]``, in latent
+            integers.
+        hyper: quantized hyper-latents, int32 ``[Hp/32, Wp/32, 32]``.
+    """
+
+    frame: PreparedFrame
+    target: NDArray[np.float32]
+    hyper: Ints
+
+
+def filter_switches(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
+    """The post-filter's switches of luma and of chroma that bring planes nearest to a picture."""
+    return useful(planes[:1], [picture.y]), useful(planes[1:], [picture.u, picture.v])
+
+
+class FrameTrials:
+    """Trials of the frames of one encoder.
+
+    Args:
+        codec: the frame codec.
+        effort: how many trials.
+        lambda_: squared quantizer steps that a bit is worth.
+    """
+
+    def __init__(self, codec: FrameCodec, effort: Effort, lambda_: float) -> None:
+        self._codec, self._effort, self._lambda = codec, effort, lambda_
+        self._refiner = LatentRefiner(codec.model)
+
+    def run(self, frame: PreparedFrame, picture: Picture) -> TriedFrame:
+        """The frame after all trials.
+
+        Args:
+            frame: prepared without skip map and intra-coded cells.
+            picture: its original.
+        """
+        intra = frame.setting.kind == INTRA
+        samples = pack(padded(picture))
+        if not intra and self._effort.trials and self._effort.intra_cells:
+            frame = self._with_intra_cells(frame, samples)
+        skip = None if intra else SkipTrials(frame, samples)
+        moves = np.zeros(1, np.float32)
+        latents, hyper = self._analysed(frame, samples)
+        for _ in range(self._effort.intra_trials if intra else self._effort.trials):
+            if not frame.layout.parts:
+                break
+            trial = RdoQuantizer(frame.model.latents, latents + moves, self._lambda)
+            decoded = self._codec.code_latents(frame, hyper, trial).values
+            made, _ = self._codec.synthesise(frame, decoded)
+            error = self._shown(frame, made, picture) - samples
+            moves = moves + self._refiner(frame, trial.target, decoded, error)
+            if skip is not None:
+                skipped = skip.after(frame, made, trial.bits(frame.model.network.latents))
+                setting = replace(frame.setting, skip=skipped)
+                frame = self._codec.prepare(setting, frame.reference, like=frame)
+                latents, hyper = self._analysed(frame, samples)
+        return TriedFrame(frame, latents + moves, hyper)
+
+    def _with_intra_cells(self, frame: PreparedFrame, samples: Packed) -> PreparedFrame:
+        def prepare(setting: FrameSetting) -> PreparedFrame:
+            return self._codec.prepare(setting, frame.reference)
+
+        return with_intra_cells(frame, samples, prepare, lambda f: self._costs(f, samples))
+
+    def _costs(self, frame: PreparedFrame, samples: Packed) -> NDArray[np.float64]:
+        """D + lambda R of every cell in a trial, ``[H/16, W/16]``."""
+        latents, hyper = self._analysed(frame, samples)
+        trial = RdoQuantizer(frame.model.latents, latents, self._lambda)
+        made, _ = self._codec.synthesise(
+            frame, self._codec.code_latents(frame, hyper, trial).values
+        )
+        return cell_costs(frame, made, samples, trial.bits(frame.model.network.latents))
+
+    def _shown(self, frame: PreparedFrame, made: Packed, picture: Picture) -> Packed:
+        """Packed samples of the output picture that a trial would give."""
+        codec = self._codec
+        planes = codec.filtered(frame, unpack(made, codec.padded_width, codec.padded_height))
+        return pack(shown(planes, filter_switches(planes, picture)))
+
+    def _analysed(self, frame: PreparedFrame, samples: Packed) -> tuple[NDArray[np.float32], Ints]:
+        """Latents before quantization, flattened, in latent integers, and quantized hyper-latents;
+        zeros where nothing is computed."""
+        network = frame.model.network
+        shape = self._codec.hyper_shape
+        if not frame.layout.parts:
+            return np.zeros(1, np.float32), np.zeros(shape, np.int32)
+        residual = torch.from_numpy(samples - frame.prediction)
+        latents = network.analyse(frame.layout, residual, frame.quality, frame.context)
+        z = network.hyper_analyse(frame.layout, latents).numpy(force=True)
+        step = network.hyper_step[frame.setting.quality] * 2.0**LATENT_EXPONENT
+        hyper = np.rint(z / step).astype(np.int32).reshape(shape)
+        return latents.numpy(force=True).ravel().astype(np.float32), hyper
