@@ -130,7 +130,7 @@ def encode_video(
                 options,
                 time_base=info.time_base,
                 frame_rate=info.frame_rate or options.frame_rate,
-                frames=reader.frame_count,
+                frames=reader.frame_count or None,
             )
             encoder = FrameEncoder(info.width, info.height, options, roi_source, model)
             header = _header(info, options.gop, encoder)

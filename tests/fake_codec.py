@@ -13,7 +13,6 @@ import time
 import types
 import zlib
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -28,18 +27,14 @@ MODEL_ID = b"a stand-in model"
 
 
 @dataclass(frozen=True)
-class EncoderOptions:
-    quality: int = 32
-    candidates: tuple[int, ...] = (4, 8, 16)
-    gop: int = 96
-    effort: int = 5
-    roi_strength: float = 1.0
-    complexity: float = 0.0
-    bit_rate: float | None = None
-    psnr: float | None = None
-    frame_rate: Fraction = Fraction(25)
-    frames: int | None = None
-    time_base: Fraction = Fraction(0)
+class CodedFrame:
+    chunk: FrameChunk
+    reconstruction: Picture
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    picture: Picture
 
 
 class Model:
@@ -62,7 +57,7 @@ def _samples(picture: Picture) -> np.ndarray:
     return np.concatenate([p.ravel() for p in picture.planes])
 
 
-class Encoder:
+class FrameEncoder:
     def __init__(self, width, height, options, roi, model) -> None:  # noqa: ANN001
         self._options, self._roi = options, roi
         self._count = 0
@@ -76,7 +71,9 @@ class Encoder:
     def missed(self) -> str:
         return "the mean PSNR is low" if self._options.psnr == 60 else ""
 
-    def encode(self, picture: Picture) -> tuple[FrameChunk, Picture]:
+    def encode(self, picture: Picture | None) -> list[CodedFrame]:
+        if picture is None:
+            return []
         time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
         intra = self._count % self._options.gop == 0
         samples = _samples(picture)
@@ -91,17 +88,19 @@ class Encoder:
             self._options.quality, picture.pts, picture.duration, (0, 0), coded, b"",
             zlib.compress(residual.tobytes()), picture.crc32(),
         )  # fmt: skip
-        return chunk, picture
+        return [CodedFrame(chunk, picture)]
 
 
-class Decoder:
+class FrameDecoder:
     def __init__(self, header: Header, model: Model) -> None:
         if header.model_id != model.id:
             raise ModelError("the stream needs another model")
         self._shape = header.height, header.width
         self._reference = None
 
-    def decode(self, chunk: FrameChunk) -> Picture:
+    def decode(self, chunk: FrameChunk | None) -> list[DecodedFrame]:
+        if chunk is None:
+            return []
         samples = np.frombuffer(zlib.decompress(chunk.latents), np.uint8)
         if chunk.kind == INTER:
             assert self._reference is not None, "inter frame without a reference"
@@ -115,7 +114,7 @@ class Decoder:
         if picture.crc32() != chunk.crc32:
             raise StreamError("the CRC of the decoded picture is wrong")
         self._reference = samples
-        return picture
+        return [DecodedFrame(picture)]
 
 
 def modules() -> dict[str, types.ModuleType]:
@@ -124,8 +123,8 @@ def modules() -> dict[str, types.ModuleType]:
     decoder = types.ModuleType("roicodec.decoder.decoder")
     model = types.ModuleType("roicodec.decoder.model")
     threads = types.ModuleType("roicodec.cli.threads")
-    encoder.Encoder, encoder.EncoderOptions = Encoder, EncoderOptions  # type: ignore[attr-defined]
-    decoder.Decoder = Decoder  # type: ignore[attr-defined]
+    encoder.FrameEncoder, encoder.CodedFrame = FrameEncoder, CodedFrame  # type: ignore[attr-defined]
+    decoder.FrameDecoder, decoder.DecodedFrame = FrameDecoder, DecodedFrame  # type: ignore[attr-defined]
     model.load_model = load_model  # type: ignore[attr-defined]
     model.tried_layers = lambda networks: []  # type: ignore[attr-defined]
     threads.limit_threads = lambda count: None  # type: ignore[attr-defined]
