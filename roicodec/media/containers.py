@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.container import OutputContainer
 
 from roicodec.media.tracks import Track
 
-__all__ = ["MUXERS", "REFUSALS", "Nowhere", "muxer_options", "open_output", "title_of"]
+__all__ = ["MUXERS", "REFUSALS", "muxer_options", "nowhere", "open_output", "title_of"]
 
 MUXERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska"}
 """FFmpeg's name of the muxer by the ending of a file's name."""
@@ -19,23 +23,13 @@ REFUSALS = (av.FFmpegError, ValueError, OverflowError, UnicodeError)
 """What PyAV raises when a container does not take a stream, a packet or a tag."""
 
 
-class Nowhere:
-    """A file object that forgets what it is given."""
+@cache
+def nowhere() -> BinaryIO:
+    """A file that forgets what it is given.
 
-    def __init__(self) -> None:
-        self._at = self._end = 0
-
-    def write(self, data: bytes) -> int:
-        self._at += len(data)
-        self._end = max(self._end, self._at)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._end)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
+    Not an object of Python code: PyAV would call it and drop what a signal handler raises there.
+    """
+    return Path(os.devnull).open("wb", buffering=0)
 
 
 def open_output(place: object, format: str, options: dict[str, str]) -> OutputContainer:

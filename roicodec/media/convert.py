@@ -127,11 +127,12 @@ _LOG_LEVEL = threading.Lock()
 """Held while the level is not what it was: there is one for all threads."""
 
 
-def hidden_properties(frame: VideoFrame) -> tuple[int, Fraction]:
-    """FFmpeg's number of the chroma location, and the sample aspect ratio (0 unknown).
+def hidden_properties(frame: VideoFrame) -> tuple[int, Fraction, str]:
+    """FFmpeg's number of the chroma location, the sample aspect ratio (0 unknown), and the field
+    order (``tt``, ``bb``, or empty).
 
-    PyAV shows neither in an attribute of the frame, but FFmpeg's ``showinfo`` filter logs them;
-    its log is captured for this one frame.
+    PyAV shows none of them in an attribute of the frame, but FFmpeg's ``showinfo`` filter logs
+    them; its log is captured for this one frame.
     """
     with _LOG_LEVEL:
         level = av.logging.get_level()
@@ -149,9 +150,11 @@ def hidden_properties(frame: VideoFrame) -> tuple[int, Fraction]:
     text = "".join(message for *_, message in log)
     location = re.search(rf" cl:({'|'.join(LOCATIONS)}) ", text)
     aspect = re.search(r" sar:(\d+)/([1-9]\d*) ", text)
+    fields = re.search(r" i:([TB]) ", text)
     return (
         LOCATIONS.index(location[1]) if location else 0,
         Fraction(int(aspect[1]), int(aspect[2])) if aspect else Fraction(0),
+        fields[1].lower() * 2 if fields else "",
     )
 
 

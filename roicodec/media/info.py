@@ -36,6 +36,12 @@ class VideoInfo:
             16.16 fixed point (the last column 2.30), as in ISO/IEC 14496-12, section 6.2.2; None
             when it is shown as it is.
         pixel_format: of the source, by FFmpeg's name, before any conversion to ``yuv420p``.
+        field_order: ``tt`` or ``bb`` of interlaced pictures, whose first field is the top or the
+            bottom one; empty when progressive or unknown.
+        mastering_display: of HDR10, ``G(x,y)B(x,y)R(x,y)WP(x,y)L(most,least)`` in units of
+            0.00002 and 0.0001 candela per square metre; empty when unknown.
+        content_light: of HDR10, largest and average light level in candela per square metre,
+            ``1000,400``; empty when unknown.
     """
 
     width: int
@@ -50,6 +56,9 @@ class VideoInfo:
     chroma_location: int = 0
     display_matrix: tuple[int, ...] | None = None
     pixel_format: str = "yuv420p"
+    field_order: str = ""
+    mastering_display: str = ""
+    content_light: str = ""
 
     def __post_init__(self) -> None:
         sides = (self.width, self.height)

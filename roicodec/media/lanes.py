@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from roicodec.errors import StreamError
-from roicodec.media.containers import MUXERS, REFUSALS, Nowhere, open_output
+from roicodec.media.containers import MUXERS, REFUSALS, nowhere, open_output
 from roicodec.media.parameters import add_track
 from roicodec.media.tracks import SIDE_DATA, Problems, Track, TrackPacket
 
@@ -72,7 +72,7 @@ class CopyLane:
         self._last: int | None = None
         self._refused = 0
         _check_readable(track, format)
-        self._trial = open_output(Nowhere(), format, {"strict": "-2"})
+        self._trial = open_output(nowhere(), format, {"strict": "-2"})
         try:
             self._shadow = self.add_to(self._trial)
             self._trial.start_encoding()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from roicodec.errors import InputError, StreamError
 from roicodec.media.clock import PictureClock
-from roicodec.media.containers import REFUSALS, Nowhere, muxer_options, open_output, title_of
+from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
 from roicodec.media.info import VideoInfo
 from roicodec.media.lanes import (
     AttachmentLane,
@@ -78,7 +78,7 @@ class Muxer:
         self._waiting: Packet[VideoStream] | None = None
         self._start: int | None = None
         self._end = self._first_dts = 0
-        self._open(Nowhere(), ()).close()  # whether codec and container fit, before any picture
+        self._open(nowhere(), ()).close()  # whether codec and container fit, before any picture
 
     # --- what comes ------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Muxer:
             # MP4's track is as long as the sum of its packets by time of decoding, which with
             # reordered pictures of unequal durations may be less than they are on show.
             last, self._waiting = self._waiting, None
-            if last.dts is not None:
+            if last.dts is not None and self._format != "matroska":
                 decoded = last.dts - self._first_dts
                 last.duration = max(self._end - (self._start or 0) - decoded, last.duration or 0)
             out.mux(last)
@@ -234,7 +234,7 @@ class Muxer:
     def _fits(self, parts: list[_Part]) -> bool:
         self._trials += 1
         try:
-            self._open(Nowhere(), parts).close()
+            self._open(nowhere(), parts).close()
         except (InputError, *REFUSALS):
             return False
         return True

@@ -14,75 +14,94 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.sidedata.sidedata import SideData
-from av.stream import AttachmentStream, Discard, Disposition, Stream
-from av.subtitles.stream import SubtitleStream
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from roicodec.errors import InputError
+from roicodec.media.contents import choose_video, describe_rest, expected_frames
 from roicodec.media.convert import FrameReader, hidden_properties
 from roicodec.media.cut import Cut, moved, span
+from roicodec.media.damage import DamageLog
+from roicodec.media.demuxer import Demuxer
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
-from roicodec.media.parameters import describe, lasting_metadata
+from roicodec.media.properties import light_of, properties_of
 from roicodec.media.source import Source, open_source
-from roicodec.media.tracks import Chapter, Extras, Track, TrackPacket
+from roicodec.media.tracks import TrackPacket
 from roicodec.picture import Picture
 
 __all__ = ["Reader", "Source"]
 
-_MAX_ATTACHMENT = 1 << 25
 _UNCUT = slice(None)
-_HONEST_DURATION = ("matroska", "mov", "avi")
-"""Formats whose header states the duration rather than leaving FFmpeg to guess it."""
+_HONEST_DURATION = {"matroska": Fraction(1, 2), "mov": Fraction(1), "avi": Fraction(1)}
+"""Formats whose header states the duration rather than leaving FFmpeg to guess it, and by how many
+seconds it may be wrong."""
 
 
 class Reader:
     """A video file, read once from start to end.
 
+    What is damaged is left out and counted; the rest is read.
+
     Args:
-        source: a path, ``-`` for standard input, or a binary file object.
+        source: a path, ``-`` for standard input, a binary file object, or an address.
         frames: which pictures to give, as a slice of their numbers from 0 (``slice(a, b)``, no
             step). The cut starts at the time at which the whole clip starts; the other tracks
             are cut and moved along.
         threads: for decoding the slices of a picture; 0 lets FFmpeg choose.
+        strict: whether damage is an error.
+        allow_network: whether addresses and playlists may be opened.
 
     Attributes:
         info: the description of the pictures that this reader gives.
         extras: the other tracks, metadata and chapters.
         frame_count: expected number of pictures; None when the file does not tell. A guess.
-        warnings: one-line texts; complete once the pictures have been read.
 
     Raises:
-        InputError: if the source is missing, has no video track, is damaged, or its size is not
-            supported; on construction or while reading.
+        InputError: if the source is missing, has no video track, or its size is not supported; on
+            construction or while reading.
     """
 
-    def __init__(self, source: Source, frames: slice | None = None, threads: int = 0) -> None:
-        self.warnings: list[str] = []
+    def __init__(
+        self, source: Source, frames: slice | None = None, threads: int = 0, *,
+        strict: bool = False, allow_network: bool = False,
+    ) -> None:  # fmt: skip
+        self._warnings: list[str] = []
         self._cut = frames or _UNCUT
         start, stop = self._cut.start or 0, self._cut.stop
         if self._cut.step not in (None, 1) or start < 0 or (stop is not None and stop <= start):
             raise InputError(f"frames {start}:{stop}: give a:b with 0 <= a < b")
-        self.name, self._container = open_source(source)
+        self._opened = open_source(source, allow_network)
+        self.name, self._container = self._opened.name, self._opened.container
+        self._damage = DamageLog(self.name, strict)
         try:
-            self._stream = self._choose_video()
-            self._stream.thread_count = threads
-            self._decoded = self._skipped = 0
-            self._delay: int | None = None
-            self._last: tuple[int, int] | None = None
-            self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
-            self._rate = _positive(self._stream.average_rate) or _positive(
-                self._stream.guessed_rate
-            )
-            self._indices: dict[int, int] = {}
-            self.extras = self._describe_rest()
-            self._events = self._demux()
-            self._waiting: deque[VideoFrame | TrackPacket] = deque()
-            self.info = self._first_info()
+            self._open(threads)
         except BaseException:
             self.close()
             raise
-        self.frame_count = self._expected_count()
+        count = expected_frames(self._container, self._stream, self._rate, self._opened.size)
+        self.frame_count = None if count is None else len(range(count)[self._cut])
+
+    def _open(self, threads: int) -> None:
+        try:
+            self._stream = choose_video(self._container)
+        except InputError as error:
+            raise self._fail(str(error)) from None
+        self._stream.thread_count = threads
+        self._decoded = self._skipped = 0
+        self._delay: int | None = None
+        self._last: tuple[int, int] | None = None
+        self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
+        self._rate = _positive(self._stream.average_rate) or _positive(self._stream.guessed_rate)
+        whole = self._cut in (_UNCUT, slice(0, None))
+        self.extras, self._indices = describe_rest(
+            self._container, self._stream, whole, self._warn
+        )  # fmt: skip
+        streams = [self._stream, *(self._container.streams[i] for i in self._indices)]
+        self._demuxer = Demuxer(self._opened, streams, self._damage)
+        self._events = self._decode_all()
+        self._waiting: deque[VideoFrame | TrackPacket] = deque()
+        self.info = self._first_info()
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +114,19 @@ class Reader:
 
     def close(self) -> None:
         """Close the file; a file object that was handed in stays open."""
-        self._container.close()
+        self._opened.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """One-line texts; complete once the pictures have been read."""
+        leaps = self._demuxer.leaps
+        closed = []
+        if leaps:
+            closed.append(
+                f"the clock leaps by {float(leaps[0]):.2f} s at frame {self._demuxer.leap_frame};"
+                " closed" + (f", with {len(leaps) - 1} other leaps" if len(leaps) > 1 else "")
+            )
+        return [*self._warnings, *closed, *self._damage.lines()]
 
     def __iter__(self) -> Iterator[Picture]:
         """The pictures alone."""
@@ -115,57 +146,8 @@ class Reader:
         return InputError(f"{self.name}: {message}")
 
     def _warn(self, message: str) -> None:
-        if message not in self.warnings:
-            self.warnings.append(message)
-
-    def _choose_video(self) -> VideoStream:
-        videos = [
-            s for s in self._container.streams.video
-            if not s.disposition & Disposition.attached_pic
-        ]  # fmt: skip
-        if not videos:
-            raise self._fail("has no video track")
-        decodable = [s for s in videos if s.codec_context]
-        if not decodable:
-            raise self._fail("FFmpeg has no decoder for its video; convert it first")
-        return max(
-            decodable,
-            key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height),
-        )
-
-    def _describe_rest(self) -> Extras:
-        tracks: list[Track] = []
-        chapters = tuple(
-            Chapter(c["id"], c["start"], c["end"], c["time_base"] or Fraction(1), c["metadata"])
-            for c in self._container.chapters()
-        )
-        if chapters and self._cut not in (_UNCUT, slice(0, None)):
-            self._warn("chapters are left out because only a part of the frames was chosen")
-            chapters = ()
-        for stream in self._container.streams:
-            if stream is self._stream:
-                continue
-            track = self._describe(stream)
-            if track is None:
-                stream.discard = Discard.all
-                if stream.type != "data" or not self._container.chapters():
-                    name = stream.codec_context.name if stream.codec_context else "unknown codec"
-                    self._warn(f"{stream.type} track {stream.index} ({name}) is left out")
-                continue
-            self._indices[stream.index] = len(tracks)
-            tracks.append(track)
-        return Extras(
-            tuple(tracks), lasting_metadata(self._container.metadata),
-            lasting_metadata(self._stream.metadata), chapters,
-        )  # fmt: skip
-
-    def _describe(self, stream: Stream) -> Track | None:
-        if isinstance(stream, AttachmentStream) and len(stream.data) > _MAX_ATTACHMENT:
-            return None
-        still = stream.disposition & Disposition.attached_pic
-        if isinstance(stream, AudioStream | SubtitleStream | AttachmentStream) or still:
-            return describe(stream)
-        return None
+        if message not in self._warnings:
+            self._warnings.append(message)
 
     def _first_info(self) -> VideoInfo:
         """Decode up to the first picture, which knows more than the container."""
@@ -180,16 +162,17 @@ class Reader:
         if side_data := frame.side_data.get("DISPLAYMATRIX"):
             assert isinstance(side_data, SideData)
             matrix = tuple(map(int, np.frombuffer(bytes(side_data), np.int32)))
-        self.extras = replace(self.extras, display_matrix=matrix)
         if frame.duration and (self._rate is None or frame.pts is None):
             self._rate = 1 / (frame.duration * self._time_base)
-        location, aspect = hidden_properties(frame)
+        location, aspect, fields = hidden_properties(frame)
         aspect = _positive(self._stream.sample_aspect_ratio) or aspect
+        display, light = light_of(frame)
         try:
             source = VideoInfo(
                 frame.width, frame.height, self._time_base, self._rate, aspect,
                 int(frame.color_range), int(frame.colorspace), int(frame.color_primaries),
                 int(frame.color_trc), location, matrix, frame.format.name,
+                fields if frame.interlaced_frame else "", display, light,
             )  # fmt: skip
         except InputError as error:
             raise self._fail(str(error)) from None
@@ -197,64 +180,81 @@ class Reader:
         self._format = frame.format.name
         if self._convert.warning:
             self._warn(self._convert.warning)
-        if frame.interlaced_frame:
-            self._warn("interlaced: both fields are coded together, as a progressive frame")
-        self._shift = -min(self._time_of(frame) or 0, 0)
-        if self._shift:
-            self._warn("the clip starts before time 0; all tracks are moved to start there")
+        if source.field_order:
+            self._warn("interlaced: both fields are coded together, as one picture")
         if frame.pts is None:
             rate = self._rate or ASSUMED_RATE
             self._warn(f"no time stamps: {float(rate):g} frames per second assumed")
+        self._shift = self._start(frame)
+        chapters = self.extras.chapters
+        if self._shift < 0:
+            chapters = tuple(
+                replace(c, start=max(c.start + by, 0), end=max(c.end + by, 0))
+                for c in chapters
+                for by in (round(self._shift / c.time_base),)
+            )
+        self.extras = replace(
+            self.extras, chapters=chapters, display_matrix=matrix, properties=properties_of(source)
+        )
         return self._convert.info
 
-    def _expected_count(self) -> int | None:
-        count: int | None = self._stream.frames or None
-        if count is None and self._container.duration and self._rate:
-            count = round(Fraction(self._container.duration, av.time_base) * self._rate)
-        if count is None:
-            return count
-        return len(range(count)[self._cut])
+    def _start(self, frame: VideoFrame) -> Fraction:
+        """Seconds by which all tracks are moved: the earliest starts at 0, or the video does."""
+        start = (self._time_of(frame) or 0) * self._time_base
+        if start < 0:
+            self._warn("the clip starts before time 0; all tracks are moved to start there")
+            return -start
+        starts = [start]
+        for event in self._waiting:
+            if isinstance(event, TrackPacket) and event.pts is not None:
+                track = self.extras.tracks[event.track]
+                starts += [event.pts * track.time_base] if track.kind == "audio" else []
+        for index in self._indices:
+            stream = self._container.streams[index]
+            if isinstance(stream, AudioStream) and stream.start_time is not None:
+                starts.append(stream.start_time * Fraction(stream.time_base or 1))
+        return -max(min(starts), Fraction(0))
 
     # --- reading ---------------------------------------------------------------------------
 
-    def _demux(self) -> Iterator[VideoFrame | TrackPacket]:
-        streams = [self._stream, *(self._container.streams[i] for i in self._indices)]
-        packets = self._container.demux(streams)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.FFmpegError as error:
-                raise self._damaged(error) from error
-            if packet.stream is self._stream:
+    def _decode_all(self) -> Iterator[VideoFrame | TrackPacket]:
+        for packet in self._demuxer:
+            if isinstance(packet.stream, VideoStream) and packet.stream is self._stream:
                 yield from self._decode(packet)
+            elif packet.is_corrupt:
+                track = self.extras.tracks[self._indices[packet.stream_index]]
+                self._damage.add(
+                    f"a packet of the {track} is damaged and left out",
+                    f"{{}} packets of the {track} are damaged and left out",
+                )
             elif packet.size or packet.pts is not None:
                 yield TrackPacket.from_av(packet, self._indices[packet.stream_index])
 
     def _decode(self, packet: Packet[Stream]) -> Iterator[VideoFrame]:
-        try:
-            frames = self._stream.decode(packet)
-        except av.FFmpegError as error:
-            # A recording may begin between two key frames; nothing before the first counts.
-            if not self._decoded and packet.size:
-                self._skipped += 1
+        while True:
+            try:
+                frames = self._stream.decode(packet)
+            except av.EOFError:
                 return
-            raise self._damaged(error) from error
+            except av.FFmpegError as error:
+                # A recording may begin between two key frames; nothing before the first counts.
+                if not self._decoded and packet.size:
+                    self._skipped += 1
+                    return
+                reason = error.strerror or type(error).__name__
+                self._damage.add(
+                    f"a packet of the video cannot be decoded ({reason}) and is left out",
+                    "{} packets of the video cannot be decoded and are left out",
+                )
+                if packet.size:
+                    return
+                continue  # of the last pictures, which come without packets, the next
+            break
         if frames and not self._decoded and self._skipped:
             self._warn(f"{self._skipped} packets before the first whole picture are left out")
         for frame in frames:
             self._decoded += 1
             yield frame
-
-    def _damaged(self, error: av.FFmpegError) -> InputError:
-        at = f"at frame {self._decoded}"
-        if self._last is not None:
-            at += f", {float(self._last[0] * self._time_base):.2f} s"
-        return self._fail(
-            f"damaged {at} ({error.strerror}); repair the file, or take the frames before with"
-            f" --frames 0:{self._decoded}"
-        )
 
     def _pictures(self) -> Iterator[Picture | TrackPacket]:
         number = 0
@@ -265,15 +265,18 @@ class Reader:
                 break
             if isinstance(event, TrackPacket):
                 unit = self.extras.tracks[event.track].time_base
-                packet = moved(event, self._shift * self._time_base, unit)
+                packet = moved(event, self._shift, unit)
                 end = max(end, span(packet, unit)[1])
                 yield packet
                 continue
+            self._damage.frame = number
             picture = self._picture(event, number)
             end = max(end, (picture.pts + picture.duration) * self._time_base)
+            self._damage.time = float(picture.pts * self._time_base)
             yield picture
             number += 1
-        self._check_end(end)
+            self._damage.frame = number
+        self._check_end(end, number)
 
     def _picture(self, frame: VideoFrame, number: int) -> Picture:
         where = f"at frame {number}"
@@ -287,7 +290,10 @@ class Reader:
             self._convert = FrameReader(frame.format, self._convert.info)
             self._warn(f"the pixel format changes to {self._format} {where}")
         if frame.is_corrupt:
-            self._warn(f"the source is damaged {where}; FFmpeg has concealed what it could")
+            self._damage.add(
+                "a picture is damaged; FFmpeg has concealed what it could",
+                "{} pictures are damaged; FFmpeg has concealed what it could",
+            )
         step = int(1 / ((self._rate or ASSUMED_RATE) * self._time_base)) or 1
         duration = max(frame.duration or 0, 0)
         pts = self._time_of(frame)
@@ -296,11 +302,11 @@ class Reader:
         elif pts is None:
             pts = self._last[0] + (self._last[1] or step)
         elif pts <= self._last[0]:
-            if not any("do not increase" in warning for warning in self.warnings):
+            if not any("do not increase" in warning for warning in self._warnings):
                 self._warn(f"time stamps do not increase from frame {number} on; corrected")
             pts = self._last[0] + 1
         self._last = pts, duration
-        return self._convert(frame, pts + self._shift, duration)
+        return self._convert(frame, pts + round(self._shift / self._time_base), duration)
 
     def _time_of(self, frame: VideoFrame) -> int | None:
         if "avi" not in self._container.format.name.split(","):
@@ -311,15 +317,33 @@ class Reader:
             self._delay = (frame.dts or 0) - (self._stream.start_time or 0)
         return None if frame.dts is None else frame.dts - self._delay
 
-    def _check_end(self, end: Fraction) -> None:
+    # --- the end ---------------------------------------------------------------------------
+
+    def _check_end(self, end: Fraction, number: int) -> None:
+        """Note what the file announces and does not have."""
+        size = self._opened.size
+        formats = self._container.format.name.split(",")
+        if size is not None and "yuv4mpegpipe" in formats and self._demuxer.position < size:
+            self._damage.add("the file ends inside of a picture: it is cut off")
+            return
+        if size is not None and "mov" in formats:
+            entries = self._stream.index_entries
+            lost = sum(entry.pos + entry.size > size for entry in entries)
+            if lost:
+                self._damage.add(
+                    f"the file is cut off: {lost} of {len(entries)} announced frames are not there",
+                )  # fmt: skip
+                return
+        slack = next((s for f, s in _HONEST_DURATION.items() if f in formats), None)
         stated = self._container.duration
-        if not stated or not any(f in self._container.format.name for f in _HONEST_DURATION):
+        if slack is None or not stated:
             return
         stated_end = Fraction(stated + (self._container.start_time or 0), av.time_base)
-        if end < stated_end - 1:
-            self._warn(
-                f"ends at {float(end):.2f} s although the file states {float(stated_end):.2f} s:"
-                " it seems to be cut off"
+        stated_end += self._shift
+        if end < stated_end - slack:
+            self._damage.add(
+                f"the file seems to be cut off: it ends at {float(end):.2f} s and states"
+                f" {float(stated_end):.2f} s"
             )
 
 

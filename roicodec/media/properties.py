@@ -1,0 +1,83 @@
+"""Properties of pictures that travel as texts: field order, mastering display, light levels.
+
+The texts are those of x265's options. They are also how a stream carries them, so that they are
+checked to the last character before an encoder's option is made of one.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+
+from roicodec.media.info import VideoInfo
+
+__all__ = ["FIELD_ORDERS", "light_of", "properties_of", "with_properties"]
+
+FIELD_ORDERS = {"tt": 2, "bb": 3}
+"""FFmpeg's numbers of the field orders: top or bottom field first."""
+_NUMBER = r"\d{1,10}"
+_PAIR = rf"\({_NUMBER},{_NUMBER}\)"
+_FORMS = {
+    "field_order": re.compile("tt|bb"),
+    "mastering_display": re.compile(rf"G{_PAIR}B{_PAIR}R{_PAIR}WP{_PAIR}L{_PAIR}"),
+    "content_light": re.compile(rf"{_NUMBER},{_NUMBER}"),
+}
+_CHROMATICITY, _LUMINANCE = 50000, 10000
+"""Units in which the texts count: of CIE x and y, and of candela per square metre."""
+_DISPLAY = struct.Struct("=22i")
+_LIGHT = struct.Struct("=2I")
+
+
+def properties_of(info: VideoInfo) -> dict[str, str]:
+    """The properties that are known, by the names of the fields of ``info``."""
+    return {name: value for name in _FORMS if (value := getattr(info, name))}
+
+
+def with_properties(
+    info: VideoInfo, properties: Mapping[str, str], refuse: Callable[[str], None]
+) -> VideoInfo:
+    """``info`` with properties that came with a stream.
+
+    Args:
+        info: description of the pictures.
+        properties: as :func:`properties_of` gives them.
+        refuse: takes a line on each that is not what it should be, and is left out.
+    """
+    sound = {}
+    for name, value in properties.items():
+        if name in _FORMS and _FORMS[name].fullmatch(value):
+            sound[name] = value
+        else:
+            refuse(f"property {name!r} of the pictures is unknown or malformed; left out")
+    return replace(info, **sound)  # type: ignore[arg-type]
+
+
+def light_of(frame: VideoFrame) -> tuple[str, str]:
+    """Mastering display and content light level of HDR10; empty when unknown."""
+    display = light = ""
+    if data := _bytes(frame, "MASTERING_DISPLAY_METADATA", _DISPLAY.size):
+        # FFmpeg: red, green, blue, white, each x and y; least and most light, as fractions.
+        *fractions, primaries, luminance = _DISPLAY.unpack(data)
+        pairs = list(zip(fractions[::2], fractions[1::2], strict=True))
+        if primaries and luminance and all(d > 0 and n >= 0 for n, d in pairs):
+            xy = [round(n * _CHROMATICITY / d) for n, d in pairs[:8]]
+            low, high = (round(n * _LUMINANCE / d) for n, d in pairs[8:])
+            red, green, blue, white = (f"({xy[i]},{xy[i + 1]})" for i in range(0, 8, 2))
+            display = f"G{green}B{blue}R{red}WP{white}L({high},{low})"
+    if data := _bytes(frame, "CONTENT_LIGHT_LEVEL", _LIGHT.size):
+        most, average = _LIGHT.unpack(data)
+        light = f"{most},{average}"
+    return display, light
+
+
+def _bytes(frame: VideoFrame, kind: str, size: int) -> bytes:
+    data = frame.side_data.get(kind)
+    if not isinstance(data, SideData):
+        return b""
+    content = bytes(data)
+    return content if len(content) == size else b""
