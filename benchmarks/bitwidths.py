@@ -146,7 +146,7 @@ class Trial:
         steps = iter(coded.symbols)
         frame = self.codec.prepare(coded.setting, None)
         latents = self.codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
-        return self.codec.reconstruct(frame, latents).reference
+        return self.codec.reconstruct(frame, latents)
 
     @torch.inference_mode()
     def decode_ms(self) -> float:
@@ -161,7 +161,7 @@ class Trial:
             hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper)
             reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latents)
             made = codec.reconstruct(frame, codec.code_latents(frame, hyper, reader))
-            codec.picture(made.planes, chunk.filters, 0, 1).crc32()
+            codec.shown(frame, made.planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.case import Case
+from benchmarks.native_operations import OPERATION_CASES
 from roicodec.kernels import native
 from roicodec.kernels.integer import (
     SKELETON,
@@ -40,23 +41,6 @@ Rows = NDArray[np.int16]
 Ints = NDArray[np.int64]
 Shape = tuple[int, int]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kernel on one input.
-
-    Attributes:
-        name: of the kernel and the input's shape.
-        run: calls it once.
-        work: of one call, in ``unit``.
-        unit: counted in 10^9 a second, such as ``samples`` or ``MAC``.
-    """
-
-    name: str
-    run: Callable[[], object]
-    work: float
-    unit: str
 
 
 def _pointwise(
@@ -143,8 +127,8 @@ def matrix_cases() -> Iterator[Case]:
         yield _depthwise_case(depthwise, f"depthwise, {bits} bits", shape)
 
 
-CASES: list[Callable[[], Iterator[Case]]] = [matrix_cases]
-"""All cases; a module of kernels adds its own here."""
+CASES: list[Callable[[], Iterator[Case]]] = [matrix_cases, *OPERATION_CASES]
+"""Functions that yield cases, one for each module of kernels."""
 
 
 def least_milliseconds(

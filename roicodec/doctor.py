@@ -14,11 +14,12 @@ import torch
 
 from roicodec import __version__
 from roicodec.errors import ModelError
+from roicodec.kernels.all_operations import all_operations
 from roicodec.kernels.choose import BACKENDS, ENVIRONMENT, choose_backend
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
 from roicodec.kernels.interface import Backend
 
-__all__ = ["BackendReport", "Report", "report", "text_lines"]
+__all__ = ["BackendReport", "OperationReport", "Report", "report", "text_lines"]
 
 _LIBRARIES = ("torch", "numpy", "av", "constriction", "opencv-python-headless")
 _VARIABLES = (
@@ -50,12 +51,28 @@ class BackendReport:
 
 
 @dataclass(frozen=True)
+class OperationReport:
+    """One operation beside the networks on this machine.
+
+    Attributes:
+        name: of the operation.
+        form: ``native`` or ``reference``.
+        reason: why that one is used.
+    """
+
+    name: str
+    form: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What ``roicodec doctor`` prints.
 
     Attributes:
         chosen, reason: the backend that encode and decode would use, and why.
         backends: every backend there is.
+        operations: every operation that has a native form.
         cpu: name of the processor.
         instruction_sets: what torch dispatches to, and what of 8-bit dot products the CPU has.
         threads, cores: threads that torch computes with, and cores that this process may use.
@@ -66,6 +83,7 @@ class Report:
     chosen: str
     reason: str
     backends: tuple[BackendReport, ...]
+    operations: tuple[OperationReport, ...]
     cpu: str
     instruction_sets: tuple[str, ...]
     threads: int
@@ -93,6 +111,7 @@ def report(name: str | None, layers: Iterable[Layer]) -> Report:
         chosen=chosen.name,
         reason=chosen.reason,
         backends=tuple(_examine(b, tried) for b in BACKENDS if b != "auto"),
+        operations=tuple(OperationReport(o.name, o.form, o.reason) for o in all_operations()),
         cpu=str(capabilities.get("cpu_name") or platform.processor() or platform.machine()),
         instruction_sets=(
             torch.backends.cpu.get_cpu_capability(),
@@ -116,6 +135,8 @@ def text_lines(found: Report) -> Iterator[str]:
     for backend in found.backends:
         rates = ", ".join(f"{kind} bits {rate:.0f}" for kind, rate in backend.rates.items())
         yield f"{backend.name:<11} {backend.error or f'GMAC/s: {rates}'}"
+    for operation in found.operations:
+        yield f"operation   {operation.name}: {operation.form}, {operation.reason}"
     yield f"cpu         {found.cpu}, {found.cores} cores"
     yield f"uses        {', '.join(found.instruction_sets)}; {found.threads} threads"
     yield f"versions    {', '.join(f'{k} {v}' for k, v in found.libraries.items())}"

@@ -108,8 +108,8 @@ class FrameDecoder:
             hyper = get_hyper(run, codec.hyper_shape, model.hyper)
         coded = codec.code_latents(frame, hyper, LatentReader(run, model.latents))
         made = codec.reconstruct(frame, coded)
-        picture = codec.picture(made.planes, chunk.filters, chunk.pts, chunk.duration)
+        picture = codec.shown(frame, made.planes, chunk.filters, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:
             raise StreamError("the decoded picture is not the encoder's (CRC32 differs)")
-        self._reference = made.reference
+        self._reference = made
         return DecodedFrame(picture, setting)

@@ -6,7 +6,7 @@
                                           │
                 hyper-latents ── code_latents ── CodedLatents
                                           │
-                                     reconstruct ── Reconstruction (planes, next reference)
+                                     reconstruct ── Reference (planes, features, ...)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.decoder.model import Model, NetworkModel
 from roicodec.decoder.planes import Packed, crop, pack, padded_size, plane_means, unpack
-from roicodec.decoder.post_filter import FilteredPlane, shown
+from roicodec.decoder.post_filter import FilteredPlane, merged
 from roicodec.decoder.references import Reference
 from roicodec.decoder.regions import Layout, RegionQuality, finer
 from roicodec.decoder.shapes import padded_grid
@@ -52,7 +52,6 @@ __all__ = [
     "FrameSetting",
     "LatentCoder",
     "PreparedFrame",
-    "Reconstruction",
 ]
 
 
@@ -144,19 +143,6 @@ class CodedLatents:
 
     values: NDArray[np.int16]
     sums: ChannelSums
-
-
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """A decoded frame.
-
-    Attributes:
-        planes: padded Y, U and V with and without post-filter.
-        reference: for the frames that refer to this one.
-    """
-
-    planes: list[FilteredPlane]
-    reference: Reference
 
 
 class FrameCodec:
@@ -322,14 +308,13 @@ class FrameCodec:
         kept = torch.from_numpy(frame.features)
         return samples, frame.layout.merged(made.features, kept).numpy(force=True)
 
-    def reconstruct(self, frame: PreparedFrame, coded: CodedLatents) -> Reconstruction:
-        """A frame from its latents: planes to show, and the reference for later frames."""
+    def reconstruct(self, frame: PreparedFrame, coded: CodedLatents) -> Reference:
+        """A frame from its latents, without post-filter, as later frames refer to it."""
         samples, features = self.synthesise(frame, coded.values)
         planes = unpack(samples, self.padded_width, self.padded_height)
         sums = ChannelSums(self._latents) if frame.reference is None else coded.sums.copy()
         sums.fade()
-        reference = Reference(planes, features, frame.setting.vectors, sums)
-        return Reconstruction(self.filtered(frame, planes), reference)
+        return Reference(planes, features, frame.setting.vectors, sums)
 
     def filtered(
         self, frame: PreparedFrame, planes: tuple[Plane, Plane, Plane]
@@ -343,7 +328,19 @@ class FrameCodec:
         self, planes: list[FilteredPlane], filters: tuple[int, int], pts: int, duration: int
     ) -> Picture:
         """Output picture of a frame, by the post-filter's switches for luma and for chroma."""
-        return crop(shown(planes, filters), self.width, self.height, pts, duration)
+        return crop(merged(planes, filters), self.width, self.height, pts, duration)
+
+    def shown(
+        self,
+        frame: PreparedFrame,
+        planes: tuple[Plane, Plane, Plane],
+        filters: tuple[int, int],
+        pts: int,
+        duration: int,
+    ) -> Picture:
+        """The same from padded planes without post-filter: only what is switched on is filtered."""
+        made = frame.model.post_filter.shown(planes, frame.setting.quality, filters)
+        return crop(made, self.width, self.height, pts, duration)
 
 
 def _coding_steps(

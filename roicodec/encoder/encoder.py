@@ -156,8 +156,9 @@ class FrameEncoder:
         if frame.layout.parts:
             put_hyper(writer.encoder, tried.hyper, frame.model.hyper)
         made = codec.reconstruct(frame, codec.code_latents(frame, tried.hyper, writer))
-        filters = filter_switches(made.planes, picture)
-        shown = codec.picture(made.planes, filters, picture.pts, picture.duration)
+        planes = codec.filtered(frame, made.planes)
+        filters = filter_switches(planes, picture)
+        shown = codec.picture(planes, filters, picture.pts, picture.duration)
         motion = b""
         if setting.vectors is not None and frame.reference is not None:
             motion = encode_motion(
@@ -177,7 +178,7 @@ class FrameEncoder:
             latents=writer.encoder.finish(),
             crc32=shown.crc32(),
         )
-        self._reference, self._mask, self._skip = made.reference, setting.mask, setting.skip
+        self._reference, self._mask, self._skip = made, setting.mask, setting.skip
         bits = 8 * (len(chunk.mask) + len(chunk.motion) + len(chunk.latents) + _OVERHEAD)
         self._control.coded(setting.kind, setting.quality, bits, lambda: psnr(picture, shown)[3])
         return CodedFrame(chunk, shown, setting, tried.hyper, writer.coded)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import QUALITIES, QUANTIZER_STEPS
-from roicodec.decoder.post_filter import (
+from roicodec.decoder.post_filter import PARTS, RANGES
+from roicodec.kernels.post_filter import (
     ACTIVITIES,
     DIRECTIONS,
-    PARTS,
-    RANGES,
     TURNED,
     WEIGHTS,
-    Neighbourhood,
     classes,
+    differences,
 )
 from roicodec.picture import Picture
 
@@ -71,7 +69,7 @@ class PostFilterFit:
         shape = (PARTS, RANGES, ACTIVITIES, DIRECTIONS)
         self._gram = np.zeros((*shape, WEIGHTS, WEIGHTS))
         self._goal = np.zeros((*shape, WEIGHTS))
-        self._levels, self._bounds = activity_levels(), difference_bounds().astype(np.float32)
+        self._levels, self._bounds = activity_levels(), difference_bounds()
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
         """Learn from a picture that was decoded without a post-filter.
@@ -95,13 +93,13 @@ class PostFilterFit:
         activity, direction, turn = classes(plane, self._levels[quality])
         place = quality * RANGES / QUALITIES - 0.5
         near = np.clip(1 - np.abs(place - np.arange(RANGES)) / _REACH, 0, None) / energy
-        neighbourhood = Neighbourhood(plane, self._bounds[quality][activity])
+        bounds = self._bounds[quality][activity]
         group = ((activity * DIRECTIONS + direction) * len(TURNED) + turn).repeat(4, 0).ravel()
         order = np.argsort(group, kind="stable")
         found, start = np.unique(group[order], return_index=True)
         for column in range(4):
-            pairs = neighbourhood.differences(slice(0, len(plane)), column)
-            terms = torch.stack([torch.stack(pair) for pair in pairs], 1).flatten(2).numpy()
+            pairs = list(differences(plane, bounds, slice(0, len(plane)), column))
+            terms = np.stack([np.stack(pair) for pair in zip(*pairs, strict=True)])
             x = terms.reshape(WEIGHTS, -1)[:, order].astype(np.float64)
             wanted = error[:, column::4].ravel()[order]
             parts = zip(np.split(x, start[1:], 1), np.split(wanted, start[1:]), strict=True)

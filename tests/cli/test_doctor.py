@@ -30,11 +30,14 @@ def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
             set() if backend.error else {"pointwise 8", "pointwise 16", "depthwise 8"}
         )
         assert all(rate > 0 for rate in backend.rates.values())
+    assert {o.name for o in found.operations} >= {"post-filter"}
+    assert {o.form for o in found.operations} <= {"native", "reference"}
     assert found.libraries["torch"] == torch.__version__
     assert found.environment[ENVIRONMENT] == "reference"
     assert found.threads == torch.get_num_threads()
     text = "\n".join(doctor.text_lines(found))
     assert "reference: asked for" in text
+    assert "operation   post-filter: " in text
     assert f"{ENVIRONMENT}=reference" in text
 
 

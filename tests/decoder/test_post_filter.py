@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from roicodec.decoder.post_filter import (
-    ACTIVITIES,
-    DIRECTIONS,
-    RANGES,
-    WEIGHTS,
-    PostFilter,
-    classes,
-    merge,
-    useful,
-)
+from roicodec.decoder.post_filter import RANGES, PostFilter, merged, useful
+from roicodec.kernels.post_filter import ACTIVITIES, DIRECTIONS, WEIGHTS, classes
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit, activity_levels, difference_bounds
 from tests.independent_decoder import post_filter
@@ -47,9 +39,11 @@ def test_filters_as_the_format_says(quality: int) -> None:
             *(source.astype(np.int64), weights[part, quality * 6 // 64], LEVELS[quality]),
             *(BOUNDS[quality], switches),
         )
-        assert (merge(got, switches) == by_the_book).all()
-        assert (merge(got, 255) == got.after).all()
-        assert (merge(got, 0) == source).all()
+        for on, expected in ((switches, by_the_book), (255, got.after), (0, source)):
+            pair = (on, 0) if part == 0 else (0, on)
+            for made in (merged([got] * 3, pair), filters.shown([source] * 3, quality, pair)):
+                for plane_part, plane_made in zip((0, 1, 1), made, strict=True):
+                    assert (plane_made == (expected if plane_part == part else source)).all()
         assert (got.after != source).mean() > 0.5
 
 

@@ -44,7 +44,7 @@ def _prepared(codec: FrameCodec, setting: FrameSetting) -> PreparedFrame:
         return codec.prepare(setting, None)
     first = codec.prepare(_setting(INTRA), None)
     coded = CodedLatents(np.zeros((_ROWS, 96), np.int16), ChannelSums(96))
-    return codec.prepare(setting, codec.reconstruct(first, coded).reference)
+    return codec.prepare(setting, codec.reconstruct(first, coded))
 
 
 def _tried(
