@@ -16,7 +16,7 @@ demo: $(READY) ## encode a real clip, decode it, print info and PSNR
 	$(BIN)/python -m examples.demo
 test: lint ## ruff, mypy and pytest
 	$(BIN)/python -m pytest
-test-long: $(READY) ## the tests that take minutes: every instruction set
+test-long: $(READY) ## the tests that take minutes: every instruction set, an older commit
 	$(BIN)/python -m pytest -m slow
 native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace

@@ -27,7 +27,8 @@ _LUMA = ((0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -10, 58, 17, -5, 1, 0),
 _CHROMA = ((0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
            (-4, 36, 36, -4), (-4, 28, 46, -6), (-2, 16, 54, -4), (-2, 10, 58, -2))  # fmt: skip
 _WINDOW = {8: (5, 3, 2, 1), 4: (4, 2)}
-"""By the side of a block. Of least squares on 16 training clips (``docs/research/training-log.md``)."""
+"""Window weights by the side of a block: least squares on 16 training clips
+(``docs/research/training-log.md``)."""
 
 
 def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
