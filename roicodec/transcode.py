@@ -22,6 +22,7 @@ from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
+from roicodec.media.properties import with_properties
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -100,12 +101,14 @@ def encode_video(
     frames: slice | None = None,
     backend: str | None = None,
     threads: int = 0,
+    strict: bool = False,
+    allow_network: bool = False,
     listener: Listener | None = None,
 ) -> EncodeReport:
     """Encode a video file into a stream.
 
     Args:
-        source: path of a video, or ``-`` for standard input.
+        source: path of a video, ``-`` for standard input, or an address.
         out: takes the stream; need not be seekable.
         options: of the encoder; time base, frame rate and length are the source's.
         roi, roi_share, roi_level: ROI sources, share and level, as
@@ -113,6 +116,8 @@ def encode_video(
         frames: part of the video to encode, by frame numbers.
         backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
+        strict: whether damage of the source is an error, rather than a warning.
+        allow_network: whether addresses and playlists may be opened as source.
         listener: is told of progress and warnings.
 
     Raises:
@@ -121,7 +126,7 @@ def encode_video(
     """
     listener = listener or Listener()
     clock, report = _Clock(), EncodeReport()
-    with Reader(source, frames, threads) as reader:
+    with Reader(source, frames, threads, strict=strict, allow_network=allow_network) as reader:
         info = reader.info
         model = load_model(backend=backend)
         roi_source = parse_roi(roi, info.width, info.height, share=roi_share, level=roi_level)
@@ -171,6 +176,7 @@ def decode_stream(
     *,
     codec: str | None = None,
     crf: float | None = None,
+    audio_codec: str = "copy",
     backend: str | None = None,
     threads: int = 0,
     listener: Listener | None = None,
@@ -179,7 +185,7 @@ def decode_stream(
 
     Args:
         stream: at its start; need not be seekable.
-        target, codec, crf: as :class:`roicodec.media.Writer` takes them.
+        target, codec, crf, audio_codec: as :class:`roicodec.media.Writer` takes them.
         backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
         listener: is told of progress and warnings.
@@ -194,7 +200,9 @@ def decode_stream(
     decoder = FrameDecoder(reader.header, load_model(backend=backend))
 
     def open_writer(extras: Extras) -> Writer:
-        return Writer(target, _video_info(reader.header, extras), extras, codec, crf, threads)
+        info, problems = _video_info(reader.header, extras)
+        decoding.report_problems(problems)
+        return Writer(target, info, extras, codec, crf, threads, audio_codec=audio_codec)
 
     decoding = _Decoding(decoder, open_writer, listener or Listener())
     report = decoding.report
@@ -243,7 +251,7 @@ class _Decoding:
             elif chunk.type == TRACK:
                 problems = Problems()
                 self._extras = Extras.from_bytes(chunk.payload, problems)
-                self._report_problems(problems)
+                self.report_problems(problems)
             elif chunk.type == PACKET:
                 self._output().write_packet(TrackPacket.from_bytes(chunk.payload))
         except StreamError as error:
@@ -262,9 +270,9 @@ class _Decoding:
         self.writer.close()
         for message in self.writer.warnings:
             self.listener.warn(message)
-        self._report_problems(self.writer.problems)
+        self.report_problems(self.writer.problems)
 
-    def _report_problems(self, problems: Problems) -> None:
+    def report_problems(self, problems: Problems) -> None:
         self.report.damages += problems.total
         for message in problems:
             self.listener.warn(message)
@@ -314,8 +322,9 @@ def _header(info: VideoInfo, gop: int, encoder: FrameEncoder) -> Header:
     )
 
 
-def _video_info(header: Header, extras: Extras) -> VideoInfo:
-    return VideoInfo(
+def _video_info(header: Header, extras: Extras) -> tuple[VideoInfo, Problems]:
+    problems = Problems()
+    info = VideoInfo(
         width=header.width,
         height=header.height,
         time_base=header.time_base,
@@ -329,3 +338,4 @@ def _video_info(header: Header, extras: Extras) -> VideoInfo:
         display_matrix=extras.display_matrix,
         pixel_format=header.pixel_format,
     )
+    return with_properties(info, extras.properties, problems.add), problems

@@ -82,6 +82,8 @@ def write_av(
         sound = None
         if audio:
             sound = out.add_stream(audio, rate=48000, options={"strict": "-2"})
+            if audio == "wmav2":  # has no default
+                sound.codec_context.bit_rate = 192_000
         packets = []
         for number, picture in enumerate(pictures(*size, pts=range(count))):
             packed = np.concatenate([p.ravel() for p in picture.planes])

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
         *LEAVES,
         *("bitstream.constants", "kernels", "decoder.weights", "decoder.architecture"),
     },
-    "encoder": {*LEAVES, "psnr", "output", "bitstream", "kernels", "decoder"},
+    "encoder": {*LEAVES, "psnr", "output", "bitstream", "kernels", "decoder", "media.source"},
     "media": {*LEAVES, "bitstream.fields", "output"},
 }
 """What each package may import besides itself."""

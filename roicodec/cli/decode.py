@@ -34,12 +34,20 @@ Examples:
     type=click.FloatRange(0, 63),
     help="Quality of that encoder; lower is better.  [default: 12, no visible loss]",
 )
+@click.option(
+    "--audio-codec",
+    type=click.Choice(["copy", "aac", "flac"]),
+    default="copy",
+    show_default=True,
+    help="Audio as it is, or coded anew: for outputs that cannot hold it as it is.",
+)
 @common
 def decode(
     source: str,
     target: str,
     codec: str | None,
     crf: float | None,
+    audio_codec: str,
     backend: str,
     threads: int,
     force: bool,
@@ -67,6 +75,7 @@ def decode(
                 target,
                 codec=codec,
                 crf=crf,
+                audio_codec=audio_codec,
                 backend=backend,
                 threads=threads,
                 listener=listener,

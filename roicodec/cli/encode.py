@@ -107,6 +107,16 @@ Examples:
     help="Search longer (9) or less (1) for what takes fewest bits; decoding stays as fast.",
 )
 @click.option(
+    "--strict",
+    is_flag=True,
+    help="End with an error where the video is damaged or cut, rather than with a warning.",
+)
+@click.option(
+    "--allow-network",
+    is_flag=True,
+    help="Open addresses (https://..., rtsp://...) and playlists, too.",
+)
+@click.option(
     "--frames",
     type=FRAME_RANGE,
     help="Encode frames a up to, not including, b.  [default: all]",
@@ -126,6 +136,8 @@ def encode(
     complexity: float,
     gop: int,
     effort: int,
+    strict: bool,
+    allow_network: bool,
     frames: slice | None,
     backend: str,
     threads: int,
@@ -137,6 +149,9 @@ def encode(
 
     IN is any video that FFmpeg reads, or - for standard input; OUT.rq may be - for standard
     output. Audio and subtitle tracks, time stamps and colour description go along.
+
+    Of a damaged or cut video, all that can be decoded is encoded, with a warning that tells how
+    much is missing and where.
     """
     if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
         raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
@@ -173,6 +188,8 @@ def encode(
             roi_share=roi_share,
             roi_level=roi_level,
             frames=frames,
+            strict=strict,
+            allow_network=allow_network,
             backend=backend,
             threads=threads,
             listener=listener,

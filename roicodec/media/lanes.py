@@ -13,18 +13,17 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from roicodec.errors import StreamError
-from roicodec.media.containers import MUXERS, REFUSALS, nowhere, open_output
+from roicodec.media.containers import REFUSALS, nowhere, open_output
 from roicodec.media.parameters import add_track
 from roicodec.media.tracks import SIDE_DATA, Problems, Track, TrackPacket
 
-__all__ = ["AttachmentLane", "CopyLane", "Lane", "containers_for", "picture_lane", "reason_of"]
+__all__ = ["AttachmentLane", "CopyLane", "Lane", "picture_lane", "reason_of"]
 
 _CLEAR = b"\0\0"
 """A mov_text packet that clears the screen: the MP4 muxer makes these itself, from durations."""
 _MAX_SECONDS = 1 << 32
 """Distance from time 0, in seconds, beyond which a time stamp is not one."""
-_IMAGES = {
+IMAGES = {
     "mjpeg": ("image/jpeg", "cover.jpg"),
     "png": ("image/png", "cover.png"),
     "gif": ("image/gif", "cover.gif"),
@@ -189,24 +188,8 @@ def picture_lane(track: Track, packet: TrackPacket | None) -> AttachmentLane | N
         track: of kind ``video``.
         packet: the picture.
     """
-    if packet is None or not packet.data or track.codec not in _IMAGES:
+    if packet is None or not packet.data or track.codec not in IMAGES:
         return None
-    mimetype, name = _IMAGES[track.codec]
+    mimetype, name = IMAGES[track.codec]
     metadata = {"filename": name, "mimetype": mimetype, **track.metadata}
     return AttachmentLane(Track("attachment", "", track.time_base, 0, metadata, header=packet.data))
-
-
-def containers_for(track: Track) -> list[str]:
-    """Endings of the names of outputs that can hold ``track`` as it is."""
-    if track.kind == "attachment":
-        return ["mkv"]
-    if track.kind == "video":
-        return ["mp4", *(["mkv"] if track.codec in _IMAGES else [])]
-    found = []
-    for ending, format in MUXERS.items():
-        if ending == "m4v":
-            continue
-        with suppress(StreamError, *REFUSALS):
-            CopyLane(track, format, Problems(), []).close()
-            found.append(ending)
-    return found

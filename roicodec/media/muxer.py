@@ -12,19 +12,13 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from roicodec.errors import InputError, StreamError
+from roicodec.errors import InputError
 from roicodec.media.clock import PictureClock
 from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
 from roicodec.media.info import VideoInfo
-from roicodec.media.lanes import (
-    AttachmentLane,
-    CopyLane,
-    Lane,
-    containers_for,
-    picture_lane,
-    reason_of,
-)
-from roicodec.media.tracks import Chapter, Extras, Problems, Track, TrackPacket
+from roicodec.media.lane_choice import LaneChoice
+from roicodec.media.lanes import Lane, reason_of
+from roicodec.media.tracks import Chapter, Extras, Problems, TrackPacket
 from roicodec.media.video_encoder import VideoEncoder
 from roicodec.picture import Picture
 
@@ -56,16 +50,19 @@ class Muxer:
         info: description of the pictures.
         extras: the other tracks, tags and chapters.
         codec, crf, threads: as :class:`roicodec.media.Writer` takes them.
+        audio_codec: ``copy``, or that into which audio is coded anew.
         warnings: takes lines on what the container cannot hold.
         problems: takes lines on what is damaged.
     """
 
     def __init__(
         self, place: BinaryIO, format: str, info: VideoInfo, extras: Extras, codec: str,
-        crf: float | None, threads: int, warnings: list[str], problems: Problems,
+        crf: float | None, threads: int, audio_codec: str, warnings: list[str],
+        problems: Problems,
     ) -> None:  # fmt: skip
         self._place, self._format, self._extras = place, format, extras
-        self._warnings, self._problems = warnings, problems
+        self._problems = problems
+        self._lane_for = LaneChoice(format, audio_codec, warnings, problems)
         self._info, self._codec, self._crf = info, codec, crf
         self._encoder = VideoEncoder(codec, crf, threads, info, warnings)
         self._clock = PictureClock(info.time_base, info.frame_rate, format, problems)
@@ -159,7 +156,8 @@ class Muxer:
         if self._out is not None:
             return self._out
         for index, track in enumerate(self._extras.tracks):
-            if track.usable and (lane := self._lane(index, track)):
+            first = next((packet for packet in self._early if packet.track == index), None)
+            if track.usable and (lane := self._lane_for(track, first)):
                 self._lanes[index] = lane
         parts = self._settle(self._parts())
         self._lanes = dict(part.lane for part in parts if part.lane)
@@ -168,35 +166,6 @@ class Muxer:
         for packet in early:
             self.write_packet(packet)
         return self._out
-
-    def _lane(self, index: int, track: Track) -> Lane | None:
-        """The way of a track into this container; None, with a line, if there is none."""
-        if track.kind == "attachment" and self._format == "matroska":
-            return AttachmentLane(track)
-        try:
-            if track.kind == "video" and self._format != "mp4":
-                # Only the MP4 muxer takes a still as the packet that it is.
-                picture = next((p for p in self._early if p.track == index), None)
-                lane = picture_lane(track, picture) if self._format == "matroska" else None
-                if lane is not None:
-                    return lane
-                raise ValueError("stills have no place there")
-            return CopyLane(track, self._format, self._problems, self._warnings)
-        except StreamError as error:
-            self._problems.add(f"{error}; left out")
-        except REFUSALS as error:
-            others = [ending for ending in containers_for(track) if ending != self._format]
-            name = title_of(self._format)
-            if others:
-                self._warnings.append(
-                    f"{name} cannot hold the {track}; it is left out"
-                    f" (.{' and .'.join(others)} can hold it)"
-                )
-            else:
-                self._problems.add(
-                    f"no container can hold the {track} ({reason_of(error)}); it is left out"
-                )
-        return None
 
     def _parts(self) -> list[_Part]:
         extras = self._extras

@@ -21,7 +21,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from roicodec.errors import StreamError
 from roicodec.media.tracks import KINDS, Track
 
-__all__ = ["add_track", "describe", "lasting_metadata", "open_header"]
+__all__ = ["add_track", "describe", "lasting_metadata", "open_header", "usual_layout"]
 
 _HEADER_FORMATS: dict[str, dict[str, str]] = {
     "matroska": {},
@@ -146,7 +146,7 @@ def add_track(out: OutputContainer, track: Track) -> Stream:
         stream = out.add_stream_from_template(source, opaque=True)
     if isinstance(stream, AudioStream):
         # Matroska and AVI give a bare number of channels; MP4 wants to know their places.
-        layout = _USUAL_LAYOUTS.get(track.layout, track.layout)
+        layout = usual_layout(track.layout)
         if layout and _channels(layout) == stream.codec_context.layout.nb_channels:
             stream.codec_context.layout = layout
         if track.bit_rate:
@@ -155,6 +155,11 @@ def add_track(out: OutputContainer, track: Track) -> Stream:
     stream.metadata.update(track.metadata)
     stream.disposition = Disposition(track.disposition)
     return stream
+
+
+def usual_layout(layout: str) -> str:
+    """FFmpeg's name of a channel layout, also where only the number of channels is known."""
+    return _USUAL_LAYOUTS.get(layout, layout)
 
 
 def _utf8(name: str) -> str:

@@ -10,6 +10,7 @@ from roicodec.picture import Picture
 
 __all__ = ["PlainSink"]
 
+_Y4M_FIELDS = {"": "p", "tt": "t", "bb": "b"}
 _Y4M_LOCATION = {0: "420jpeg", 1: "420mpeg2", 2: "420jpeg", 3: "420paldv"}
 
 
@@ -33,6 +34,8 @@ class PlainSink:
                 f"{kind} cannot say how to turn the picture; the display matrix"
                 f" ({info.rotation} degrees) is left out"
             )
+        if info.mastering_display or info.content_light:
+            warnings.append(f"{kind} cannot state the light of HDR10; it is left out")
         if y4m:
             if info.frame_rate is None:
                 warnings.append(f"frame rate unknown; y4m says {float(ASSUMED_RATE):g}")
@@ -68,7 +71,8 @@ def _y4m_header(info: VideoInfo) -> bytes:
     rate = info.frame_rate or ASSUMED_RATE
     aspect = info.sample_aspect_ratio
     fields = [
-        f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator} Ip",
+        f"YUV4MPEG2 W{info.width} H{info.height} F{rate.numerator}:{rate.denominator}"
+        f" I{_Y4M_FIELDS[info.field_order]}",
         f"A{aspect.numerator}:{aspect.denominator if aspect else 0}",
         "C" + _Y4M_LOCATION.get(info.chroma_location, "420jpeg"),
     ]

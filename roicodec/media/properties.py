@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 
 from roicodec.media.info import VideoInfo
 
-__all__ = ["FIELD_ORDERS", "light_of", "properties_of", "with_properties"]
+__all__ = ["FIELD_ORDERS", "light_of", "light_options", "properties_of", "with_properties"]
 
 FIELD_ORDERS = {"tt": 2, "bb": 3}
 """FFmpeg's numbers of the field orders: top or bottom field first."""
@@ -29,6 +29,11 @@ _FORMS = {
 }
 _CHROMATICITY, _LUMINANCE = 50000, 10000
 """Units in which the texts count: of CIE x and y, and of candela per square metre."""
+_LIGHT_OPTIONS = {
+    "libx264": ("x264-params", "mastering-display", "cll"),
+    "libx265": ("x265-params", "master-display", "max-cll"),
+    "libsvtav1": ("svtav1-params", "mastering-display", "content-light"),
+}
 _DISPLAY = struct.Struct("=22i")
 _LIGHT = struct.Struct("=2I")
 
@@ -55,6 +60,38 @@ def with_properties(
         else:
             refuse(f"property {name!r} of the pictures is unknown or malformed; left out")
     return replace(info, **sound)  # type: ignore[arg-type]
+
+
+def light_options(codec: str, info: VideoInfo) -> tuple[str, str] | None:
+    """Name and value of the encoder's option that states the light of HDR10.
+
+    Args:
+        codec: FFmpeg's name of the encoder.
+        info: description of the pictures.
+
+    Returns:
+        None if the encoder has no such option; the value is empty if there is nothing to state.
+    """
+    if codec not in _LIGHT_OPTIONS:
+        return None
+    option, display, light = _LIGHT_OPTIONS[codec]
+    parts = []
+    if info.mastering_display:
+        value = info.mastering_display
+        parts.append(f"{display}={_decimal(value) if codec == 'libsvtav1' else value}")
+    if info.content_light:
+        parts.append(f"{light}={info.content_light}")
+    return option, ":".join(parts)
+
+
+def _decimal(display: str) -> str:
+    """The text with the numbers themselves instead of their units."""
+    primaries, _, luminance = display.partition("L")
+
+    def divided(text: str, unit: int) -> str:
+        return re.sub(r"\d+", lambda found: f"{int(found[0]) / unit:g}", text)
+
+    return f"{divided(primaries, _CHROMATICITY)}L{divided(luminance, _LUMINANCE)}"
 
 
 def light_of(frame: VideoFrame) -> tuple[str, str]:

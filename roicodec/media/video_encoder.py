@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.convert import Scaler, filter_graph, picture_frame, run_graph
 from roicodec.media.info import ASSUMED_RATE, LOCATIONS, VideoInfo
+from roicodec.media.properties import FIELD_ORDERS, light_options
 from roicodec.picture import Picture
 
 __all__ = ["VideoEncoder"]
@@ -28,6 +29,9 @@ _CRF = 12
 _MAX_CRF = 63
 _QSCALE = 2 * 118
 """Finest quantizer of FFmpeg's own encoders that still makes sense (FF_QP2LAMBDA units)."""
+_FIELDS = {"tt": "top", "bb": "bottom"}
+_INTERLACE = {"libx264", "mpeg2video", "mpeg4", "ffv1"}
+"""Encoders that code pictures of two fields and say which of them comes first."""
 _WRITE_ASPECT = {"libx264", "libx265", "ffv1", "mpeg4", "mpeg2video"}
 
 
@@ -55,15 +59,44 @@ class VideoEncoder:
             raise InputError(f"--crf: {name} {kind}; leave it out")
         self._format = "yuv420p"
         self._scaler: Scaler | None = None
-        self._aspect: Graph | None = None
-        if name == "ffv1" and info.sample_aspect_ratio:
-            # It takes the aspect from each frame, where PyAV cannot set it.
-            self._aspect = filter_graph(
-                "yuv420p", info.width, info.height, info.color_matrix, info.color_range,
-                ("setsar", str(info.sample_aspect_ratio)),
-            )  # fmt: skip
+        self._set_light()
+        self._interlaces = bool(info.field_order) and name in _INTERLACE
         if info.width % 2 or info.height % 2:
             self._fit_odd_size()
+        if self._interlaces and not self._opens():  # x264: only rows that four divides
+            self._interlaces = False
+        if info.field_order and not self._interlaces:
+            warnings.append(
+                f"{name} cannot say that the pictures are interlaced"
+                f" ({_FIELDS[info.field_order]} field first); they are coded as progressive ones"
+            )
+        self._filters = self._frame_filters()
+
+    def _set_light(self) -> None:
+        info = self._info
+        if not (info.mastering_display or info.content_light):
+            return
+        found = light_options(self._name, info)
+        if found is None:
+            self._warnings.append(f"{self._name} cannot state the light of HDR10; it is left out")
+            return
+        option, value = found
+        before = self._options.get(option)
+        self._options[option] = f"{before}:{value}" if before else value
+
+    def _frame_filters(self) -> Graph | None:
+        """What encoders take from each frame, where PyAV cannot set it."""
+        info, filters = self._info, []
+        if self._name == "ffv1" and (info.sample_aspect_ratio or self._interlaces):
+            filters.append(("setsar", str(info.sample_aspect_ratio)))
+        if self._interlaces:
+            mode = {"tt": "tff", "bb": "bff"}[info.field_order]
+            filters.append(("setfield", f"mode={mode}"))
+        if not filters:
+            return None
+        return filter_graph(
+            self._format, info.width, info.height, info.color_matrix, info.color_range, *filters
+        )
 
     def _fit_odd_size(self) -> None:
         """H.264 and H.265 cannot crop 4:2:0 to an odd size, but 4:4:4 they can."""
@@ -109,6 +142,10 @@ class VideoEncoder:
         context.color_trc = info.color_transfer
         context.thread_count = self._threads
         context.flags |= Flags.frame_duration
+        if self._interlaces:
+            context.field_order = FIELD_ORDERS[info.field_order]
+            if self._name != "ffv1":
+                context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         if self._qscale:
             context.qscale = True
             context.global_quality = _QSCALE
@@ -166,8 +203,8 @@ class VideoEncoder:
         info = self._info
         frame.color_range, frame.colorspace = info.color_range, info.color_matrix
         frame.color_primaries, frame.color_trc = info.color_primaries, info.color_transfer
-        if self._aspect is not None:
-            frame = run_graph(self._aspect, frame)
+        if self._filters is not None:
+            frame = run_graph(self._filters, frame)
         frame.pts, frame.duration = picture.pts, picture.duration
         frame.time_base = info.time_base
         return self._stream.encode(frame)

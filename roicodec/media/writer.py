@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol, Self
 import av
 
 from roicodec.errors import InputError
+from roicodec.media.audio import AUDIO_CODECS
 from roicodec.media.containers import MUXERS
 from roicodec.media.info import VideoInfo
 from roicodec.media.muxer import Muxer
@@ -42,6 +43,7 @@ class Writer:
             cannot be seen.
         threads: for encoding; 0 lets the encoder choose.
         format: ``mp4``, ``mov``, ``mkv``, ``y4m`` or ``yuv``; default: from the name.
+        audio_codec: ``copy`` keeps audio as it is; ``aac`` or ``flac`` codes it anew.
 
     Attributes:
         warnings: one-line texts of what the output cannot hold; complete after closing.
@@ -63,6 +65,8 @@ class Writer:
         crf: float | None = None,
         threads: int = 0,
         format: str | None = None,
+        *,
+        audio_codec: str = "copy",
     ) -> None:
         extras = extras or Extras()
         self.warnings: list[str] = []
@@ -71,8 +75,12 @@ class Writer:
         format = format or _format_of(target)
         if format not in MUXERS and format not in ("y4m", "yuv"):
             raise InputError(f"output format {format!r} is unknown; use mp4, mov, mkv, y4m or yuv")
-        if format not in MUXERS and (codec or crf is not None):
-            raise InputError(f"{format} holds plain pictures; --codec and --crf do not apply")
+        if audio_codec not in AUDIO_CODECS:
+            raise InputError(f"audio codec {audio_codec!r} is unknown; use copy, aac or flac")
+        if format not in MUXERS and (codec or crf is not None or audio_codec != "copy"):
+            raise InputError(
+                f"{format} holds plain pictures; --codec, --crf and --audio-codec do not apply"
+            )
         self._name, self._output = str(getattr(target, "name", "output")), ExitStack()
         try:
             if isinstance(target, str | os.PathLike):
@@ -84,7 +92,7 @@ class Writer:
                 self._sink: _Sink = (
                     Muxer(
                         stream, MUXERS[format], info, extras, codec or "libx264", crf, threads,
-                        self.warnings, self.problems,
+                        audio_codec, self.warnings, self.problems,
                     )
                     if format in MUXERS
                     else PlainSink(stream, info, extras, format == "y4m", self.warnings)

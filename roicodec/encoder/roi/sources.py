@@ -22,6 +22,7 @@ from roicodec.bitstream.masks import Mask, cells_of, grid_shape
 from roicodec.encoder.roi.auto import DEFAULT_SHARE, AutoRoi
 from roicodec.encoder.roi.saliency import SaliencyModel
 from roicodec.errors import InputError
+from roicodec.media.source import open_container
 from roicodec.picture import Picture, Plane
 
 __all__ = [
@@ -191,7 +192,7 @@ class MediaRoi:
     def _decode(self) -> Iterator[Plane]:
         self.close()
         try:
-            self._container = av.open(str(self._path))
+            self._container = open_container(str(self._path))
             if not self._container.streams.video:
                 raise InputError(f"{self._path}: holds no picture to use as a ROI mask")
             for frame in self._container.decode(video=0):
