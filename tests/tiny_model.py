@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ from torch.nn import functional as F
 
 from roicodec.bitstream.constants import FEATURE_CHANNELS
 from roicodec.decoder.model import Model
-from roicodec.networks import lsq
-from roicodec.networks.blocks import Block, QualityTable
+from roicodec.networks.blocks import Block, Pointwise, QualityTable
 from roicodec.networks.export import export_network, measured_ranges
 from roicodec.networks.frame_net import FrameNet, pack
 from roicodec.networks.quantized import quantize_network
@@ -42,7 +40,7 @@ def texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.flo
         coarse = rng.normal(size=(1, 1, height // side + 3, width // side + 3))
         fine = F.interpolate(torch.tensor(coarse), scale_factor=side, mode="bilinear")
         out += side**0.5 * fine[0, 0, :height, :width].numpy().astype(np.float32)
-    return np.clip(128 + 14 * out + 30 * np.sign(out), 0, 255)
+    return np.asarray(np.clip(128 + 14 * out + 30 * np.sign(out), 0, 255), np.float32)
 
 
 def pictures(
@@ -99,7 +97,9 @@ def _started(inter: bool) -> FrameNet:
             module.table.add_(0.01 * torch.randn_like(module.table))
     if inter:
         net.unmatched.table.normal_(std=0.01)
-    net.hyper_analysis[2].weight *= 0.1
+    last_hyper = net.hyper_analysis[2]
+    assert isinstance(last_hyper, Pointwise)
+    last_hyper.weight *= 0.1
     return net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
@@ -111,8 +111,7 @@ def _packed(pictures: list[Picture]) -> Tensor:
 @cache
 def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
     """Quantized intra and inter network, and the files of a model with the integers of both."""
-    # Calibration tries three steps of a quantizer instead of eight, which takes most of the time.
-    with torch.random.fork_rng(), torch.no_grad(), patch.object(lsq, "_SEARCHED", 3):
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         clips = [pictures(_SIDE, _SIDE, 2, seed=s) for s in range(3)]
         before, now = (_packed([c[t] for c in clips]) for t in (0, 1))
@@ -131,7 +130,8 @@ def networks() -> tuple[FrameNet, FrameNet, dict[str, Arrays]]:
 
 
 def _exported(net: FrameNet, run: Callable[[], object]) -> Arrays:
-    quantize_network(net, run)
+    # Calibration takes most of the time: three steps of a quantizer are tried instead of eight.
+    quantize_network(net, run, searched=3)
     with measured_ranges(net) as ranges:
         run()
     arrays = {**export_network(net, ranges), **logistic_tables(net)}

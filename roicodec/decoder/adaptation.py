@@ -1,10 +1,10 @@
-"""Entropy tables that follow the content, by what is coded of a channel against what is expected.
+"""Adaptation of the latents' entropy tables to the content, by the magnitudes of each channel.
 
-The networks were trained on all content alike. In one stream a channel's latents are larger than
-they think, in another smaller, and it stays so for many frames. So the magnitudes that were coded
-are summed up beside those that the tables expect, and the ratio of the sums chooses which table
-stands in for the one that a network names (backward adaptation; Weinberger, Seroussi and Sapiro,
-LOCO-I, IEEE Trans. Image Processing 9(8), 2000, section III-B, corrects its predictions likewise).
+The networks were trained on mixed content. In one stream a channel's latents are larger than they
+predict, in another smaller, for many frames. So the magnitudes of coded symbols are summed beside
+those that the tables expect, and the ratio of the sums selects the stand-in table for the one that
+a network names (backward adaptation; Weinberger, Seroussi and Sapiro, LOCO-I, IEEE Trans. Image
+Processing 9(8), 2000, section III-B, corrects predictions in the same way).
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ _BOUNDS = np.array((7, 9, 11, 14, 18, 23, 29, 37))
 """Sixteenths of the expected sum where the next class begins: a factor of 2^0.35 apart."""
 
 RATIOS = len(_BOUNDS) + 1
-"""Classes of ratio; the middle one is that of channels which are as expected."""
+"""Number of classes of the ratio; the middle one is that of channels which are as expected."""
 
 _LARGEST = 2
-"""Magnitudes above count as this."""
+"""Limit to which magnitudes are clamped before they are summed."""
 
 _SYMBOL_BITS = 8
-"""Sums count in ``2**-8``."""
+"""Fractional bits of the sums."""
 
 _PRIOR = 4 << _SYMBOL_BITS
-"""On both sums: a channel of which little was coded is as expected."""
+"""Prior added to both sums: the ratio of a channel with few symbols is near 1."""
 
 _KEPT = 14
-"""Sixteenths of the sums that a frame leaves for the next."""
+"""Decay of the sums from one frame to the next, in sixteenths."""
 
 
 class Adaptation:
-    """Which table stands in for which.
+    """Stand-in of each table by the class of the channel's ratio.
 
     Args:
-        tables: of the latents.
+        tables: frequency tables of the latents.
         stand_ins: table number for every class of ratio and every table, int ``[RATIOS, T]``.
 
     Raises:
-        ValueError: if the stand-ins are none of the tables, or table 0, which codes nothing, is
-            another's or has another.
+        ValueError: if a stand-in is not among the tables, or table 0, which codes nothing, stands
+            in for another or is replaced.
+
+    Attributes:
+        expected: mean magnitude under each table, in ``2**-8``, int64 ``[T]``.
     """
 
     def __init__(self, tables: Tables, stand_ins: NDArray[np.generic]) -> None:
@@ -61,10 +64,13 @@ class Adaptation:
         magnitude = np.minimum(np.abs(np.arange(size) + tables.offset), _LARGEST)
         total = tables.frequencies @ magnitude
         self.expected: NDArray[np.int64] = total >> (PRECISION - _SYMBOL_BITS)
-        """Mean magnitude that each table expects, in ``2**-8``, ``[T]``."""
 
     def __call__(self, ratios: Ints) -> Ints:
-        """The stand-in of every table in channels of these classes of ratio, ``[C] -> [C, T]``."""
+        """Stand-in of every table in each channel, int32 ``[C, T]``.
+
+        Args:
+            ratios: class of each channel's ratio, int32 ``[C]``.
+        """
         return self._stand_ins[ratios]
 
 
@@ -72,42 +78,45 @@ class ChannelSums:
     """Sums of coded and of expected magnitudes in each channel.
 
     Args:
-        channels: how many.
+        channels: number of channels.
+
+    Attributes:
+        coded, expected: the sums, in ``2**-8``, int64 ``[channels]``.
     """
 
     def __init__(self, channels: int) -> None:
-        self._coded = np.zeros(channels, np.int64)
-        self._expected = np.zeros(channels, np.int64)
+        self.coded = np.zeros(channels, np.int64)
+        self.expected = np.zeros(channels, np.int64)
 
     def copy(self) -> Self:
-        """The same sums, to go on by themselves."""
-        other = type(self)(len(self._coded))
-        other._coded, other._expected = self._coded.copy(), self._expected.copy()
+        """Independent copy of the sums."""
+        other = type(self)(len(self.coded))
+        other.coded, other.expected = self.coded.copy(), self.expected.copy()
         return other
 
     def ratios(self) -> Ints:
         """Class of each channel's ratio, 0..8."""
-        coded, expected = self._coded + _PRIOR, self._expected + _PRIOR
+        coded, expected = self.coded + _PRIOR, self.expected + _PRIOR
         reached = 16 * coded[:, None] >= _BOUNDS * expected[:, None]
         return np.asarray(reached.sum(1), np.int32)
 
     def add(self, symbols: Ints, place: NDArray[np.int64], adaptation: Adaptation) -> None:
-        """Count symbols.
+        """Add the magnitudes of symbols and those that their tables expect.
 
         Args:
-            symbols: ``[N]``.
-            place: channel times T plus the number of the table that the network named, ``[N]``.
-            adaptation: of these T tables.
+            symbols: int32 ``[N]``.
+            place: channel times T plus the table that the network named, int64 ``[N]``.
+            adaptation: that of these T tables.
         """
-        count, tables = len(self._coded), len(adaptation.expected)
+        count, tables = len(self.coded), len(adaptation.expected)
         some = np.flatnonzero(symbols != 0)
         magnitude = np.minimum(np.abs(symbols[some]), _LARGEST)
         coded = np.bincount(place[some] // tables, magnitude, count)
-        self._coded += coded.astype(np.int64) << _SYMBOL_BITS
+        self.coded += coded.astype(np.int64) << _SYMBOL_BITS
         used = np.bincount(place, minlength=count * tables)
-        self._expected += used.reshape(count, tables) @ adaptation.expected
+        self.expected += used.reshape(count, tables) @ adaptation.expected
 
     def fade(self) -> None:
-        """What a frame leaves for the next."""
-        self._coded = self._coded * _KEPT >> 4
-        self._expected = self._expected * _KEPT >> 4
+        """Decay of the sums from a frame to the next."""
+        self.coded = self.coded * _KEPT >> 4
+        self.expected = self.expected * _KEPT >> 4

@@ -112,11 +112,15 @@ class Model:
         return np.array(counts) / (cells * 256 * 1e6)
 
 
-def load_model(folder: Path | None = None, backend: str | None = None) -> Model:
-    """The released model, or the one in ``folder`` (see :func:`load_arrays`).
+def load_model(folder: Path | None = None, backend: str | Backend | None = None) -> Model:
+    """The released model, or that of a folder.
+
+    Args:
+        folder: where its files are, see :func:`~roicodec.decoder.weights.load_arrays`.
+        backend: as of :class:`Model`.
 
     Raises:
-        ModelError: if its files are missing or are not what they should be.
+        ModelError: if a file is missing, damaged, or does not fit this version.
     """
     files = load_arrays(folder)
     try:

@@ -1,8 +1,7 @@
 """Building blocks of the networks, in the float form in which they are trained first.
 
-Wide skeleton, narrow branches: a stream of features runs straight through in full precision, and
-each block adds two branches to it. Branches run in :data:`BRANCH_DTYPE` here (in few bits after
-quantization).
+A residual stream of features runs straight through in full precision, and each block adds two
+branches to it. Branches compute in :data:`BRANCH_DTYPE` here, in few bits after quantization.
 """
 
 from __future__ import annotations
@@ -18,27 +17,53 @@ __all__ = [
     "ANCHORS",
     "BRANCH_DTYPE",
     "Block",
+    "BranchModule",
     "Depthwise",
     "Pointwise",
     "QualityTable",
     "Regions",
     "Sandwich",
+    "set_branch_dtype",
 ]
 
 BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-"""What branches compute in while training: bfloat16 only where the CPU multiplies it itself."""
+"""Type in which branches compute in training: bfloat16 only where the CPU multiplies it."""
 
 ANCHORS = 11
-"""Qualities for which a vector is learned."""
+"""Number of quality indices for which a vector is learned."""
+
+
+class BranchModule(nn.Module):
+    """A module that computes in the type of the branches.
+
+    Attributes:
+        branch_dtype: that type, :data:`BRANCH_DTYPE` unless :func:`set_branch_dtype` changes it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch_dtype = BRANCH_DTYPE
+
+
+def set_branch_dtype(net: nn.Module, dtype: torch.dtype) -> None:
+    """Let all branches of a network compute in a type.
+
+    Args:
+        net: float or quantized network.
+        dtype: floating point type.
+    """
+    for module in net.modules():
+        if isinstance(module, BranchModule):
+            module.branch_dtype = dtype
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Bit-widths of a batch of frames, and where they apply.
+    """Bit-widths of the two regions of a batch of frames.
 
     Attributes:
-        bits_roi, bits_bg: bit-widths of ROI and non-ROI.
-        mask: ROI, bool ``[B, 1, H/16, W/16]``; None where all is non-ROI.
+        bits_roi, bits_bg: bit-widths of ROI and background, 2..8 or 16.
+        mask: ROI, bool ``[B, 1, H/16, W/16]``; None where all is background.
     """
 
     bits_roi: int
@@ -46,7 +71,12 @@ class Regions:
     mask: Tensor | None = None
 
     def each(self, layer: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
-        """Compute ``layer(x, bits)`` for both regions and take each position from its own."""
+        """Output of ``layer(x, bits)``, computed for both bit-widths and selected by region.
+
+        Args:
+            layer: maps ``[B, C, H, W]`` to ``[B, D, H, W]``.
+            x: its input.
+        """
         if self.mask is None or self.bits_roi == self.bits_bg:
             return layer(x, self.bits_bg)
         roi, bg = layer(x, self.bits_roi), layer(x, self.bits_bg)
@@ -59,16 +89,16 @@ class Regions:
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Bit-widths that a training step takes side by side, each for its share of the batch.
+    """Bit-widths of a sandwich-rule training step, each for its share of the batch.
 
     Attributes:
-        parts: for the first frames of the batch, the next, ..., as ``Tensor.tensor_split`` splits.
+        parts: regions of each share, in the order in which ``Tensor.tensor_split`` cuts them.
     """
 
     parts: tuple[Regions, ...]
 
     def each(self, layer: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
-        """As :meth:`Regions.each`, part by part."""
+        """Output of :meth:`Regions.each`, share by share."""
         split = zip(self.parts, x.tensor_split(len(self.parts)), strict=True)
         return torch.cat([regions.each(layer, part) for regions, part in split])
 
@@ -107,7 +137,7 @@ class Depthwise(nn.Conv2d):
         return F.conv2d(x, weight, bias, padding=1, groups=self.groups)
 
 
-class Block(nn.Module):
+class Block(BranchModule):
     """Two residual branches around a stream of ``width`` channels.
 
     ::
@@ -118,8 +148,9 @@ class Block(nn.Module):
     The last layer of each branch starts at zero, so that a new block is the identity.
 
     Args:
-        width: channels of the stream.
-        context: channels of an optional second input, seen by the first branch.
+        width: number of channels of the stream.
+        context: number of channels of an optional second input, read by the first branch.
+        expansion: hidden channels of the second branch for each channel of the stream.
     """
 
     def __init__(self, width: int, context: int = 0, expansion: int = 2) -> None:
@@ -133,19 +164,22 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor | None = None, regions: Regions | Sandwich | None = None
     ) -> Tensor:
-        """Map ``x`` float ``[B, width, H, W]`` (and ``context`` ``[B, K, H, W]``) to its like.
+        """The stream behind the block, float ``[B, width, H, W]``.
 
-        ``regions`` is for quantized blocks; this one computes in float everywhere.
+        Args:
+            x: stream in front of it, of the same shape.
+            context: second input, ``[B, context, H, W]``.
+            regions: unused; quantized blocks, which replace this one, need it.
         """
         a = x if context is None else torch.cat((x, context), 1)
-        a = F.relu(self.depthwise(F.relu(self.mix_in(a.to(BRANCH_DTYPE)))))
+        a = F.relu(self.depthwise(F.relu(self.mix_in(a.to(self.branch_dtype)))))
         x = x + self.mix_out(a).float()
-        out: Tensor = x + self.project(F.relu(self.expand(x.to(BRANCH_DTYPE)))).float()
+        out: Tensor = x + self.project(F.relu(self.expand(x.to(self.branch_dtype)))).float()
         return out
 
 
 class QualityTable(nn.Module):
-    """A learned vector for every quality index: ``anchors`` vectors, linear in between.
+    """A learned vector for every quality index, interpolated linearly between anchors.
 
     Args:
         channels: length of the vectors.
@@ -159,7 +193,11 @@ class QualityTable(nn.Module):
         self.scale = (anchors - 1) / (qualities - 1)
 
     def forward(self, quality: Tensor) -> Tensor:
-        """Vectors ``[..., channels]`` for float quality indices ``[...]``."""
+        """Vectors, float ``[..., channels]``.
+
+        Args:
+            quality: quality indices, float ``[...]``; those outside the range are clamped.
+        """
         position = (quality * self.scale).clamp(0, len(self.table) - 1)
         low = position.floor().long().clamp(max=len(self.table) - 2)
         share = (position - low).unsqueeze(-1)

@@ -1,7 +1,7 @@
-"""From a trained, quantized network to the integers that are shipped.
+"""Export of a trained, quantized network to the integers that are shipped.
 
-Exponents that the arithmetic fixes are constants here; those of the other skeleton tensors follow
-from the ranges that calibration data reached, with a factor of four to spare.
+Exponents that the architecture does not fix follow from the ranges of calibration data, with a
+margin of a factor of four.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from roicodec.decoder.architecture import FeatureMap
 from roicodec.errors import ModelError
 from roicodec.kernels.integer import MAX_WEIGHT
 from roicodec.networks.frame_net import FrameNet, quantizer_step
-from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, _Branch
+from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, QuantizedPointwise
 
 __all__ = ["export_network", "measured_ranges"]
 
 Arrays = dict[str, NDArray[np.generic]]
 
 _LIMIT = 0.9 * 2**31
+"""Largest magnitude of an accumulator; the rest of int32 is for rounding."""
+
+_MARGIN = 4
+"""Factor between the largest magnitude on calibration data and the end of the grid."""
 
 
 class measured_ranges:
@@ -70,7 +74,7 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
     """Integer arrays of a network, by name.
 
     Args:
-        net: trained, its blocks quantized.
+        net: trained network with quantized blocks.
         ranges: of :class:`measured_ranges`, over representative data.
 
     Raises:
@@ -79,7 +83,7 @@ def export_network(net: FrameNet, ranges: dict[str, float]) -> Arrays:
     architecture, spread = net.architecture, net.exponent.long()
     out: Arrays = {"spread": _int8(spread)}
     for tensor, _ in architecture.measured():
-        exponent = math.ceil(math.log2(4 * ranges[tensor.name] / 32767))
+        exponent = math.ceil(math.log2(_MARGIN * ranges[tensor.name] / tensor.grid.high))
         out[tensor.array] = np.array([exponent], np.int8)
 
     def exponents(tensor: FeatureMap) -> Tensor:
@@ -114,8 +118,8 @@ def _projection(name: str, weight: Tensor, bias: Tensor, source: int, target: Te
     """16-bit weights, their exponents, and biases in units of the accumulator."""
     w, b = weight.detach().flatten(1).double(), bias.detach().double()
     exponent = _exponents(w, b, source)
-    # The accumulator's unit must not be coarser than the target's, nor finer by 2**24: what few
-    # bits the weights of a dead channel have are moved up by 6 when it is loaded.
+    # The accumulator's unit must not be coarser than the target's, nor finer by 2**24: the few bits
+    # that the weights of a dead channel have are moved up by 6 when it is loaded.
     exponent = torch.minimum(exponent, target - source)
     exponent = torch.maximum(exponent, target - source - 24)
     codes = torch.round(w * torch.exp2(-exponent)[:, None])
@@ -131,7 +135,7 @@ def _projection(name: str, weight: Tensor, bias: Tensor, source: int, target: Te
 
 
 def _exponents(w: Tensor, b: Tensor, source: int) -> Tensor:
-    """The finest exponent of each channel that 16-bit weights and the accumulator allow."""
+    """Finest exponent of each channel that 16-bit weights and the accumulator allow, ``[Cout]``."""
     need = torch.maximum(w.abs().amax(1) / 32000, (w.abs().sum(1) * 32768) / (_LIMIT - 2**28))
     need = torch.maximum(need, b.abs() * 2.0 ** (-source) / 2**27)
     return need.clamp_min(2.0**-30).log2().ceil()
@@ -150,7 +154,7 @@ def _block(name: str, block: QuantizedBlock) -> Arrays:
     return out
 
 
-def _branch(name: str, branch: _Branch) -> Arrays:
+def _branch(name: str, branch: QuantizedPointwise) -> Arrays:
     w = branch.weight.detach().flatten(1).double()
     narrow = [b for b in TRAINED_BITS if b < 16]
     steps = [branch.steps.integers(branch.weight, bits)[1] for bits in narrow]

@@ -1,7 +1,7 @@
-"""The frame networks: analysis, synthesis, hyperprior and four-step context, intra and inter.
+"""The frame networks in float: analysis, synthesis, hyperprior and four-step entropy model.
 
-One class serves both kinds of frame: an inter network sees, besides the frame, a context made of
-the motion-compensated prediction and the features that the previous frame's synthesis left.
+One class serves both frame types: an inter network reads, besides the frame, a context computed
+from the motion-compensated prediction and the features of the previous frame's synthesis.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.decoder.architecture import (
     ARCHITECTURES,
+    Architecture,
     Projection,
     QualityVectors,
     ResidualBlock,
@@ -53,53 +54,70 @@ _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
 _SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (LATENT_TABLES - 1)
 _PULL_SCALE = math.log(0.15)
 PRICE = 0.08
-"""Squared quantizer steps that a bit is worth when symbols are chosen."""
+"""Lambda of RDOQ in training: squared quantizer steps that a bit is worth."""
 
 
 def quantizer_step(quality: Tensor) -> Tensor:
-    """Quantizer step of the latents, in sample values, for quality indices 0..63."""
+    """Quantizer step of the latents in sample values, of the shape of ``quality``.
+
+    Args:
+        quality: quality indices 0..63.
+    """
     return QUANTIZER_STEP_COARSEST * torch.exp2(-QUANTIZER_OCTAVES * quality / MAX_QUALITY)
 
 
 def log_scale(index: Tensor) -> Tensor:
-    """Natural logarithm of the scale that a table index 0..47 stands for, in quantizer steps."""
+    """Natural logarithm of the scale of a table's density, in quantizer steps.
+
+    Args:
+        index: table numbers 0..47, real-valued.
+    """
     return math.log(_SCALE_LOW) + index * _SCALE_PITCH
 
 
 def scale_index(scale: Tensor) -> Tensor:
-    """The inverse of :func:`log_scale`, of the scale itself; real-valued, unclamped."""
+    """Table number for a scale, the inverse of :func:`log_scale`; real-valued, not clamped.
+
+    Args:
+        scale: scales in quantizer steps.
+    """
     return (scale.log() - math.log(_SCALE_LOW)) / _SCALE_PITCH
 
 
 def pack(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Planes ``[B, H, W]``, ``[B, H/2, W/2]`` twice, in sample values, to ``[B, 96, H/8, W/8]``."""
+    """Packed blocks in units, ``[B, 96, H/8, W/8]``.
+
+    Args:
+        y: luma in sample values, ``[B, H, W]``.
+        u, v: chroma, ``[B, H/2, W/2]``.
+    """
     parts = F.pixel_unshuffle(y[:, None], 8), *(F.pixel_unshuffle(p[:, None], 4) for p in (u, v))
     return (torch.cat(parts, 1) / UNIT).contiguous(memory_format=torch.channels_last)
 
 
 def unpack(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The inverse of :func:`pack`."""
+    """Planes Y, U and V in sample values, the inverse of :func:`pack`."""
     y, u, v = torch.split(x * UNIT, list(PACKING), 1)
     planes = F.pixel_shuffle(y, 8), F.pixel_shuffle(u, 4), F.pixel_shuffle(v, 4)
     return planes[0][:, 0], planes[1][:, 0], planes[2][:, 0]
 
 
 def plane_means(packed: Tensor) -> Tensor:
-    """Of packed blocks each sample replaced by the mean of its plane, ``[B, 96, H/8, W/8]``."""
+    """Packed blocks with every sample replaced by the mean of its plane, ``[B, 96, H/8, W/8]``."""
     planes = torch.split(packed, list(PACKING), 1)
     return torch.cat([p.mean(1, keepdim=True).expand_as(p) for p in planes], 1)
 
 
 @dataclass
 class FrameOutput:
-    """What a network makes of a batch of frames.
+    """Output of a network for a batch of frames.
 
     Attributes:
         packed: reconstruction, ``[B, 96, H/8, W/8]`` in units.
         features: ``[B, 32, H/8, W/8]``, for the next frame's context.
-        latents: decoded latents in units, ``[B, 96, H/8, W/8]``.
-        latent_bits: estimated bits of every 16x16 cell, ``[B, H/16, W/16]``.
-        hyper_bits: the same of hyper-latents, ``[B]``.
+        latents: dequantized latents in units, ``[B, 96, H/8, W/8]``.
+        latent_bits: estimated bits of the latents of every 16x16 cell, ``[B, H/16, W/16]``.
+        hyper_bits: estimated bits of the hyper-latents, ``[B]``.
     """
 
     packed: Tensor
@@ -110,10 +128,14 @@ class FrameOutput:
 
 
 def _logistic_bits(value: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of an integer bin centred on ``value`` under a logistic density of scale ``exp(log_s)``.
+    """Bits of a bin of width 1 under a centred logistic density.
 
-    ``P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``, whose logarithm has
-    a gradient however unlikely the value is.
+    ``P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``: the logarithm of this
+    product has a gradient however unlikely the value is.
+
+    Args:
+        value: centres of the bins.
+        log_s: log scales of the densities.
     """
     inverse = torch.exp(-log_s)
     v = value.abs()
@@ -122,7 +144,7 @@ def _logistic_bits(value: Tensor, log_s: Tensor) -> Tensor:
 
 
 class _Bounded(torch.autograd.Function):
-    """Clamp whose gradient also passes from outside where it leads back inside."""
+    """Clamp that passes the gradient outside its range where it leads back inside."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
@@ -144,11 +166,11 @@ def _bounded(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of the symbols, as the decoder's tables will charge them.
+    """Bits of the symbols under the decoder's tables.
 
-    The scale learns from the symbols themselves: under uniform noise, the usual stand-in for
+    The scale's gradient is that of the symbols: under uniform noise, the usual substitute for
     rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
-    gradient does come from a noisy stand-in, for rounding has none.
+    gradient does come from noise, for rounding has none.
     """
     exact = _logistic_bits(symbols, log_s)
     noisy = residual + torch.rand_like(residual) - 0.5
@@ -158,7 +180,7 @@ def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
-    """Nearest integers, or the next towards zero where rate and distortion say so.
+    """Symbols by RDOQ: the nearest integers, or the next towards zero where that costs less.
 
     The encoder weighs its symbols in the same way (:class:`roicodec.encoder.rdoq.LatentWriter`).
     """
@@ -171,7 +193,7 @@ def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
 
 
 def _quantized(residual: Tensor, symbols: Tensor) -> Tensor:
-    """The symbols, with the gradient of the residual."""
+    """Symbols with the gradient of the residual (straight-through)."""
     return residual + (symbols - residual).detach()
 
 
@@ -198,17 +220,18 @@ class FrameNet(nn.Module):
 
     Latents are coded in four steps, each a quarter of the (position, channel) pairs: every step has
     a quarter of the channels at every position, other ones at its neighbours (quadtree partition,
-    Li et al., DCVC-DC, CVPR 2023, section 3.4). The first step has hyper-latents and context to go
-    by, each further one all latents of those before.
+    Li et al., DCVC-DC, CVPR 2023, section 3.4). The first step is conditioned on hyper-latents and
+    context, each further one on the latents of all steps before. The layers are those of
+    :mod:`roicodec.decoder.architecture`.
 
     Args:
-        inter: whether there is a prediction.
+        inter: whether it codes inter frames.
     """
 
     def __init__(self, inter: bool) -> None:
         super().__init__()
-        self.architecture = net = ARCHITECTURES[inter]
         self.inter = inter
+        net = self.architecture
         if net.context:
             self.context_block = _block(net.context.block)
             self.context_out = _projection(net.context.out)
@@ -229,7 +252,7 @@ class FrameNet(nn.Module):
         self.hyper_synthesis = nn.ModuleList(map(_projection, net.hyper_synthesis))
         self.hyper_log_gain = QualityTable(HYPER_CHANNELS)
         self.hyper_log_scale = QualityTable(HYPER_CHANNELS)
-        # Were they dear at first, hyper-latents would die before anything reads them.
+        # Expensive hyper-latents would vanish before the entropy network learns to read them.
         nn.init.constant_(self.hyper_log_scale.table, -2.0)
         self.entropy_quality = _vectors(net.entropy_quality)
         self.entropy = nn.ModuleList(map(_block, net.entropy))
@@ -240,13 +263,17 @@ class FrameNet(nn.Module):
             with torch.no_grad():
                 head.weight *= 0.1
 
+    @property
+    def architecture(self) -> Architecture:
+        """Table of its layers."""
+        return ARCHITECTURES[self.inter]
+
     @torch.no_grad()
     def start_from_klt(self, basis: Tensor, deviation: Tensor) -> None:
-        """Make the untrained network a transform codec with a static model of its latents.
+        """Initialize as a transform codec with a static model of its latents.
 
         Args:
-            basis: ``[96, 96]``: the projection that maps a packed 8x8 block to its coefficients,
-                one a column.
+            basis: projection of a packed 8x8 block to its coefficients, one a column, ``[96, 96]``.
             deviation: standard deviation of each coefficient in units, ``[96]``.
         """
         pixel = torch.arange(PIXEL_CHANNELS)
@@ -261,10 +288,13 @@ class FrameNet(nn.Module):
         self.index_quality.table.copy_(index.clamp(0, LATENT_TABLES - 1))
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Steps per unit of latent, ``[B, 96, 1, 1]`` for quality ``[B]``."""
-        return (torch.exp(self.log_gain(quality)) * (UNIT / quantizer_step(quality))[:, None])[
-            :, :, None, None
-        ]
+        """Quantizer steps per unit of latent, ``[B, 96, 1, 1]``.
+
+        Args:
+            quality: indices 0..63, ``[B]``.
+        """
+        nominal = UNIT / quantizer_step(quality)
+        return (torch.exp(self.log_gain(quality)) * nominal[:, None])[:, :, None, None]
 
     def forward(
         self,
@@ -275,16 +305,16 @@ class FrameNet(nn.Module):
         regions: Regions | Sandwich | None = None,
         unmatched: Tensor | None = None,
     ) -> FrameOutput:
-        """Code a batch of frames.
+        """Reconstruction and rate of a batch of frames.
 
         Args:
-            x: packed frames ``[B, 96, H/8, W/8]``, minus mid-gray.
+            x: packed frames minus mid-gray, ``[B, 96, H/8, W/8]``.
             quality: indices 0..63, float ``[B]``.
-            prediction: packed like ``x``; inter only, as the next.
-            features: ``[B, 32, H/8, W/8]`` of the previous frame, motion-compensated.
-            regions: bit-widths, for a quantized network.
-            unmatched: positions without a match in the reference, bool ``[B, 1, H/8, W/8]``; inter
+            prediction: packed like ``x``; inter frames only.
+            features: of the previous frame, motion-compensated, ``[B, 32, H/8, W/8]``; inter frames
                 only.
+            regions: bit-widths, for a quantized network.
+            unmatched: positions of intra-coded cells, bool ``[B, 1, H/8, W/8]``; inter frames only.
         """
         if unmatched is not None and prediction is not None and features is not None:
             vector = self.unmatched(quality)[:, :, None, None]
@@ -322,16 +352,16 @@ class FrameNet(nn.Module):
             if k:
                 e = e + self.inject[k - 1](decoded / spread)
             e = self.entropy[k](e, None, regions)
-            made, cost = self._decoded(y, self.heads[k](e), gain, shift)
-            mine = step_of == k
-            decoded = torch.where(mine, made, decoded)
-            bits = torch.where(mine, cost, bits)
+            values, cost = self._decoded(y, self.heads[k](e), gain, shift)
+            coded_now = step_of == k
+            decoded = torch.where(coded_now, values, decoded)
+            bits = torch.where(coded_now, cost, bits)
 
         start = self.synthesis_quality(quality)[:, :, None, None]
-        packed, left = self.synthesise(decoded, start, context, regions)
+        packed, new_features = self.synthesise(decoded, start, context, regions)
         return FrameOutput(
             packed if prediction is None else packed + prediction,
-            left,
+            new_features,
             decoded,
             4 * F.avg_pool2d(bits.sum(1, keepdim=True), 2)[:, 0],
             hyper_bits.flatten(1).sum(1),
@@ -344,24 +374,24 @@ class FrameNet(nn.Module):
         context: Tensor | None = None,
         regions: Regions | Sandwich | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What is added to the prediction, packed ``[B, 96, H/8, W/8]``, and features.
+        """Packed residual in units, ``[B, 96, H/8, W/8]``, and features, ``[B, 32, H/8, W/8]``.
 
         Args:
-            latents: as decoded, in units, ``[B, 96, H/8, W/8]``.
-            start: of ``synthesis_quality``, ``[B, 128, 1, 1]`` or by position.
-            context: of the prediction, ``[B, 64, H/8, W/8]``; inter only.
+            latents: dequantized latents in units, ``[B, 96, H/8, W/8]``.
+            start: vectors of ``synthesis_quality``, ``[B, 128, 1, 1]`` or one for each position.
+            context: ``[B, 64, H/8, W/8]``; inter frames only.
             regions: bit-widths, for a quantized network.
         """
         stream = self.up(latents / self.exponent.exp2()[:, None, None]) + start
         for block in self.synthesis:
             stream = block(stream, context, regions)
-        packed, left = torch.split(stream, [PIXEL_CHANNELS, FEATURE_CHANNELS], 1)
-        return packed, left
+        packed, features = torch.split(stream, [PIXEL_CHANNELS, FEATURE_CHANNELS], 1)
+        return packed, features
 
     def _decoded(
         self, y: Tensor, head: Tensor, gain: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Latents as decoded, and their bits, from a head's means and scales."""
+        """Dequantized latents and their bits, from the output of a head."""
         mean = head[:, :LATENT_CHANNELS] * self.exponent.exp2()[:, None, None]
         index = INDEX_GAIN * head[:, LATENT_CHANNELS:] + shift
         log_s = log_scale(_bounded(index, 0, LATENT_TABLES - 1))
@@ -380,7 +410,11 @@ class FrameNet(nn.Module):
 
 
 def coding_steps(y: Tensor) -> Tensor:
-    """The step 0..3 in which each pair is coded: int ``[1, C, H, W]``."""
+    """Coding step of each latent, integers 0..3 ``[1, C, H, W]``.
+
+    Args:
+        y: latents, ``[B, C, H, W]``.
+    """
     c, h, w = (torch.arange(n, device=y.device) for n in y.shape[1:])
     phase = torch.from_numpy(PHASES).to(y.device)[h[:, None] % 2, w % 2]
     return ((c[:, None, None] + phase) % CODING_STEPS)[None]

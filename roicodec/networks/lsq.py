@@ -2,9 +2,9 @@
 
 Esser et al., "Learned Step Size Quantization", ICLR 2020 (arXiv:1902.08153): the forward pass of
 equations 1 and 2, the gradient of the step of equation 3, that of the data of equation 5, the
-gradient scale and the initial step of section 2.2. What is learned here is log2 of the step, which
-is rounded to an integer in the forward pass and passed straight through in the backward pass, so
-that integers times a power of two are all the trained network ever computes with.
+gradient scale and the initial step of section 2.2. The learned parameter is log2 of the step,
+rounded to an integer in the forward pass (straight-through in the backward pass), so that the
+trained network computes with integers times powers of two alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from roicodec.errors import ModelError
 from roicodec.kernels.integer import MAX_WEIGHT, Grid
 
 __all__ = [
+    "SEARCHED_STEPS",
     "ActivationQuantizer",
     "WeightQuantizer",
     "fixed_point",
@@ -27,11 +28,13 @@ __all__ = [
     "power_of_two",
 ]
 
+SEARCHED_STEPS = 8
+"""Powers of two that calibration tries, from the smallest that clips nothing downwards."""
+
 _SMALLEST_EXPONENT = -24.0
-_SEARCHED = 8
 _WEIGHT_SUM = 3 << 14
-"""Largest ``sum|w|`` of 16-bit integer weights: with 16-bit activations they take three quarters of
-the int32 accumulator and leave the rest to the bias and the rounding."""
+"""Limit of ``sum|w|`` of 16-bit integer weights: with 16-bit activations they take three quarters
+of the int32 accumulator; the rest is for the bias and the rounding."""
 
 
 class _PowerOfTwo(torch.autograd.Function):
@@ -70,37 +73,43 @@ class _Lsq(torch.autograd.Function):
             inner = torch.where((v > step * low) & (v < step * high), gradient, 0.0)
         if not ctx.needs_input_grad[1]:
             return inner, None, None, None, None
-        # d(out)/d(step) is round(v/s) - v/s inside and the clipped integer outside; each times s
-        # is what is already at hand.
+        # d(out)/d(step) is round(v/s) - v/s inside and the clipped integer outside; times s they
+        # are out - v and out, which are known.
         terms = (out - v).mul_(inner).addcmul_(gradient - inner, out)
         total = terms.sum_to_size(step.shape) if step.dim() else terms.sum()
         return inner, total * (gradient_scale / step), None, None, None
 
 
 def power_of_two(log_step: Tensor) -> Tensor:
-    """``2 ** round(log_step)``; the gradient ignores the rounding."""
+    """Steps ``2 ** round(log_step)``; the gradient ignores the rounding."""
     return _apply(_PowerOfTwo, log_step)
 
 
 def lsq(v: Tensor, step: Tensor, low: int, high: int, gradient_scale: float = 1.0) -> Tensor:
-    """``clamp(round_half_even(v / step), low, high) * step``.
+    """Quantized data, ``clamp(round_half_even(v / step), low, high) * step``.
 
     Args:
         v: data, float.
         step: positive powers of two: a scalar, or a tensor that broadcasts against ``v``.
-        low, high: the integers allowed, ``-Q_N`` and ``Q_P`` of the paper.
+        low, high: range of the integers, ``-Q_N`` and ``Q_P`` of the paper.
         gradient_scale: factor of the gradient of ``step``.
     """
     return _apply(_Lsq, v, step, low, high, gradient_scale)
 
 
 def fixed_point(v: Tensor, exponent: int, grid: Grid) -> Tensor:
-    """Round to ``2**exponent`` and saturate: a skeleton tensor, as training sees it."""
+    """Data rounded to ``2**exponent`` and clamped to a grid: a 16-bit tensor in training.
+
+    Args:
+        v: data, float.
+        exponent: log2 of the step.
+        grid: range of the integers.
+    """
     return lsq(v, torch.tensor(2.0**exponent), grid.low, grid.high)
 
 
 class _Quantizer(nn.Module):
-    """A step for each candidate (and channel), started from the first data it sees."""
+    """One step for each candidate bit-width (and channel), initialized on the first data."""
 
     ready: Tensor
 
@@ -111,22 +120,28 @@ class _Quantizer(nn.Module):
         self.register_buffer("ready", torch.zeros(len(self.candidates), dtype=torch.bool))
 
     def bounds(self, bits: int) -> tuple[int, int]:
-        """The lowest and the highest integer at a bit-width."""
+        """Lowest and highest integer at a bit-width."""
         raise NotImplementedError
 
     def initialize(self, v: Tensor, bits: int) -> None:
-        """Start a candidate's step at ``2 mean|v| / sqrt(Q_P)``."""
+        """Set a candidate's step to LSQ's initial value, ``2 mean|v| / sqrt(Q_P)``."""
         _, high = self.bounds(bits)
         self._set(bits, torch.log2(2 * self._reduce(v.abs(), torch.mean) / math.sqrt(high)))
 
     @torch.no_grad()
-    def calibrate(self, v: Tensor, bits: int) -> None:
-        """Set a candidate's step to the power of two of least squared error on ``v``."""
+    def calibrate(self, v: Tensor, bits: int, searched: int = SEARCHED_STEPS) -> None:
+        """Set a candidate's step to the power of two of least squared error.
+
+        Args:
+            v: data.
+            bits: candidate bit-width.
+            searched: number of steps tried.
+        """
         low, high = self.bounds(bits)
         top = torch.log2(self._reduce(v.abs(), torch.amax) / high).ceil()
         top = top.nan_to_num(neginf=_SMALLEST_EXPONENT)
         best, least = top, torch.full_like(top, math.inf)
-        for down in range(_SEARCHED):
+        for down in range(searched):
             step = self._broadcast(torch.exp2(top - down), v)
             error = self._reduce((lsq(v, step, low, high) - v).square_(), torch.mean)
             best = torch.where(error < least, top - down, best)
@@ -134,7 +149,11 @@ class _Quantizer(nn.Module):
         self._set(bits, best)
 
     def log_steps(self, v: Tensor, bits: int) -> Tensor:
-        """log2 of the steps of a candidate before rounding, started on ``v`` if they must be."""
+        """log2 of a candidate's steps before rounding, initialized on ``v`` if they are not yet.
+
+        Raises:
+            ModelError: if they are not and the module is not in training.
+        """
         k = self._index(bits)
         if not self.ready[k]:
             if not self.training:
@@ -143,14 +162,14 @@ class _Quantizer(nn.Module):
         return self.log_step[k]
 
     def forward(self, v: Tensor, bits: int) -> Tensor:
-        """Quantize ``v`` at a bit-width: integers times the step, in the shape of ``v``."""
+        """Quantized ``v``: integers times the step, in the shape of ``v``."""
         low, high = self.bounds(bits)
         step = self._broadcast(power_of_two(self.log_steps(v, bits)), v)
         return lsq(v, step, low, high, 1 / math.sqrt(v[0].numel() * high))
 
     @torch.no_grad()
     def integers(self, v: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-        """The integers of ``v``, int64, and the exponents of the steps, int64."""
+        """Integers of ``v`` and exponents of the steps, both int64."""
         low, high = self.bounds(bits)
         exponent = self.log_steps(v, bits).round()
         step = self._broadcast(torch.exp2(exponent), v)
@@ -175,13 +194,13 @@ class _Quantizer(nn.Module):
 
 
 class ActivationQuantizer(_Quantizer):
-    """One step a tensor for each candidate bit-width.
+    """Quantizer of activations: one step for the tensor at each candidate bit-width.
 
     The gradient scale is ``1 / sqrt(N Q_P)`` with N the features of one sample (``v[0]``).
 
     Args:
-        candidates: bit-widths that :meth:`forward` may be called with.
-        signed: False after a ReLU; the clamp at 0 then *is* the ReLU.
+        candidates: bit-widths.
+        signed: False after a ReLU; clamping at 0 then is the ReLU.
     """
 
     def __init__(self, candidates: Sequence[int], *, signed: bool) -> None:
@@ -201,13 +220,14 @@ class ActivationQuantizer(_Quantizer):
 
 
 class WeightQuantizer(_Quantizer):
-    """One step for each output channel (first dimension) and candidate bit-width.
+    """Quantizer of weights: one step for each output channel at each candidate bit-width.
 
     The gradient scale is ``1 / sqrt(N Q_P)`` with N the weights of one output channel. At 16 bits
-    the step is at least what keeps the accumulators of 16-bit activations within int32.
+    the step is large enough to keep the accumulators of 16-bit activations within int32. Output
+    channels are the first dimension.
 
     Args:
-        candidates: bit-widths that :meth:`forward` may be called with.
+        candidates: bit-widths.
         channels: number of output channels.
     """
 
@@ -223,7 +243,7 @@ class WeightQuantizer(_Quantizer):
         log_step = super().log_steps(v, bits)
         if bits < 16:
             return log_step
-        # Rounding adds at most a half to each weight.
+        # Rounding adds at most half a step to each weight.
         sums = v.detach().abs().flatten(1).sum(1) / (_WEIGHT_SUM - v[0].numel() / 2)
         return torch.maximum(log_step, sums.log2().ceil())
 

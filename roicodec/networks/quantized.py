@@ -1,13 +1,14 @@
-"""The blocks as they are trained with quantization: LSQ in the branches, region by region.
+"""Blocks as they are trained with quantization: LSQ in the branches, region by region.
 
-A float network becomes a quantized one in place: :func:`quantize_network` measures what flows
-through its blocks, spreads the ranges of the channels (*equalization*, by powers of two) and puts
-in each block's place a :class:`QuantizedBlock` whose steps start at least squared error.
+:func:`quantize_network` turns a float network into a quantized one in place: it measures the
+activations of the blocks, brings the channels to one range (*equalization*, by powers of two) and
+replaces each block by a :class:`QuantizedBlock` whose steps start at least squared error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +16,25 @@ from torch.nn import functional as F
 
 from roicodec.kernels.integer import CANDIDATE_BITS
 from roicodec.networks.blocks import (
-    BRANCH_DTYPE,
     Block,
+    BranchModule,
     Depthwise,
     Pointwise,
     QualityTable,
     Regions,
     Sandwich,
+    set_branch_dtype,
 )
 from roicodec.networks.frame_net import FrameNet
-from roicodec.networks.lsq import ActivationQuantizer, WeightQuantizer
+from roicodec.networks.lsq import SEARCHED_STEPS, ActivationQuantizer, WeightQuantizer
 
 __all__ = [
     "TRAINED_BITS",
     "QuantizedBlock",
+    "QuantizedPointwise",
+    "calibrate",
     "calibrate_wide",
+    "equalization",
     "free_coarsest",
     "free_only",
     "free_unmatched",
@@ -39,14 +44,39 @@ __all__ = [
 ]
 
 TRAINED_BITS = CANDIDATE_BITS
+"""Bit-widths that every branch has steps and biases for."""
+
 _SPREAD = 6
+"""Largest magnitude of an equalization exponent."""
+
 _CALIBRATIONS = 6
 """Batches whose largest magnitudes set the channels' ranges. With one batch, and ranges between
 deviation and maximum, inter frames at 8 bits lost up to 2.5 dB in 32 frames instead of 0.1."""
 
+_DEAD = 1e-5
+"""Share of the block's largest magnitude below which a channel is dead."""
 
-class _Branch(nn.Module):
-    """A pointwise layer with the quantizers of its input and its weights."""
+
+@dataclass(frozen=True)
+class _Calibration:
+    """What the next forward pass sets.
+
+    Attributes:
+        widths: bit-widths whose steps and biases are set.
+        searched: number of steps tried for each.
+    """
+
+    widths: tuple[int, ...]
+    searched: int
+
+
+class QuantizedPointwise(BranchModule):
+    """A pointwise layer with the quantizers of its input and its weights.
+
+    Args:
+        layer: its float form.
+        equalize: log2 of the range of each input channel, ``[Cin]``; None of an unsigned input.
+    """
 
     def __init__(self, layer: Pointwise, equalize: Tensor | None) -> None:
         super().__init__()
@@ -62,97 +92,126 @@ class _Branch(nn.Module):
         self.steps = WeightQuantizer(TRAINED_BITS, len(weight))
 
     def forward(self, x: Tensor, bits: int) -> Tensor:
-        bias = self.bias[TRAINED_BITS.index(bits)].to(BRANCH_DTYPE)
+        """Output ``[B, Cout, H, W]`` at a bit-width; 16 bits are computed without rounding.
+
+        Args:
+            x: input, equalized, ``[B, Cin, H, W]``.
+            bits: bit-width of weights and activations.
+        """
+        dtype = self.branch_dtype
+        bias = self.bias[TRAINED_BITS.index(bits)].to(dtype)
         if bits == 16:
-            return F.conv2d(x.to(BRANCH_DTYPE), self.weight.to(BRANCH_DTYPE), bias)
+            return F.conv2d(x.to(dtype), self.weight.to(dtype), bias)
         codes, weight = self.input(x, bits), self.steps(self.weight, bits)
-        return F.conv2d(codes.to(BRANCH_DTYPE), weight.to(BRANCH_DTYPE), bias)
+        return F.conv2d(codes.to(dtype), weight.to(dtype), bias)
 
     def equalized(self, x: Tensor) -> Tensor:
+        """The input with all channels in one range."""
         assert self.equalize is not None
         return x * torch.exp2(-self.equalize)[:, None, None]
 
     @torch.no_grad()
-    def calibrate(self, x: Tensor, widths: tuple[int, ...]) -> None:
-        """Set steps on data, and the biases so that no output's mean moves.
+    def calibrate(self, x: Tensor, widths: tuple[int, ...], searched: int = SEARCHED_STEPS) -> None:
+        """Set steps on data, and biases so that the mean of every output stays.
 
         Bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-        Correction", ICCV 2019 (arXiv:1906.04721), section 4.2, here with the data's own means.
+        Correction", ICCV 2019 (arXiv:1906.04721), section 4.2, here with measured means.
+
+        Args:
+            x: equalized input.
+            widths: bit-widths whose steps and biases are set.
+            searched: number of steps tried for each.
         """
         exact = self._mean(x, self.weight)
         for bits in widths:
             k = TRAINED_BITS.index(bits)
-            self.input.calibrate(x, bits)
-            self.steps.calibrate(self.weight, bits)
+            self.input.calibrate(x, bits, searched)
+            self.steps.calibrate(self.weight, bits, searched)
             if bits < 16:
-                made = self._mean(self.input(x, bits), self.steps(self.weight, bits))
-                self.bias[k] = self.bias[-1] + exact - made
+                rounded = self._mean(self.input(x, bits), self.steps(self.weight, bits))
+                self.bias[k] = self.bias[-1] + exact - rounded
 
     @staticmethod
     def _mean(x: Tensor, weight: Tensor) -> Tensor:
-        """Mean of every output over the positions, less its bias."""
+        """Mean of every output over the positions, without bias."""
         return weight.flatten(1) @ x.mean((0, 2, 3))
 
 
-class QuantizedBlock(nn.Module):
+class QuantizedBlock(BranchModule):
     """A :class:`~roicodec.networks.blocks.Block` whose branches are quantized.
 
-    Depthwise layers keep 8 bits on one grid, where regions of different bit-widths meet; at 16
-    bits training computes in :data:`~roicodec.networks.blocks.BRANCH_DTYPE`.
+    Depthwise layers read 8 bits on one grid, where regions of different bit-widths meet.
+
+    Args:
+        block: its float form.
+        equalize_first, equalize_second: log2 of the range of each channel that either branch reads.
     """
 
     def __init__(self, block: Block, equalize_first: Tensor, equalize_second: Tensor) -> None:
         super().__init__()
-        self.mix_in = _Branch(block.mix_in, equalize_first)
-        self.mix_out = _Branch(block.mix_out, None)
-        self.expand = _Branch(block.expand, equalize_second)
-        self.project = _Branch(block.project, None)
+        self.mix_in = QuantizedPointwise(block.mix_in, equalize_first)
+        self.mix_out = QuantizedPointwise(block.mix_out, None)
+        self.expand = QuantizedPointwise(block.expand, equalize_second)
+        self.project = QuantizedPointwise(block.project, None)
         self.depthwise = block.depthwise
         self.depthwise_input = ActivationQuantizer((8,), signed=False)
         self.depthwise_steps = WeightQuantizer((8,), len(block.depthwise.weight))
-        self.calibrating: tuple[int, ...] = ()
+        self.calibration: _Calibration | None = None
+        set_branch_dtype(self, block.branch_dtype)
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, regions: Regions | Sandwich | None = None
     ) -> Tensor:
-        """As the float block; ``regions`` defaults to 16 bits everywhere."""
+        """The stream behind the block, as of the float block.
+
+        Args:
+            x: stream in front of it, ``[B, width, H, W]``.
+            context: second input, ``[B, context, H, W]``.
+            regions: bit-widths; None is 16 everywhere.
+        """
         regions = regions or Regions(16, 16)
         a = self.mix_in.equalized(x if context is None else torch.cat((x, context), 1))
-        if self.calibrating:
-            self.mix_in.calibrate(a, self.calibrating)
-        hidden = F.relu(regions.each(self.mix_in, a)).float()
-        if 8 in self.calibrating:
-            self.depthwise_input.calibrate(hidden, 8)
-            self.depthwise_steps.calibrate(self.depthwise.weight, 8)
+        hidden = F.relu(self._branch(self.mix_in, a, regions)).float()
+        self._calibrate_depthwise(hidden)
         weight = self.depthwise_steps(self.depthwise.weight, 8)
         hidden = self.depthwise_input(hidden, 8)
-        hidden = F.relu(_depthwise(self.depthwise, hidden, weight)).float()
-        if self.calibrating:
-            self.mix_out.calibrate(hidden, self.calibrating)
-        x = x + regions.each(self.mix_out, hidden).float()
-        a = self.expand.equalized(x)
-        if self.calibrating:
-            self.expand.calibrate(a, self.calibrating)
-        wide = F.relu(regions.each(self.expand, a)).float()
-        if self.calibrating:
-            self.project.calibrate(wide, self.calibrating)
-        return x + regions.each(self.project, wide).float()
+        hidden = F.relu(_depthwise(self.depthwise, hidden, weight, self.branch_dtype)).float()
+        x = x + self._branch(self.mix_out, hidden, regions).float()
+        wide = F.relu(self._branch(self.expand, self.expand.equalized(x), regions)).float()
+        return x + self._branch(self.project, wide, regions).float()
+
+    def _branch(self, layer: QuantizedPointwise, x: Tensor, regions: Regions | Sandwich) -> Tensor:
+        """A pointwise layer's output, calibrated on its input first where that is due."""
+        if self.calibration:
+            layer.calibrate(x, self.calibration.widths, self.calibration.searched)
+        return regions.each(layer, x)
+
+    def _calibrate_depthwise(self, hidden: Tensor) -> None:
+        if self.calibration and 8 in self.calibration.widths:
+            searched = self.calibration.searched
+            self.depthwise_input.calibrate(hidden, 8, searched)
+            self.depthwise_steps.calibrate(self.depthwise.weight, 8, searched)
 
 
-def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor) -> Tensor:
+def _depthwise(layer: Depthwise, x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     assert layer.bias is not None
-    bias = layer.bias.to(BRANCH_DTYPE)
-    weight = weight.to(BRANCH_DTYPE)
-    return F.conv2d(x.to(BRANCH_DTYPE), weight, bias, padding=1, groups=layer.groups)
+    bias = layer.bias.to(dtype)
+    return F.conv2d(x.to(dtype), weight.to(dtype), bias, padding=1, groups=layer.groups)
 
 
 @torch.no_grad()
-def _spread(top: Tensor) -> Tensor:
-    """Exponents that bring channels of these magnitudes to one range: integers ``[C]``.
+def equalization(top: Tensor) -> Tensor:
+    """Exponents that bring channels to one range when divided by their powers of two.
 
-    Channels that are as good as always zero, in some blocks most of them, have no say and stay.
+    Dead channels (the majority in some blocks) are excluded from the median and left unscaled.
+
+    Args:
+        top: largest magnitude of each channel, ``[C]``.
+
+    Returns:
+        integers in -6..6, float ``[C]``.
     """
-    alive = top > 1e-5 * top.max()
+    alive = top > _DEAD * top.max()
     usual = top[alive].median() if alive.any() else top.new_ones(())
     spread = torch.log2(top / usual).round().clamp(-_SPREAD, _SPREAD)
     return torch.where(alive, spread, 0.0)
@@ -160,7 +219,7 @@ def _spread(top: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _equalize_hidden(before: nn.Conv2d, exponent: Tensor, after: nn.Conv2d) -> None:
-    """Divide the channels between two layers by ``2**exponent``; ReLU lets it pass."""
+    """Divide the channels between two layers by ``2**exponent``, which commutes with ReLU."""
     assert before.bias is not None
     before.weight *= torch.exp2(-exponent)[:, None, None, None]
     before.bias *= torch.exp2(-exponent)
@@ -174,11 +233,12 @@ def _equalize_hidden(before: nn.Conv2d, exponent: Tensor, after: nn.Conv2d) -> N
 def largest_inputs(
     layers: Iterable[nn.Module], run: Callable[[], object], times: int
 ) -> dict[nn.Module, Tensor]:
-    """Largest magnitude of every input channel of each layer, float32 ``[C]``, in ``times`` runs.
+    """Largest magnitude of every input channel of each layer, float32 ``[C]``.
 
     Args:
         layers: convolutions of inputs ``[B, C, H, W]``.
         run: passes data through them all.
+        times: number of runs.
     """
     seen: dict[nn.Module, Tensor] = {}
 
@@ -194,95 +254,129 @@ def largest_inputs(
     return seen
 
 
-def quantize_network(net: nn.Module, run: Callable[[], object]) -> None:
-    """Replace every block of ``net`` by a quantized one.
+def quantize_network(
+    net: nn.Module, run: Callable[[], object], searched: int = SEARCHED_STEPS
+) -> None:
+    """Replace every block of a trained float network by a quantized one.
 
     Args:
-        net: a trained float network.
+        net: the network.
         run: passes calibration data through it; called several times before and once after.
+        searched: number of steps that calibration tries for each quantizer.
     """
     blocks = _blocks(net)
     parts = ("mix_in", "depthwise", "mix_out", "expand", "project")
     layers = [getattr(block, part) for _, block in blocks for part in parts]
     seen = largest_inputs(layers, run, _CALIBRATIONS)
     for name, block in blocks:
-        spread = {p: _spread(seen[getattr(block, p)]) for p in parts}
+        spread = {p: equalization(seen[getattr(block, p)]) for p in parts}
         _equalize_hidden(block.mix_in, spread["depthwise"], block.depthwise)
         _equalize_hidden(block.depthwise, spread["mix_out"], block.mix_out)
         _equalize_hidden(block.expand, spread["project"], block.project)
         _replace(net, name, QuantizedBlock(block, spread["mix_in"], spread["expand"]))
-    _calibrate(net, run, TRAINED_BITS)
+    calibrate(net, run, TRAINED_BITS, searched)
+
+
+def calibrate(
+    net: nn.Module,
+    run: Callable[[], object],
+    widths: tuple[int, ...],
+    searched: int = SEARCHED_STEPS,
+) -> None:
+    """Set the steps of a quantized network to least squared error, and correct its biases.
+
+    Args:
+        net: the network.
+        run: passes calibration data through it; called once.
+        widths: bit-widths whose steps and biases are set.
+        searched: number of steps tried for each quantizer.
+    """
+    blocks = [m for m in net.modules() if isinstance(m, QuantizedBlock)]
+    for block in blocks:
+        block.calibration = _Calibration(widths, searched)
+    run()
+    for block in blocks:
+        block.calibration = None
 
 
 def calibrate_wide(net: nn.Module, run: Callable[[], object]) -> None:
-    """Widen the steps of 16-bit activations to what ``run`` passes through a quantized network.
+    """Widen the steps of 16-bit activations to the range of calibration data.
 
-    Training computes in float at 16 bits, and does not move them when ranges grow. Where they
-    shrank, at the worst to nothing but zeros, a finer step would be of no use.
+    Training computes in float at 16 bits and does not move them when ranges grow. They never become
+    finer: where ranges shrank, at worst to zeros alone, that would gain nothing.
+
+    Args:
+        net: quantized network.
+        run: passes calibration data through it; called once.
     """
-    inputs = [m.input for m in net.modules() if isinstance(m, _Branch)]
+    inputs = [m.input for m in net.modules() if isinstance(m, QuantizedPointwise)]
     before = [i.log_step.detach().clone() for i in inputs]
-    _calibrate(net, run, TRAINED_BITS[-1:])
+    calibrate(net, run, TRAINED_BITS[-1:])
     with torch.no_grad():
         for quantizer, log_step in zip(inputs, before, strict=True):
             quantizer.log_step.copy_(torch.maximum(quantizer.log_step, log_step))
 
 
 def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
-    """Leave nothing of a quantized network to be trained but a bit-width's own: steps of weights
-    and biases.
+    """Freeze a quantized network but for the weight steps and biases of one bit-width.
 
     Args:
-        net: quantized.
-        bits: 2..8.
+        net: quantized network.
+        bits: that bit-width, 2..8.
         widen: first give signed inputs a range no narrower than that of the next wider bit-width.
             Learned on usual content, steps at 4 bits clipped the features of rare textures.
     """
     k = TRAINED_BITS.index(bits)
     net.requires_grad_(False)
     for branch in net.modules():
-        if not isinstance(branch, _Branch):
+        if not isinstance(branch, QuantizedPointwise):
             continue
         if widen and branch.equalize is not None:
             steps = branch.input.log_step
             with torch.no_grad():
                 steps[k] = torch.maximum(steps[k], steps[k + 1].round() + 1)
         for free in (branch.bias, branch.steps.log_step):
-            own = torch.zeros_like(free)
-            own[k] = 1
-            free.requires_grad_(True)
-            free.register_hook(lambda gradient, own=own: gradient * own)
+            _free_rows(free, slice(k, k + 1))
 
 
 def free_coarsest(net: nn.Module, anchors: int) -> float:
-    """Leave nothing of a network to be trained but the coarsest vectors of its quality tables.
+    """Freeze a network but for the vectors of the lowest qualities in its quality tables.
 
     Args:
-        net: float or quantized.
-        anchors: how many vectors of each table.
+        net: float or quantized network.
+        anchors: number of vectors of each table.
 
     Returns:
-        the quality index, 0..63, from which on none of them counts.
+        the lowest quality index, 0..63, that none of them affects.
     """
     net.requires_grad_(False)
     tables = [m for m in net.modules() if isinstance(m, QualityTable)]
     for table in tables:
-        own = torch.zeros_like(table.table)
-        own[:anchors] = 1
-        table.table.requires_grad_(True)
-        table.table.register_hook(lambda gradient, own=own: gradient * own)
+        _free_rows(table.table, slice(anchors))
     return anchors / tables[0].scale
 
 
 def free_unmatched(net: FrameNet) -> None:
-    """Leave nothing of an inter network to be trained but what stands for the features of cells
-    without a match."""
+    """Freeze an inter network but for the vectors that replace features in intra-coded cells."""
     net.requires_grad_(False)
     net.unmatched.requires_grad_(True)
 
 
+def _free_rows(parameter: nn.Parameter, rows: slice) -> None:
+    """Let gradients reach some rows of a parameter alone."""
+    kept = torch.zeros_like(parameter)
+    kept[rows] = 1
+    parameter.requires_grad_(True)
+    parameter.register_hook(lambda gradient: gradient * kept)
+
+
 def load_network(state: Mapping[str, Tensor], inter: bool) -> FrameNet:
-    """A network from a state, float or quantized, as training saves it."""
+    """Network from a state dictionary, float or quantized, as training saves it.
+
+    Args:
+        state: parameters and buffers by name.
+        inter: whether it is an inter network.
+    """
     net = FrameNet(inter)
     if any(name.endswith("mix_in.input.log_step") for name in state):
         for name, block in _blocks(net):
@@ -299,13 +393,3 @@ def _blocks(net: nn.Module) -> list[tuple[str, Block]]:
 def _replace(net: nn.Module, name: str, block: QuantizedBlock) -> None:
     parent, _, child = name.rpartition(".")
     setattr(net.get_submodule(parent), child, block)
-
-
-def _calibrate(net: nn.Module, run: Callable[[], object], widths: tuple[int, ...]) -> None:
-    """Set these bit-widths' steps to least squared error on what ``run`` passes; shift biases."""
-    blocks: Iterable[QuantizedBlock] = [m for m in net.modules() if isinstance(m, QuantizedBlock)]
-    for block in blocks:
-        block.calibrating = widths
-    run()
-    for block in blocks:
-        block.calibrating = ()

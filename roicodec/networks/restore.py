@@ -1,7 +1,7 @@
-"""From the integers that are shipped back to a float network, to go on training from.
+"""Float networks restored from the integers that are shipped, to continue training.
 
-The inverse of :mod:`roicodec.networks.export`, as far as there is one: steps of activations, biases
-at each bit-width and whatever rounding took are gone; depthwise weights come back with 8 bits.
+The inverse of :mod:`roicodec.networks.export` as far as there is one: steps of activations, biases
+at each bit-width and all rounded bits are lost; depthwise weights have 8 bits.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from roicodec.networks.blocks import ANCHORS, QualityTable
 from roicodec.networks.frame_net import FrameNet, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS
 
-__all__ = ["restore_network"]
+__all__ = ["quality_anchors", "restore_network"]
 
 _LOGISTIC_DEVIATION = np.pi / np.sqrt(3)
 _NARROWEST = 0.04
-"""Scale of the hyper-latents that are always zero, in steps."""
+"""Scale of hyper-latents that are always zero, in quantizer steps."""
 
 
 def restore_network(arrays: Arrays) -> FrameNet:
-    """A float network that computes what the integers do, up to their rounding.
+    """Float network that computes the same as the integers, up to their rounding.
 
     Args:
-        arrays: of one network, as :func:`~roicodec.networks.export.export_network` makes them.
+        arrays: integer arrays of one network
+            (:func:`~roicodec.networks.export.export_network`).
     """
     architecture = architecture_of(arrays)
     net = FrameNet(architecture.inter)
@@ -60,22 +61,27 @@ def restore_network(arrays: Arrays) -> FrameNet:
     qualities = torch.arange(QUALITIES).float()
     for vectors in architecture.quality_vectors:
         rows = _real(arrays[vectors.name]) * 2.0 ** exponent_of(vectors.target)
-        state[f"{vectors.name}.table"] = _anchors(rows)
+        state[f"{vectors.name}.table"] = quality_anchors(rows)
     step = _real(arrays["step"]) * 2.0**STEP_EXPONENT
-    state["log_gain.table"] = _anchors((quantizer_step(qualities)[:, None] / UNIT / step).log())
+    gain = quantizer_step(qualities)[:, None] / UNIT / step
+    state["log_gain.table"] = quality_anchors(gain.log())
     hyper_step = _real(arrays["hyper_step"]) * 2.0**LATENT_EXPONENT
-    state["hyper_log_gain.table"] = _anchors(-hyper_step.log())
+    state["hyper_log_gain.table"] = quality_anchors(-hyper_step.log())
     state["hyper_log_scale.table"] = _hyper_log_scale(arrays).repeat(ANCHORS, 1)
     net.load_state_dict(state)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _anchors(rows: Tensor) -> Tensor:
-    """The learned vectors ``[11, C]`` that come nearest to those of all qualities, ``[64, C]``."""
+def quality_anchors(rows: Tensor) -> Tensor:
+    """Least-squares anchors of a quality table, float ``[11, C]``, the same on every run.
+
+    Args:
+        rows: vectors of all quality indices, ``[64, C]``.
+    """
     hats = QualityTable(ANCHORS)
     with torch.no_grad():
         hats.table.copy_(torch.eye(ANCHORS))
-        # The solver's last bits depend on where memory lies; those of a float do not.
+        # The solver's last bits depend on the alignment of its memory; after float32 they do not.
         weights = hats(torch.arange(QUALITIES).float()).double()
         solution: Tensor = torch.linalg.lstsq(weights, rows.double()).solution.float()
     return solution
@@ -91,7 +97,7 @@ def _of_block(arrays: Arrays, layer: str, kind: str) -> Tensor:
 
 
 def _hyper_log_scale(arrays: Arrays) -> Tensor:
-    """Scales of the logistic densities that are as wide as the tables without context, ``[C]``."""
+    """Log scales of logistic densities as wide as the tables without context, ``[C]``."""
     weights = np.asarray(arrays["tables.hyper"], np.float64)[::HYPER_CONTEXTS, :-1]
     values = np.arange(-HYPER_ALPHABET, HYPER_ALPHABET + 1)
     deviation = np.sqrt((weights * values**2).sum(1) / weights.sum(1))

@@ -25,7 +25,7 @@ SAME = np.tile(np.arange(3), (RATIOS, 1))
 
 def sums(channels: list[int], symbols: list[int], index: list[int]) -> ChannelSums:
     out = ChannelSums(3)
-    place = 3 * np.array(channels) + index
+    place = 3 * np.array(channels, np.int64) + np.array(index, np.int64)
     out.add(np.array(symbols, np.int32), place, Adaptation(TABLES, SAME))
     return out
 
@@ -52,7 +52,7 @@ def test_a_frame_leaves_seven_eighths() -> None:
     assert one.ratios().tolist() == [4, 4, 4]
     assert kept.ratios().tolist() == other.ratios().tolist() == [8, 4, 4]
     kept.fade()
-    assert (kept._coded[0], kept._expected[0]) == (90 * 256 * 7 // 8, 90 * 32 * 7 // 8)
+    assert (kept.coded[0], kept.expected[0]) == (90 * 256 * 7 // 8, 90 * 32 * 7 // 8)
 
 
 def test_stand_ins() -> None:
@@ -86,9 +86,14 @@ def test_counting_finds_the_table_that_fits() -> None:
             chance = prior["tables.latents"][named + away] / 65536
             symbols = rng.choice(130, 20000, p=chance).astype(np.int32) - 64
             index = np.full(20000, named, np.int32)
-            none = np.zeros(0, np.int64)
-            ratios = np.full(5, ratio, np.int32)
-            model = Distribution(none, none, index, none, 3 * 48 + index, ratios)
+            model = Distribution(
+                pairs=np.zeros(0, np.int64),
+                mean=np.zeros(0, np.int16),
+                index=index,
+                steps=np.zeros(0, np.int32),
+                place=3 * 48 + index.astype(np.int64),
+                ratios=np.full(5, ratio, np.int32),
+            )
             coded.append((model, symbols))
     counter(setting, np.zeros((1, 1, 32), np.int32), coded)
     found = counter.tables(prior)["tables.stand_ins"]

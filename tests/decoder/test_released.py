@@ -76,7 +76,11 @@ def test_a_clip_with_sound_goes_through_mp4(tmp_path: Path) -> None:
 
     def content(path: Path) -> tuple[list[object], list[bytes]]:
         with av.open(str(path)) as file:
-            times = [f.pts * f.time_base for f in file.decode(video=0) if f.pts is not None]
+            times = [
+                f.pts * f.time_base
+                for f in file.decode(video=0)
+                if f.pts is not None and f.time_base
+            ]
         with av.open(str(path)) as file:
             return list(times), [bytes(p) for p in file.demux(audio=0) if p.size]
 

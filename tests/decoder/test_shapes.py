@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from unittest.mock import patch
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,28 +13,42 @@ from roicodec.decoder.frame import FrameCore, FrameSetting
 from roicodec.decoder.model import Model
 from roicodec.decoder.shapes import FrameShape, box_around, decoder_layers
 from roicodec.decoder.weights import load_arrays
-from roicodec.kernels import reference
+from roicodec.kernels.integer import Depthwise, Pointwise
+from roicodec.kernels.interface import PointwiseOp, TensorOp
+from roicodec.kernels.reference import ReferenceBackend
 
 
-@contextmanager
-def counted() -> Iterator[list[int]]:
-    """Count the multiply-accumulates of the reference backend's products."""
-    macs = [0]
-    scaled, depthwise = reference._Pointwise._scaled, reference.functional.conv2d
+class CountingOp:
+    """A pointwise operation that adds its multiply-accumulates to a backend's count."""
 
-    def matrix(self: reference._Pointwise, codes: Tensor) -> Tensor:
-        macs[0] += len(codes) * self._weight.numel()
-        return scaled(self, codes)
+    def __init__(self, backend: CountingBackend, op: PointwiseOp, weights: int) -> None:
+        self.backend, self.op, self.weights = backend, op, weights
 
-    def spatial(planes: Tensor, weight: Tensor, *rest: object, **named: object) -> Tensor:
-        macs[0] += planes.shape[2] * planes.shape[3] * weight.numel()
-        return depthwise(planes, weight, *rest, **named)  # type: ignore[no-any-return]
+    def __call__(self, codes: Tensor) -> Tensor:
+        self.backend.macs += len(codes) * self.weights
+        return self.op(codes)
 
-    with (
-        patch.object(reference._Pointwise, "_scaled", matrix),
-        patch.object(reference.functional, "conv2d", spatial),
-    ):
-        yield macs
+    def accumulate(self, skeleton: Tensor, codes: Tensor) -> Tensor:
+        self.backend.macs += len(codes) * self.weights
+        return self.op.accumulate(skeleton, codes)
+
+
+class CountingBackend(ReferenceBackend):
+    """The reference, with a count of the multiply-accumulates of its products."""
+
+    macs = 0
+
+    def pointwise(self, layer: Pointwise) -> PointwiseOp:
+        return CountingOp(self, super().pointwise(layer), layer.weight.size)
+
+    def depthwise(self, layer: Depthwise) -> TensorOp:
+        run = super().depthwise(layer)
+
+        def counted(codes: Tensor) -> Tensor:
+            self.macs += codes.shape[0] * codes.shape[1] * layer.weight.size
+            return run(codes)
+
+        return counted
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -63,19 +73,20 @@ def _extent(found: NDArray[np.bool_]) -> int:
 @pytest.mark.parametrize(("b_roi", "b_bg"), [(8, 8), (16, 4), (8, 0)])
 def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
     arrays = load_arrays()
-    model = Model(arrays, "reference")
+    backend = CountingBackend()
+    model = Model(arrays, backend)
     core = FrameCore(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
     mask = np.zeros((4, 8), bool)
     mask[1:3, 2:5] = True
     vectors = np.zeros((8, 16, 2), np.int16)
 
     def decode(setting: FrameSetting) -> int:
-        with counted() as macs:
-            frame = core.prepare(setting)
-            hyper = np.zeros(core.hyper_shape, np.int32)
-            latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
-            core.reconstruct(frame, latents)
-        return macs[0]
+        backend.macs = 0
+        frame = core.prepare(setting)
+        hyper = np.zeros(core.hyper_shape, np.int32)
+        latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
+        core.reconstruct(frame, latents)
+        return backend.macs
 
     intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
     inter = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors))

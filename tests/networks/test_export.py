@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from roicodec.bitstream.constants import (
     STREAM_EXPONENT,
     UNIT,
 )
-from roicodec.decoder import model as model_module
 from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, load_model, tried_layers
@@ -34,24 +34,35 @@ from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
 from roicodec.kernels.reference import ReferenceBackend
-from roicodec.networks import blocks, quantized
-from roicodec.networks.blocks import Regions
+from roicodec.networks.blocks import Block, Pointwise, Regions, set_branch_dtype
 from roicodec.networks.export import export_network
 from roicodec.networks.frame_net import FrameNet, coding_steps
 from roicodec.networks.frame_net import pack as pack_units
-from roicodec.networks.restore import _anchors, restore_network
+from roicodec.networks.quantized import (
+    TRAINED_BITS,
+    QuantizedBlock,
+    QuantizedPointwise,
+    calibrate,
+    calibrate_wide,
+    equalization,
+)
+from roicodec.networks.restore import quality_anchors, restore_network
 from tests import tiny_model
 
 _WIDTH, _HEIGHT, _QUALITY = 128, 64, 40
 
 
 @pytest.fixture(autouse=True)
-def _float32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Branches in float32, also where the CPU would train them in bfloat16."""
-    monkeypatch.setattr(blocks, "BRANCH_DTYPE", torch.float32)
-    monkeypatch.setattr(quantized, "BRANCH_DTYPE", torch.float32)
+def _without_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
+
+
+def _float32(net: FrameNet) -> FrameNet:
+    """A copy whose branches compute in float32, also where the CPU would train in bfloat16."""
+    net = copy.deepcopy(net)
+    set_branch_dtype(net, torch.float32)
+    return net
 
 
 # --- the same values ------------------------------------------------------------------------
@@ -89,7 +100,7 @@ class _Case:
 
     def __init__(self, inter: bool, b_roi: int, b_bg: int) -> None:
         nets = tiny_model.networks()
-        self.net, self.inter = nets[inter], inter
+        self.net, self.inter = _float32(nets[1] if inter else nets[0]), inter
         self.network = IntegerNetwork(nets[2][NAMES[inter]], ReferenceBackend())
         self.mask = np.zeros((_HEIGHT // 16, _WIDTH // 16), bool)
         self.mask[1:3, 2:5] = True
@@ -132,8 +143,8 @@ class _Case:
             whole = layout.frame(network.backend.values(context))
             path = network.architecture.context
             assert path is not None
-            step = np.exp2(network.arrays.exponents(path.out.target))
-            out["context"] = _difference(whole.numpy() * step, _rows(taken["context_out"]))
+            unit = np.exp2(network.arrays.exponents(path.out.target))
+            out["context"] = _difference(whole.numpy() * unit, _rows(taken["context_out"]))
         latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
         out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
 
@@ -150,7 +161,7 @@ class _Case:
         step_of = coding_steps(taken.out.latents)
         for step in range(CODING_STEPS):
             if step:
-                before = torch.where(step_of < step, taken.out.latents, 0.0)
+                before = torch.where(torch.lt(step_of, step), taken.out.latents, 0.0)
                 known = _integers(before, LATENT_EXPONENT)
                 state = network.entropy_next(layout, state, step, known)
             mean, index = network.distribution(layout, state, step, quality)
@@ -159,7 +170,7 @@ class _Case:
             expected_index = (
                 INDEX_GAIN * expected[:, LATENT_CHANNELS:] + net.index_quality(q).numpy()
             )
-            own = _rows((step_of == step).double()) > 0
+            own = _rows(torch.eq(step_of, step).double()) > 0
             out[f"mean{step}"] = _difference(mean.numpy().ravel() * _LATENT, expected_mean[own])
             out[f"index{step}"] = _difference(index.numpy().ravel(), np.rint(expected_index[own]))
         made = network.synthesise(layout, decoded, quality, context)
@@ -305,17 +316,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def damaged(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[bytes], Model]:
+def damaged(weights: Path, tmp_path: Path) -> Callable[[bytes], Model]:
     """Loads a model whose intra file holds the bytes given."""
-    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
     for name in ("inter", "post_filter"):
         (tmp_path / f"{name}.safetensors").symlink_to(weights / f"{name}.safetensors")
 
     def load(data: bytes) -> Model:
         (tmp_path / "intra.safetensors").write_bytes(data)
-        return load_model(tmp_path)
+        return load_model(tmp_path, ReferenceBackend())
 
     return load
 
@@ -324,8 +332,7 @@ def test_saved_weights_are_the_model(weights: Path, monkeypatch: pytest.MonkeyPa
     expected = model_id(tiny_model.networks()[2])
     assert load_model(weights, "reference").id == expected
     monkeypatch.setenv("ROICODEC_WEIGHTS", str(weights))
-    monkeypatch.setattr(model_module, "choose_backend", lambda name, layers: ReferenceBackend())
-    assert load_model().id == expected
+    assert load_model(backend=ReferenceBackend()).id == expected
 
 
 def test_missing_weights(tmp_path: Path) -> None:
@@ -401,7 +408,7 @@ def test_restored(inter: bool) -> None:
     """A float network from the integers does what the one that they came from did."""
     case = _Case(inter, 16, 16)
     original = case.net
-    restored = restore_network(tiny_model.networks()[2][NAMES[inter]])
+    restored = _float32(restore_network(tiny_model.networks()[2][NAMES[inter]]))
     qualities = torch.arange(0.0, 64.0, 7.0)
 
     def taken(net: FrameNet) -> tuple[_Taken, Tensor]:
@@ -424,16 +431,17 @@ def test_what_is_restored_does_not_depend_on_where_memory_lies() -> None:
     rows = torch.randn(64, 96)
     found = set()
     for shift in range(32):
-        copy = torch.empty(rows.numel() + shift)[shift:].view(rows.shape).copy_(rows)
-        found.add(_anchors(copy).numpy().tobytes())
+        copied = torch.empty(rows.numel() + shift)[shift:].view(rows.shape).copy_(rows)
+        found.add(quality_anchors(copied).numpy().tobytes())
     assert len(found) == 1
 
 
 def test_no_mean_moves_by_quantization() -> None:
     torch.manual_seed(3)
-    layer, x = blocks.Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
-    branch = quantized._Branch(layer, None)
-    branch.calibrate(x, quantized.TRAINED_BITS)
+    layer, x = Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
+    branch = QuantizedPointwise(layer, None)
+    set_branch_dtype(branch, torch.float32)
+    branch.calibrate(x, TRAINED_BITS)
     exact = layer(x)
     for bits in (2, 4, 8):
         made = branch(x, bits)
@@ -443,20 +451,20 @@ def test_no_mean_moves_by_quantization() -> None:
 
 def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
     top = torch.tensor([0.0, 0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0])
-    assert quantized._spread(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
-    assert quantized._spread(torch.zeros(3)).tolist() == [0, 0, 0]
+    assert equalization(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
+    assert equalization(torch.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_steps_of_sixteen_bits_follow_ranges_that_grew_in_training() -> None:
     torch.manual_seed(3)
-    block, x = blocks.Block(8), torch.randn(2, 8, 8, 8)
-    net = torch.nn.Sequential(quantized.QuantizedBlock(block, torch.zeros(8), torch.zeros(8)))
-    quantized._calibrate(net, lambda: net(x), quantized.TRAINED_BITS)
-    before = copy.deepcopy(net)
-    for scale in (4, 0):
-        quantized.calibrate_wide(net, lambda scale=scale: net(scale * x))
-    for part in ("mix_in", "expand"):
-        now, then = (getattr(n[0], part).input.log_step for n in (net, before))
-        assert now[:-1].equal(then[:-1])
-        assert now[-1] == then[-1] + 2
-        assert getattr(net[0], part).bias.equal(getattr(before[0], part).bias)
+    x = torch.randn(2, 8, 8, 8)
+    block = QuantizedBlock(Block(8), torch.zeros(8), torch.zeros(8))
+    set_branch_dtype(block, torch.float32)
+    calibrate(block, lambda: block(x), TRAINED_BITS)
+    before = copy.deepcopy(block)
+    for data in (4 * x, 0 * x):
+        calibrate_wide(block, partial(block, data))
+    for now, then in ((block.mix_in, before.mix_in), (block.expand, before.expand)):
+        assert now.input.log_step[:-1].equal(then.input.log_step[:-1])
+        assert now.input.log_step[-1] == then.input.log_step[-1] + 2
+        assert now.bias.equal(then.bias)

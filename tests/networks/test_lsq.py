@@ -186,7 +186,7 @@ def test_training_learns_the_step() -> None:
     quantizer = ActivationQuantizer((4,), signed=True)
     quantizer(v, 4)
     with torch.no_grad():
-        quantizer.log_step += 3
+        quantizer.log_step.add_(3)
     optimizer = torch.optim.Adam(quantizer.parameters(), lr=0.05)
     for _ in range(150):
         optimizer.zero_grad()
