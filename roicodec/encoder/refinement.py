@@ -17,6 +17,8 @@ in another way, and the stream says which symbols were chosen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ from roicodec.bitstream.constants import (
 from roicodec.decoder.frame import PreparedFrame
 from roicodec.decoder.model import Model
 from roicodec.decoder.planes import Packed
+from roicodec.decoder.weights import Arrays
 from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 
@@ -60,14 +63,21 @@ class LatentRefiner:
         model: whose synthesis networks are taken for their derivatives.
         positions: of a band of the frame, whose derivatives are taken at a time; each needs 10 kB.
         least_rows: of a band, however wide the frame is.
+        restore: makes the float network of stored arrays.
     """
 
     def __init__(
-        self, model: Model, *, positions: int = _POSITIONS, least_rows: int = _LEAST_ROWS
+        self,
+        model: Model,
+        *,
+        positions: int = _POSITIONS,
+        least_rows: int = _LEAST_ROWS,
+        restore: Callable[[Arrays], FrameNet] = restore_network,
     ) -> None:
         self._device = model.backend.device
         self._model = model
         self._positions, self._least_rows = positions, least_rows
+        self._restore = restore
         self._networks: dict[bool, FrameNet] = {}
 
     @property
@@ -80,7 +90,7 @@ class LatentRefiner:
             network = self._model.inter if inter else self._model.intra
             # Tensors of inference mode take no part in derivatives.
             with torch.inference_mode(False):
-                net = restore_network(network.network.arrays.raw).to(self._device).eval()
+                net = self._restore(network.network.arrays.raw).to(self._device).eval()
                 self._networks[inter] = net.requires_grad_(False)
         return self._networks[inter]
 

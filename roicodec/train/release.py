@@ -118,14 +118,14 @@ def _spread_over(clips: list[Clip], count: int) -> list[Clip]:
 
 def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
     """Replace the tables by those counted while encoding the first frames of clips."""
-    counters = {"intra": Counter(INTRA), "inter": Counter(INTER)}
+    counters = {INTRA: Counter(), INTER: Counter()}
     for encoder, pictures in _encoders(networks, clips):
         for picture in pictures:
             for coded in encoder.encode(picture):
-                for counter in counters.values():
-                    counter(coded)
+                counters[coded.setting.kind].add(coded.hyper, coded.symbols)
+    counted = dict(zip(NAMES, (counters[INTRA], counters[INTER]), strict=True))
     return {
-        name: {**arrays, **counters[name].tables(_tables(arrays))}
+        name: {**arrays, **counted[name].tables(_tables(arrays))}
         for name, arrays in networks.items()
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,8 +18,8 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.bitstream.entropy import PRECISION, Ints, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS
+from roicodec.decoder.frame import Distribution
 from roicodec.decoder.latents import hyper_tables
-from roicodec.encoder.encoder import CodedFrame
 from roicodec.networks.frame_net import FrameNet, log_scale
 
 __all__ = ["Counter", "fitted", "logistic_tables"]
@@ -62,17 +64,18 @@ def fitted(
 class Counter:
     """Counts of the symbols of one frame type."""
 
-    def __init__(self, kind: int) -> None:
-        self.kind = kind
+    def __init__(self) -> None:
         self.latents = np.zeros((RATIOS, LATENT_TABLES, 2 * LATENT_ALPHABET + 2))
         self.hyper = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
-    def __call__(self, coded: CodedFrame) -> None:
-        """Count the symbols of a frame; of another type, none."""
-        if coded.setting.kind != self.kind:
-            return
-        hyper = coded.hyper
-        for model, symbols in coded.symbols:
+    def add(self, hyper: Ints, coded: Sequence[tuple[Distribution, Ints]]) -> None:
+        """Count the symbols of a frame.
+
+        Args:
+            hyper: hyper-latents, int32 ``[Hp/32, Wp/32, 32]``.
+            coded: model and symbols of each coding step.
+        """
+        for model, symbols in coded:
             channels, named = np.divmod(model.place, LATENT_TABLES)
             _count(self.latents, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roicodec.bitstream.constants import HYPER_CONTEXTS, INTER
+from roicodec.bitstream.constants import HYPER_CONTEXTS
 from roicodec.bitstream.entropy import SymbolDecoder, SymbolEncoder, Tables, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS, Adaptation, ChannelSums
-from roicodec.decoder.frame import Distribution, FrameSetting
+from roicodec.decoder.frame import Distribution
 from roicodec.decoder.latents import get_hyper, hyper_tables, put_hyper
 from roicodec.train.tables import Counter, fitted
 
@@ -78,8 +78,7 @@ def test_counting_finds_the_table_that_fits() -> None:
     weights = np.concatenate((rows / rows.sum(1, keepdims=True), np.full((48, 1), 1e-6)), 1)
     hyper = np.ones((32 * HYPER_CONTEXTS, 50))
     prior = fitted(weights, hyper, np.tile(np.arange(48), (RATIOS, 1)))
-    counter = Counter(INTER)
-    setting = FrameSetting(INTER, 20, 8, 8, np.zeros((2, 2), bool), None)
+    counter = Counter()
     coded = []
     for ratio, away in ((2, -6), (4, 0), (6, 6)):
         for named in (12, 25, 40):
@@ -95,7 +94,7 @@ def test_counting_finds_the_table_that_fits() -> None:
                 ratios=np.full(5, ratio, np.int32),
             )
             coded.append((model, symbols))
-    counter(setting, np.zeros((1, 1, 32), np.int32), coded)
+    counter.add(np.zeros((1, 1, 32), np.int32), coded)
     found = counter.tables(prior)["tables.stand_ins"]
     for ratio, away in ((2, -6), (4, 0), (6, 6)):
         assert np.abs(found[ratio, [12, 25, 40]] - [12 + away, 25 + away, 40 + away]).max() <= 1

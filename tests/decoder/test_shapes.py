@@ -9,8 +9,9 @@ from torch import Tensor
 
 from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.decoder.complexity import complexity
-from roicodec.decoder.frame import FrameCore, FrameSetting
+from roicodec.decoder.frame import FrameCodec, FrameSetting
 from roicodec.decoder.model import Model
+from roicodec.decoder.references import Reference
 from roicodec.decoder.shapes import FrameShape, box_around, decoder_layers
 from roicodec.decoder.weights import load_arrays
 from roicodec.kernels.integer import Depthwise, Pointwise
@@ -75,24 +76,24 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
     arrays = load_arrays()
     backend = CountingBackend()
     model = Model(arrays, backend)
-    core = FrameCore(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
+    codec = FrameCodec(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
     mask = np.zeros((4, 8), bool)
     mask[1:3, 2:5] = True
     vectors = np.zeros((8, 16, 2), np.int16)
 
-    def decode(setting: FrameSetting) -> int:
+    def decode(setting: FrameSetting, reference: Reference | None) -> tuple[int, Reference]:
         backend.macs = 0
-        frame = core.prepare(setting)
-        hyper = np.zeros(core.hyper_shape, np.int32)
-        latents = core.latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
-        core.reconstruct(frame, latents)
-        return backend.macs
+        frame = codec.prepare(setting, reference)
+        hyper = np.zeros(codec.hyper_shape, np.int32)
+        coded = codec.code_latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
+        decoded = codec.reconstruct(frame, coded)
+        return backend.macs, decoded
 
-    intra = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
-    inter = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors))
+    intra, first = decode(FrameSetting(INTRA, 30, 8, 8, mask, None), None)
+    inter, second = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors), first)
     skip = np.zeros_like(mask)
     skip[2:] = True
-    less = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip))
+    less, _ = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip), second)
     roi, rest = int(mask.sum()), int((~mask).sum())
     # Both regions at 8 bits: two parts. The ROI and its neighbours are 6 x 8 positions.
     boxes = {"box_roi": 6 * 8, "box_bg": 8 * 16}

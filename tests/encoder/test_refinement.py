@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,10 @@ from roicodec.bitstream.constants import INTER, INTRA, LATENT_EXPONENT, STEP_EXP
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.frame import CodedLatents, FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed, pack, padded
+from roicodec.decoder.weights import Arrays
 from roicodec.encoder.refinement import LatentRefiner
+from roicodec.networks.blocks import set_branch_dtype
+from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 from tests import tiny_model
 
@@ -32,6 +33,13 @@ def _setting(kind: int, bits: tuple[int, int] = (8, 8), *, skip: bool = False) -
 
 
 Latents = NDArray[np.int16]
+
+
+def _float32(arrays: Arrays) -> FrameNet:
+    """A restored network whose branches compute in float32 on every CPU."""
+    net = restore_network(arrays)
+    set_branch_dtype(net, torch.float32)
+    return net
 
 
 def _codec() -> FrameCodec:
@@ -82,7 +90,6 @@ def test_a_part_of_the_way_lessens_the_error(kind: int, bits: tuple[int, int]) -
     assert after < before - 1 < before + 1 < back
 
 
-@patch("roicodec.networks.blocks.BRANCH_DTYPE", torch.float32)
 @torch.inference_mode()
 def test_moves_are_the_derivative() -> None:
     """Against finite differences, through the restored network and with weights of its own."""
@@ -91,10 +98,10 @@ def test_moves_are_the_derivative() -> None:
     frame, samples = _prepared(codec, _setting(INTRA)), pack(padded(clip[0]))
     latents = _latents(frame, samples)
     error, _ = _tried(codec, frame, samples, latents)
-    refiner = LatentRefiner(codec.model)
+    refiner = LatentRefiner(codec.model, restore=_float32)
     moves = refiner(frame, latents.ravel().astype(np.float32), latents, error)
 
-    net = restore_network(codec.model.intra.network.arrays.raw).eval()
+    net = _float32(codec.model.intra.network.arrays.raw).eval()
     start = net.synthesis_quality(torch.tensor([30.0]))[:, :, None, None]
     squares = [np.square(p.astype(float)).mean() for p in np.split(error, [64, 80], 1)]
     u, v = (4 / 6 * squares[0] / square for square in squares[1:])
@@ -137,7 +144,6 @@ def test_what_is_right_or_skipped_stays() -> None:
     assert moves.any(2).sum() == _ROWS - 4
 
 
-@patch("roicodec.networks.blocks.BRANCH_DTYPE", torch.float32)
 @torch.inference_mode()
 def test_bands_make_no_difference() -> None:
     clip = tiny_model.pictures(64, 32, 2)
@@ -146,10 +152,10 @@ def test_bands_make_no_difference() -> None:
     latents = _latents(frame, samples)
     target = latents.ravel().astype(np.float32)
     error, _ = _tried(codec, frame, samples, latents)
-    refiner = LatentRefiner(codec.model)
+    refiner = LatentRefiner(codec.model, restore=_float32)
     whole = refiner(frame, target, latents, error)
     for rows in (1, 3):
-        banded = LatentRefiner(codec.model, positions=0, least_rows=rows)
+        banded = LatentRefiner(codec.model, positions=0, least_rows=rows, restore=_float32)
         assert banded(frame, target, latents, error) == pytest.approx(whole, abs=1e-3)
 
 

@@ -111,8 +111,11 @@ class _Case:
         def random(*shape: int) -> Tensor:
             return torch.randn(shape, generator=noise)
 
-        self.frame = tuple(torch.tensor(p).float()[None] for p in now.planes)
-        self.prediction = tuple((p + 4 * random(*p.shape)).round() for p in self.frame)
+        self.frame = list(now.planes)
+        self.prediction = [
+            (torch.tensor(p) + 4 * random(*p.shape)).round().clamp(0, 255).byte().numpy()
+            for p in self.frame
+        ]
         features = 0.05 * random(1, FEATURE_CHANNELS, _HEIGHT // 8, _WIDTH // 8)
         # What integers can hold.
         self.features = (features * 2.0**-STREAM_EXPONENT).round() * 2.0**STREAM_EXPONENT
@@ -120,7 +123,8 @@ class _Case:
     def trained(self, b_roi: int, b_bg: int, quality: float = _QUALITY) -> _Taken:
         """The float network's values at any bit-widths."""
         frame, prediction = (
-            pack_units(*(p - 128 for p in planes)) for planes in (self.frame, self.prediction)
+            pack_units(*(torch.tensor(p).float()[None] - 128 for p in planes))
+            for planes in (self.frame, self.prediction)
         )
         context = (prediction, self.features) if self.inter else (None, None)
         regions = Regions(b_roi, b_bg, torch.tensor(self.mask)[None, None])
@@ -134,18 +138,19 @@ class _Case:
         quality = RegionQuality(_QUALITY, _QUALITY)
         q = torch.tensor(float(_QUALITY))
         spread = net.exponent.exp2()[:, None, None]
-        flat = torch.full((_HEIGHT * _WIDTH // 64, 96), 128)
+        flat = np.full((_HEIGHT * _WIDTH // 64, 96), 128)
         predicted = pack_rows(self.prediction) if self.inter else flat
+        residual = torch.from_numpy(pack_rows(self.frame) - predicted)
         out, context = {}, None
         if self.inter:
             features = _integers(self.features, STREAM_EXPONENT)
-            context = network.context(layout, predicted - 128, features)
+            context = network.context(layout, torch.from_numpy(predicted - 128), features)
             whole = layout.frame(network.backend.values(context))
             path = network.architecture.context
             assert path is not None
             unit = np.exp2(network.arrays.exponents(path.out.target))
             out["context"] = _difference(whole.numpy() * unit, _rows(taken["context_out"]))
-        latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
+        latents = network.analyse(layout, residual, quality, context)
         out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
 
         shape = 1, LATENT_CHANNELS, layout.height, layout.width

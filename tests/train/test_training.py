@@ -32,7 +32,6 @@ from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import RectangleRoi
 from roicodec.errors import InputError
-from roicodec.networks import lsq
 from roicodec.networks.blocks import Block
 from roicodec.networks.frame_net import PRICE, FrameNet, FrameOutput, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, load_network, quantize_network
@@ -58,7 +57,6 @@ def _quick() -> Iterator[None]:
     """One thread, and less data for where the networks and their quantizers start."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lsq, "_SEARCHED", 3)
         patch.setattr(command, "_INTRA_BATCHES", two_ranks.BATCHES)
         patch.setattr(command, "_INTER_BATCHES", 30)
         yield
