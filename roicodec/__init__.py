@@ -1,3 +1,73 @@
-"""Neural video codec that spends bits and arithmetic where people look."""
+"""Neural video codec that spends bits and arithmetic where people look.
+
+``import roicodec`` is quick: what a name needs (numpy, PyAV, torch) is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from roicodec.errors import InputError, ModelError, RoicodecError, StreamError
+
+if TYPE_CHECKING:
+    from roicodec.api import Decoder, Encoder, decode, encode, info, open
+    from roicodec.encoder.options import EncoderOptions
+    from roicodec.media.rgb import picture_from_rgb
+    from roicodec.picture import Picture
+    from roicodec.transcode import DecodeReport, EncodeReport, Listener
+    from roicodec.video import DecodedPicture, Video
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "DecodeReport": "transcode",
+    "DecodedPicture": "video",
+    "Decoder": "api",
+    "EncodeReport": "transcode",
+    "Encoder": "api",
+    "EncoderOptions": "encoder.options",
+    "Listener": "transcode",
+    "Picture": "picture",
+    "Video": "video",
+    "decode": "api",
+    "encode": "api",
+    "info": "api",
+    "open": "api",
+    "picture_from_rgb": "media.rgb",
+}
+"""Modules of the names that are imported when they are used."""
+
+__all__ = [
+    "DecodeReport",
+    "DecodedPicture",
+    "Decoder",
+    "EncodeReport",
+    "Encoder",
+    "EncoderOptions",
+    "InputError",
+    "Listener",
+    "ModelError",
+    "Picture",
+    "RoicodecError",
+    "StreamError",
+    "Video",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "open",
+    "picture_from_rgb",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

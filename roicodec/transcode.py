@@ -19,7 +19,7 @@ from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
 from roicodec.decoder.model import load_model
 from roicodec.encoder.encoder import CodedFrame, FrameEncoder
 from roicodec.encoder.options import EncoderOptions
-from roicodec.encoder.roi.sources import parse_roi
+from roicodec.encoder.roi.given import Roi, roi_source
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
 from roicodec.media.properties import with_properties
@@ -94,7 +94,7 @@ def encode_video(
     source: str,
     out: BinaryIO,
     options: EncoderOptions,
-    roi: Sequence[str] = ("auto",),
+    roi: Roi | Sequence[Roi] | None = "auto",
     *,
     roi_share: float | None = None,
     roi_level: float | None = None,
@@ -112,7 +112,7 @@ def encode_video(
         out: takes the stream; need not be seekable.
         options: of the encoder; time base, frame rate and length are the source's.
         roi, roi_share, roi_level: ROI sources, share and level, as
-            :func:`roicodec.encoder.roi.sources.parse_roi` takes them.
+            :func:`roicodec.encoder.roi.given.roi_source` takes them.
         frames: part of the video to encode, by frame numbers.
         backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
@@ -129,7 +129,7 @@ def encode_video(
     with Reader(source, frames, threads, strict=strict, allow_network=allow_network) as reader:
         info = reader.info
         model = load_model(backend=backend)
-        roi_source = parse_roi(roi, info.width, info.height, share=roi_share, level=roi_level)
+        source_roi = roi_source(roi, info.width, info.height, share=roi_share, level=roi_level)
         try:
             options = replace(
                 options,
@@ -137,7 +137,7 @@ def encode_video(
                 frame_rate=info.frame_rate or options.frame_rate,
                 frames=reader.frame_count or None,
             )
-            encoder = FrameEncoder(info.width, info.height, options, roi_source, model)
+            encoder = FrameEncoder(info.width, info.height, options, source_roi, model)
             header = _header(info, options.gop, encoder)
             listener.start(reader.frame_count)
             start = end = None
@@ -160,7 +160,7 @@ def encode_video(
                     write(encoder.encode(item))
                 write(encoder.encode(None))
         finally:
-            roi_source.close()
+            source_roi.close()
         for message in filter(None, (*reader.warnings, encoder.missed())):
             listener.warn(message)
     report.bytes = writer.position

@@ -86,7 +86,7 @@ def test_command_line_evaluation_and_training_are_imported_by_the_command_line_a
             assert not wrong, f"{name} imports {wrong}"
 
 
-@pytest.mark.parametrize("package", ["bitstream", "info", "picture", "psnr", "errors"])
+@pytest.mark.parametrize("package", ["bitstream", "stream_info", "picture", "psnr", "errors"])
 def test_the_bitstream_needs_no_torch(package: str) -> None:
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)

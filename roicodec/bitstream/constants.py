@@ -84,11 +84,19 @@ MAX_QUALITY = QUALITIES - 1
 QUANTIZER_STEP_COARSEST, QUANTIZER_OCTAVES = 243.7, 75 / 14
 """Quantizer step at quality 0, in sample values, and how many times it halves up to quality 63."""
 
-QUANTIZER_STEPS: NDArray[np.float64] = QUANTIZER_STEP_COARSEST * np.exp2(
-    -QUANTIZER_OCTAVES * np.arange(QUALITIES) / MAX_QUALITY
-)
-"""Nominal quantizer step of each quality index, in sample values, ``[64]``; for encoders. The
-decoder's steps, by channel, are in the weights."""
+
+def _quantizer_steps() -> NDArray[np.float64]:
+    single = np.float32
+    octaves = -single(QUANTIZER_OCTAVES) * np.arange(QUALITIES, dtype=single) / single(MAX_QUALITY)
+    scale = np.exp2(octaves.astype(np.float64)).astype(single)
+    # Not the nearest, but what training computes in single precision: motion search meets ties.
+    scale[[18, 29, 53]] = np.nextafter(scale[[18, 29, 53]], single([0, 1, 0]))
+    return np.asarray(single(QUANTIZER_STEP_COARSEST) * scale, np.float64)
+
+
+QUANTIZER_STEPS = _quantizer_steps()
+"""Nominal quantizer step of each quality index, in sample values, float64 ``[64]``; for encoders.
+The decoder's steps, by channel, are in the weights."""
 
 # --- grids ----------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ def info(
     if target is not None:
         refuse_to_overwrite(source, target, force)
     from roicodec.bitstream.reader import StreamReader
-    from roicodec.info import StreamInfo, csv_lines, json_lines, text_lines
+    from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
 
     warnings = 0
 

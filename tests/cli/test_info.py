@@ -18,7 +18,7 @@ from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.motion_section import encode_motion
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.info import PARTS, StreamInfo, csv_lines, json_lines, text_lines
+from roicodec.stream_info import PARTS, StreamInfo, csv_lines, json_lines, text_lines
 from tests.conftest import make_frame, make_header
 
 Make = Callable[..., bytes]

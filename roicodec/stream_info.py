@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 
@@ -126,21 +127,29 @@ class StreamInfo:
 
     Args:
         reader: at the start of its stream.
-        warn: is told about every damage, one line each.
+        warn: is told about every damage, one line each; None where ``damages`` is enough.
         take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
             hides.
         networks: arrays of the model; BitOPs are told if it is the stream's.
+
+    Attributes:
+        header: of the stream.
+        totals: sums over what was read.
+        damages: message of every damage so far.
+        frame_list: every whole frame, after :meth:`read`.
     """
 
     def __init__(
         self,
         reader: StreamReader,
-        warn: Callable[[str], None],
+        warn: Callable[[str], None] | None = None,
         take_mask: Callable[[int, Mask | None], None] | None = None,
         networks: Mapping[str, Arrays] | None = None,
     ) -> None:
         self._reader = reader
         self._warn = warn
+        self.damages: list[str] = []
+        self.frame_list: list[FrameInfo] = []
         self._take_mask = take_mask
         self.header: Header = reader.header
         shape = grid_shape(self.header.width, self.header.height)
@@ -149,13 +158,18 @@ class StreamInfo:
         known = networks is not None and model_id(networks) == reader.header.model_id
         self._networks = networks if known else None
 
+    def read(self) -> Self:
+        """The same listing, after the whole stream was read."""
+        self.frame_list += self.frames()
+        return self
+
     def frames(self) -> Iterator[FrameInfo]:
         """Every whole frame in order; at the end ``totals`` are complete."""
         totals = self.totals
         for item in self._reader:
             if isinstance(item, Damage):
                 totals.damaged += item.size
-                self._warn(item.message)
+                self._damaged(item.message)
                 if item.frames:
                     self._roi_maps.lose()
                     self._skip_maps.lose()
@@ -230,8 +244,13 @@ class StreamInfo:
         try:
             return maps.read(frame)
         except StreamError as error:
-            self._warn(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
+            self._damaged(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
             return None
+
+    def _damaged(self, message: str) -> None:
+        self.damages.append(message)
+        if self._warn is not None:
+            self._warn(message)
 
 
 class _Maps:

@@ -1,0 +1,329 @@
+"""Decoded video of a stream: in order, by number, by time."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike, fspath
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roicodec.bitstream.chunks import Chunk, Damage
+from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.reader import StreamReader
+from roicodec.errors import InputError, RoicodecError, StreamError
+from roicodec.picture import Picture, Plane
+
+if TYPE_CHECKING:
+    from roicodec.bitstream.frame_chunk import FrameChunk
+    from roicodec.bitstream.header import Header
+    from roicodec.bitstream.index import IndexEntry
+    from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
+
+__all__ = ["DecodedPicture", "Video"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedPicture:
+    """A decoded picture and what its stream says of it.
+
+    Attributes:
+        y: luma, uint8 ``[H, W]``.
+        u, v: chroma, uint8 ``[(H + 1) // 2, (W + 1) // 2]``.
+        number: of the frame in the stream, from 0.
+        pts, duration: in units of ``time_base``; duration 0 when unknown.
+        time_base: seconds per unit.
+        kind: frame type, ``"intra"`` or ``"inter"``.
+        quality: quality index, 0..63.
+        b_roi, b_bg: bit-widths of the ROI and of the rest.
+        mask: ROI, bool ``[ceil(H/16), ceil(W/16)]``.
+        color_matrix: code point of ITU-T H.273; 2 when unknown.
+        color_range: 0 unknown, 1 limited, 2 full.
+    """
+
+    y: Plane
+    u: Plane
+    v: Plane
+    number: int
+    pts: int
+    duration: int
+    time_base: Fraction
+    kind: Literal["intra", "inter"]
+    quality: int
+    b_roi: int
+    b_bg: int
+    mask: NDArray[np.bool_]
+    color_matrix: int
+    color_range: int
+
+    @classmethod
+    def of(cls, decoded: DecodedFrame, number: int, header: Header) -> Self:
+        """The picture of a decoded frame of a stream with this header."""
+        picture, setting = decoded.picture, decoded.setting
+        return cls(
+            *picture.planes,
+            number,
+            picture.pts,
+            picture.duration,
+            header.time_base,
+            "intra" if setting.kind == INTRA else "inter",
+            setting.quality,
+            setting.b_roi,
+            setting.b_bg,
+            setting.mask,
+            header.color_matrix,
+            header.color_range,
+        )
+
+    @property
+    def time(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    @property
+    def picture(self) -> Picture:
+        """The planes alone, as an encoder takes them."""
+        return Picture(self.y, self.u, self.v, self.pts, self.duration)
+
+    def to_rgb(self) -> NDArray[np.uint8]:
+        """Red, green and blue, uint8 ``[H, W, 3]``, by the stream's colour description
+        (:func:`roicodec.media.rgb.rgb_from_picture`)."""
+        from roicodec.media.rgb import rgb_from_picture
+
+        return rgb_from_picture(self.picture, self.color_matrix, self.color_range)
+
+
+class Video:
+    """The pictures of a ``.rq`` stream, as a context manager, an iterable and a sequence.
+
+    ``for picture in video`` decodes from the first frame (after :meth:`seek`, from there);
+    ``video[n]`` and ``video[a:b]`` find their GOP by the stream's index. Networks are loaded with
+    the first picture.
+
+    Args:
+        source: path of a stream, or a binary file object, which is not closed.
+        errors: ``"raise"`` ends at the first damage; ``"skip"`` gives every picture that can be
+            decoded, and keeps what was wrong in ``damages``.
+        backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
+
+    Attributes:
+        header: size, timing, colour and candidates of the stream.
+        damages: messages of what was wrong so far.
+
+    Raises:
+        InputError: if the file cannot be opened.
+        StreamError: if it is no stream, or its header is damaged.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike[str] | BinaryIO,
+        *,
+        errors: Literal["raise", "skip"] = "raise",
+        backend: str | None = None,
+    ) -> None:
+        self._path: str | None = None
+        self._owned: BinaryIO | None = None
+        file: BinaryIO
+        if isinstance(source, str | PathLike):
+            self._path = fspath(source)
+            try:
+                file = self._owned = open(self._path, "rb")  # noqa: SIM115 - closed in close()
+            except OSError as error:
+                raise InputError(
+                    f"{self._path}: cannot be opened ({error.strerror})", parameter="source"
+                ).at(self._path) from error
+        else:
+            file = source
+        self._skip, self._backend = errors == "skip", backend
+        self.damages: list[str] = []
+        try:
+            self._reader = StreamReader(file)
+        except RoicodecError as error:
+            self.close()
+            raise error.at(self._path)  # noqa: B904 - the same error
+        self.header: Header = self._reader.header
+        self._items = iter(self._reader)
+        self._decoder: FrameDecoder | None = None
+        self._entries: list[IndexEntry] | None = None
+        self._next = 0
+        """Number of the frame that iterating gives next."""
+        self._waiting = False
+
+    # --- description ------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Luma samples in a row."""
+        return self.header.width
+
+    @property
+    def height(self) -> int:
+        """Rows of luma samples."""
+        return self.header.height
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per unit of ``pts``."""
+        return self.header.time_base
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Nominal frames per second; None when unknown."""
+        return self.header.frame_rate or None
+
+    def __len__(self) -> int:
+        """Number of frames, by the index at the stream's end.
+
+        Raises:
+            StreamError: if the index is missing, as in a stream that was cut or comes from a pipe.
+        """
+        count = self._reader.frame_count()
+        if count is None:
+            raise StreamError("the stream's index cannot be read; its length is unknown").at(
+                self._path
+            )
+        return count
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[DecodedPicture]:
+        while (picture := self.read()) is not None:
+            yield picture
+
+    def read(self) -> DecodedPicture | None:
+        """The next picture; None at the end of the stream.
+
+        Raises:
+            StreamError: at a damage, where errors are raised; with ``frame`` and ``offset``.
+            ModelError: if the stream's networks are not there.
+        """
+        for item in self._items:
+            if isinstance(item, Damage):
+                self._damaged(StreamError(item.message).at(offset=item.offset))
+                self._waiting |= item.frames > 0
+            elif item.frame is not None:
+                picture = self._decoded(item, item.frame)
+                if picture is not None:
+                    self._next = picture.number + 1
+                    return picture
+        if self._reader.truncated:
+            self._damaged(StreamError("the stream ends before its trailer"))
+        return None
+
+    def seek(self, seconds: float) -> None:
+        """Go on at the last frame that is shown at or before a time.
+
+        Args:
+            seconds: from the first frame on; a time before it is the first frame.
+
+        Raises:
+            StreamError: if the stream cannot be sought or has no index.
+        """
+        entries = self._index()
+        pts = entries[0].pts + Fraction(seconds) / self.time_base
+        entry = entries[max(bisect.bisect_right([e.pts for e in entries], pts) - 1, 0)]
+        self._go(entry)
+        behind: Chunk | None = None
+        for item in self._items:
+            if isinstance(item, Chunk) and item.frame is not None:
+                if item.frame.pts > pts:
+                    break
+                behind = item
+        self._go(entry)
+        self._decode_up_to(behind.number if behind is not None else entry.number)
+
+    @overload
+    def __getitem__(self, number: int) -> DecodedPicture: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[DecodedPicture]: ...
+
+    def __getitem__(self, number: int | slice) -> DecodedPicture | list[DecodedPicture]:
+        """One picture, or those of a slice, by frame number; negative ones count from the end.
+
+        Raises:
+            IndexError: if there is no such frame.
+            StreamError: if it cannot be decoded, or the stream has no index.
+        """
+        count = len(self)
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(count))]
+        wanted = number + count if number < 0 else number
+        if not 0 <= wanted < count:
+            raise IndexError(f"frame {number} of a stream of {count}")
+        entries = self._index()
+        entry = entries[bisect.bisect_right([e.number for e in entries], wanted) - 1]
+        if self._decoder is None or not entry.number <= self._next <= wanted:
+            self._go(entry)
+        self._decode_up_to(wanted)
+        picture = self.read()
+        if picture is None or picture.number != wanted:
+            raise StreamError(f"frame {wanted} cannot be decoded").at(self._path, frame=wanted)
+        return picture
+
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        if self._owned is not None:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _index(self) -> list[IndexEntry]:
+        if self._entries is None:
+            try:
+                self._entries = self._reader.index()
+            except StreamError as error:
+                raise error.at(self._path)  # noqa: B904 - the same error
+        if not self._entries:
+            raise StreamError("the stream has no frames").at(self._path)
+        return self._entries
+
+    def _go(self, entry: IndexEntry) -> None:
+        self._reader.seek(entry)
+        self._items = iter(self._reader)
+        self._next, self._waiting = entry.number, False
+
+    def _decode_up_to(self, number: int) -> None:
+        """Decode what comes before a frame, so that it is read next."""
+        while self._next < number and self.read() is not None:
+            pass
+
+    def _decoded(self, chunk: Chunk, frame: FrameChunk) -> DecodedPicture | None:
+        """The picture of a frame; None where a frame that it needs is lost."""
+        if self._waiting and frame.kind != INTRA:
+            return None
+        if self._decoder is None:
+            from roicodec.decoder.decoder import FrameDecoder
+            from roicodec.decoder.model import load_model
+
+            self._decoder = FrameDecoder(self.header, load_model(backend=self._backend))
+        try:
+            [decoded] = self._decoder.decode(frame)
+        except StreamError as error:
+            self._waiting = True
+            self._damaged(error.at(frame=chunk.number, offset=chunk.offset))
+            return None
+        self._waiting = False
+        return DecodedPicture.of(decoded, chunk.number, self.header)
+
+    def _damaged(self, error: StreamError) -> None:
+        if not self._skip:
+            raise error.at(self._path)
+        self.damages.append(str(error))
