@@ -90,7 +90,7 @@ def _quantizer_steps() -> NDArray[np.float64]:
     octaves = -single(QUANTIZER_OCTAVES) * np.arange(QUALITIES, dtype=single) / single(MAX_QUALITY)
     scale = np.exp2(octaves.astype(np.float64)).astype(single)
     # Not the nearest, but what training computes in single precision: motion search meets ties.
-    scale[[18, 29, 53]] = np.nextafter(scale[[18, 29, 53]], single([0, 1, 0]))
+    scale[[18, 29, 53]] = np.nextafter(scale[[18, 29, 53]], np.array([0, 1, 0], single))
     return np.asarray(single(QUANTIZER_STEP_COARSEST) * scale, np.float64)
 
 
