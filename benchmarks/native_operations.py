@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.case import Case
-from roicodec.kernels import post_filter
+from roicodec.kernels import compensation, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
 
@@ -36,5 +36,31 @@ def post_filter_cases() -> Iterator[Case]:
     yield Case("post-filter merge", merge, plane.size, "samples")
 
 
-OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [post_filter_cases]
+def prediction_cases() -> Iterator[Case]:
+    """Compensation, and what is done with packed rows."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 256, (736, 1280), np.uint8)
+    planes = y, np.ascontiguousarray(y[::2, ::2]), np.ascontiguousarray(y[1::2, 1::2])
+    shape = 92, 160
+    still = np.zeros((*shape, 2), np.int16)
+    smooth = rng.integers(-40, 40, (23, 40, 2)).repeat(4, 0).repeat(4, 1).astype(np.int16)
+    rough = rng.integers(-40, 40, (*shape, 2)).astype(np.int16)
+    for name, vectors in (("still", still), ("4x4 blocks", smooth), ("every block", rough)):
+        run = partial(compensation.compensate.native, planes, vectors)
+        yield Case(f"compensation, {name}", run, y.size, "samples")
+    features = rng.integers(-99, 99, (shape[0] * shape[1], 32)).astype(np.int16)
+    fetch = partial(compensation.compensate_features.native, features, rough)
+    yield Case("feature compensation", fetch, features.size, "features")
+    rows = packing.pack.native(planes)
+    residual = rng.integers(-500, 500, rows.shape).astype(np.int16)
+    yield Case("packing", partial(packing.pack.native, planes), rows.size, "samples")
+    unpack = partial(packing.unpack.native, rows, 1280, 736)
+    yield Case("unpacking", unpack, rows.size, "samples")
+    add = partial(packing.add_residual.native, rows, residual)
+    yield Case("residual", add, rows.size, "samples")
+    means = partial(packing.block_means.native, rows, np.ones(len(rows), np.bool_))
+    yield Case("block means", means, rows.size, "samples")
+
+
+OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [post_filter_cases, prediction_cases]
 """Functions that yield cases, one for each module of operations."""

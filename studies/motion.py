@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
-from roicodec.decoder.compensation import compensate
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine
 from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
+from roicodec.kernels.compensation import compensate
+from roicodec.kernels.packing import unpack
 from roicodec.picture import Picture, Plane
 
 T = TypeVar("T")
@@ -55,10 +56,10 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 def prediction_psnr(current: Plane, reference: Plane, vectors: NDArray[np.int16]) -> float:
     """PSNR of the compensated luma prediction in dB."""
-    wide = torch.from_numpy(pad_plane(reference, PAD).astype(np.float32))[None]
-    chroma = torch.zeros(1, wide.shape[1] // 2, wide.shape[2] // 2)
-    field = torch.from_numpy(vectors.astype(np.int64))[None]
-    predicted = compensate(wide, chroma, chroma, field)[0][0].numpy()
+    wide = pad_plane(reference, PAD)
+    chroma = np.zeros((wide.shape[0] // 2, wide.shape[1] // 2), np.uint8)
+    rows = compensate((wide, chroma, chroma), vectors)
+    predicted = unpack(rows, wide.shape[1], wide.shape[0])[0]
     error = predicted[: current.shape[0], : current.shape[1]] - current.astype(np.float32)
     return float(10 * np.log10(255**2 / max(float((error**2).mean()), 1e-9)))
 

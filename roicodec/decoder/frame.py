@@ -29,20 +29,20 @@ from roicodec.bitstream.constants import (
     PAD,
     PHASES,
     PIXEL_CHANNELS,
-    SAMPLE_SHIFT,
 )
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.adaptation import ChannelSums
-from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.decoder.model import Model, NetworkModel
-from roicodec.decoder.planes import Packed, crop, pack, padded_size, plane_means, unpack
+from roicodec.decoder.planes import Packed, crop, padded_size
 from roicodec.decoder.post_filter import FilteredPlane, merged
 from roicodec.decoder.references import Reference
 from roicodec.decoder.regions import Layout, RegionQuality, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
+from roicodec.kernels.compensation import compensate, compensate_features
 from roicodec.kernels.integer import CANDIDATE_BITS
+from roicodec.kernels.packing import add_residual, block_means, unpack
 from roicodec.picture import Picture, Plane
 
 __all__ = [
@@ -203,17 +203,18 @@ class FrameCodec:
         )
         if setting.kind == INTRA:
             rows, columns = self.motion_shape
-            flat = np.full((rows * columns, PIXEL_CHANNELS), MID_GRAY, np.int32)
+            flat = np.full((rows * columns, PIXEL_CHANNELS), MID_GRAY, np.int16)
             return PreparedFrame(setting, None, layout, model, quality, flat, None, None)
         if reference is None or setting.vectors is None:
             raise StreamError("an inter frame without the frame before it")
         if like is not None and like.features is not None:
             prediction, features = like.prediction, like.features
         else:
-            prediction, features = self._predicted(setting.vectors, reference)
+            prediction = compensate(reference.planes, setting.vectors)
+            features = compensate_features(reference.features, setting.vectors)
             if setting.unmatched is not None:
                 at = finer(padded_grid(setting.unmatched, None)[0])
-                prediction[at] = plane_means(prediction[at])
+                prediction = block_means(prediction, at)
                 vectors = model.network.unmatched(quality).numpy(force=True)
                 features[at] = vectors[layout.roi[at].astype(np.int64)]
         context = None
@@ -233,17 +234,6 @@ class FrameCodec:
             raise StreamError(
                 f"bit-widths {setting.b_roi} and {setting.b_bg} cannot be used in this frame"
             )
-
-    def _predicted(
-        self, vectors: NDArray[np.int16], reference: Reference
-    ) -> tuple[Packed, NDArray[np.int16]]:
-        """Motion-compensated packed samples and features."""
-        field = torch.from_numpy(vectors.astype(np.int64))[None]
-        y, u, v = (torch.from_numpy(p.astype(np.float32))[None] for p in reference.planes)
-        y, u, v = compensate(y, u, v, field)
-        prediction = pack([p[0].numpy().astype(np.uint8) for p in (y, u, v)])
-        features = torch.from_numpy(reference.features).view(1, *self.motion_shape, -1)
-        return prediction, compensate_features(features, field)[0].flatten(0, 1).numpy()
 
     def code_latents(self, frame: PreparedFrame, hyper: Ints, coder: LatentCoder) -> CodedLatents:
         """Latents of a frame, coded step by step.
@@ -298,10 +288,7 @@ class FrameCodec:
         made = network.synthesise(
             frame.layout, torch.from_numpy(latents), frame.quality, frame.context
         )
-        samples = (frame.prediction << SAMPLE_SHIFT) + made.residual.numpy(force=True)
-        samples += 1 << (SAMPLE_SHIFT - 1)
-        samples >>= SAMPLE_SHIFT
-        np.clip(samples, 0, 255, out=samples)
+        samples = add_residual(frame.prediction, made.residual.numpy(force=True))
         # An intra frame's features speak of the picture, not of what a prediction leaves over.
         if frame.features is None:
             return samples, np.zeros(made.features.shape, np.int16)

@@ -44,7 +44,7 @@ def with_intra_cells(
 
     Args:
         frame: without intra-coded cells.
-        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+        target: packed samples, int16 ``[(H/8) (W/8), 96]``.
         prepare: the same frame by another setting.
         cost: of every cell in a trial, ``[H/16, W/16]``.
     """
@@ -64,7 +64,7 @@ def unmatched_cells(prediction: Packed, target: Packed, steps: NDArray[np.float6
     """Cells that are worth a trial, bool ``[rows, columns]``.
 
     Args:
-        prediction, target: packed samples, int32 ``[2 rows * 2 columns, 96]``.
+        prediction, target: packed samples, int16 ``[2 rows * 2 columns, 96]``.
         steps: quantizer step of every cell, in sample values, ``[rows, columns]``.
     """
     luma = target[:, :LUMA_CHANNELS].astype(np.float64)

@@ -107,7 +107,7 @@ class LatentRefiner:
             frame: that was tried.
             target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
             latents: as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
-            error: packed samples that the trial shows minus the original's, int32
+            error: packed samples that the trial shows minus the original's, int16
                 ``[(H/8) (W/8), 96]``.
         """
         layout, network = frame.layout, frame.model.network

@@ -39,7 +39,7 @@ class SkipTrials:
 
     Args:
         frame: of the first trial.
-        target: packed samples, int32 ``[(H/8) (W/8), 96]``.
+        target: packed samples, int16 ``[(H/8) (W/8), 96]``.
     """
 
     def __init__(self, frame: PreparedFrame, target: Packed) -> None:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import INTRA, LATENT_EXPONENT
 from roicodec.bitstream.entropy import Ints
 from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
-from roicodec.decoder.planes import Packed, pack, padded, unpack
+from roicodec.decoder.planes import Packed, padded
 from roicodec.decoder.post_filter import FilteredPlane, merged, useful
 from roicodec.encoder.effort import Effort
 from roicodec.encoder.intra_cells import with_intra_cells
 from roicodec.encoder.rdoq import RdoQuantizer
 from roicodec.encoder.refinement import LatentRefiner
 from roicodec.encoder.skip import SkipTrials, cell_costs
+from roicodec.kernels.packing import pack, unpack
 from roicodec.picture import Picture
 
 __all__ = ["FrameTrials", "TriedFrame", "filter_switches"]
@@ -108,7 +109,8 @@ class FrameTrials:
         """Packed samples of the output picture that a trial would give."""
         codec = self._codec
         planes = codec.filtered(frame, unpack(made, codec.padded_width, codec.padded_height))
-        return pack(merged(planes, filter_switches(planes, picture)))
+        y, u, v = merged(planes, filter_switches(planes, picture))
+        return pack((y, u, v))
 
     def _analysed(self, frame: PreparedFrame, samples: Packed) -> tuple[NDArray[np.float32], Ints]:
         """Latents before quantization, flattened, in latent integers, and quantized hyper-latents;

@@ -10,7 +10,7 @@ from roicodec.kernels.operations import Operation, operations
 
 __all__ = ["MODULES", "all_operations"]
 
-MODULES = ("post_filter",)
+MODULES = ("compensation", "packing", "post_filter")
 """Modules of this package that define operations."""
 
 

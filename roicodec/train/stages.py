@@ -18,10 +18,10 @@ from roicodec.bitstream.constants import (
     QUALITIES,
     UNIT,
 )
-from roicodec.decoder.compensation import compensate, compensate_features
 from roicodec.encoder.intra_cells import UNMATCHED_ENERGY, UNMATCHED_RATIO
 from roicodec.encoder.motion.x264 import near_qp
 from roicodec.networks.blocks import Regions, Sandwich
+from roicodec.networks.compensation import compensate, compensate_features
 from roicodec.networks.frame_net import (
     PRICE,
     FrameNet,

@@ -27,7 +27,6 @@ from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.masks import Mask, samples_of
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.decoder.compensation import compensate
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import Model
@@ -42,6 +41,8 @@ from roicodec.encoder.rdoq import LAMBDA
 from roicodec.encoder.roi.selector import LinearSelector
 from roicodec.encoder.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.errors import InputError, ModelError, StreamError
+from roicodec.kernels.compensation import compensate
+from roicodec.kernels.packing import unpack
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit
 from tests import decode_everywhere, tiny_model
@@ -260,11 +261,10 @@ def test_skipped_regions_keep_their_prediction() -> None:
     assert (chunk.b_roi, chunk.b_bg) == (8, 0)
     vectors = MotionReader(chunk.motion, (4, 4), None).vectors((8, 8), None)
     assert vectors.any()
-    planes = [torch.tensor(p).float()[None] for p in coded.made[0].planes]
-    predicted = compensate(*planes, torch.tensor(vectors.astype(np.int64))[None])
+    predicted = unpack(compensate(coded.made[0].planes, vectors), 64, 64)
     inside = roi.mask(0, 0.0, clip[0], None)
     for plane, prediction, cell in zip(made.planes, predicted, (16, 8, 8), strict=True):
-        different = plane != prediction[0].numpy()
+        different = plane != prediction
         where = samples_of(inside, plane.shape[1], plane.shape[0], cell)
         assert not different[~where].any()
         assert different[where].any()
@@ -289,13 +289,10 @@ def test_cells_of_the_skip_map_keep_their_prediction() -> None:
         flipped = bytes([chunk.motion[0] ^ bit]) + chunk.motion[1:]
         with pytest.raises(StreamError):
             shown(_copy(decoder), replace(chunk, motion=flipped))
-    predicted = compensate(
-        *(torch.tensor(p).float()[None] for p in coded.made[0].planes),
-        torch.tensor(vectors.astype(np.int64))[None],
-    )
+    predicted = unpack(compensate(coded.made[0].planes, vectors), 128, 64)
     for plane, prediction, cell in zip(coded.made[1].planes, predicted, (16, 8, 8), strict=True):
         height, width = plane.shape
-        different = plane != prediction[0].numpy()[:height, :width]
+        different = plane != prediction[:height, :width]
         where = samples_of(skip, width, height, cell)
         assert not different[where].any()
         assert different[~where].any()

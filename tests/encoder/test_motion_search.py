@@ -4,14 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from scipy.fft import dctn
 
 from roicodec.bitstream.motion_bits import motion_bits
-from roicodec.decoder.compensation import compensate
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine, search
 from roicodec.encoder.motion.x264 import X264Searcher
+from roicodec.kernels.compensation import compensate
+from roicodec.kernels.packing import unpack
 from roicodec.picture import Picture
 
 
@@ -25,10 +25,9 @@ def texture(height: int, width: int, seed: int = 5) -> np.ndarray:
 
 
 def warped(reference: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    plane = torch.from_numpy(reference.astype(np.float32))[None]
-    chroma = torch.zeros(1, reference.shape[0] // 2, reference.shape[1] // 2)
-    field = torch.from_numpy(vectors.astype(np.int64))[None]
-    return compensate(plane, chroma, chroma, field)[0][0].numpy().astype(np.uint8)
+    chroma = np.zeros((reference.shape[0] // 2, reference.shape[1] // 2), np.uint8)
+    rows = compensate((reference, chroma, chroma), vectors.astype(np.int16))
+    return unpack(rows, reference.shape[1], reference.shape[0])[0]
 
 
 def sad(a: np.ndarray, b: np.ndarray) -> int:

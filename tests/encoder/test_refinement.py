@@ -11,9 +11,10 @@ from torch import Tensor
 from roicodec.bitstream.constants import INTER, INTRA, LATENT_EXPONENT, STEP_EXPONENT, UNIT
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.frame import CodedLatents, FrameCodec, FrameSetting, PreparedFrame
-from roicodec.decoder.planes import Packed, pack, padded
+from roicodec.decoder.planes import Packed, padded
 from roicodec.decoder.weights import Arrays
 from roicodec.encoder.refinement import LatentRefiner
+from roicodec.kernels.packing import pack
 from roicodec.networks.blocks import set_branch_dtype
 from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network

@@ -1,16 +1,8 @@
-"""Overlapped block motion compensation with quarter-sample vectors, exact in integers.
+"""Motion compensation of :mod:`roicodec.kernels.compensation` for training, through which gradients
+flow.
 
-A sample is predicted by its block's vector and by those of the two nearest blocks beside it, one
-above or below, one left or right (Orchard and Sullivan, IEEE Trans. Image Processing 3(5), 1994):
-
-    above      weights of a neighbour's prediction, in sixteenths, from its border inwards: 5 3 2 1
-    own  right (luma), 4 2 (chroma); the own vector's has the rest
-
-The interpolation filters are those of HEVC (ITU-T H.265, 8.5.3.3.3, tables 8-11 and 8-12): 8 taps
-in quarter samples for luma, 4 taps in eighth samples for chroma. Unlike HEVC both passes keep full
-precision; the sum of all three predictions is rounded once. Every intermediate is a multiple of
-2**-16 below 2**8, so float32 tensors hold it exactly and the same code serves training (with
-gradients) and decoding (bit-exact).
+Every intermediate is a multiple of 2**-16 below 2**8, so float32 tensors hold it exactly, and
+rounded it is what the decoder has.
 """
 
 from __future__ import annotations
@@ -19,16 +11,9 @@ import torch
 from torch import Tensor
 
 from roicodec.bitstream.constants import BLOCK
+from roicodec.kernels.compensation import CHROMA_FILTERS, LUMA_FILTERS, WINDOWS
 
 __all__ = ["compensate", "compensate_features"]
-
-_LUMA = ((0, 0, 0, 64, 0, 0, 0, 0), (-1, 4, -10, 58, 17, -5, 1, 0),
-         (-1, 4, -11, 40, 40, -11, 4, -1), (0, 1, -5, 17, 58, -10, 4, -1))  # fmt: skip
-_CHROMA = ((0, 64, 0, 0), (-2, 58, 10, -2), (-4, 54, 16, -2), (-6, 46, 28, -4),
-           (-4, 36, 36, -4), (-4, 28, 46, -6), (-2, 16, 54, -4), (-2, 10, 58, -2))  # fmt: skip
-_WINDOW = {8: (5, 3, 2, 1), 4: (4, 2)}
-"""Window weights by the side of a block: least squares on 16 training clips
-(``docs/research/training-log.md``)."""
 
 
 def _filtered(patch: Tensor, taps: Tensor, size: int) -> Tensor:
@@ -92,7 +77,7 @@ def _compensate_plane(
     whole, half = slice(0, size), size // 2
     own = _predicted(plane, size, filters, blocks, flat, whole, whole)
     total = own.clone()
-    weights = torch.tensor(_WINDOW[size], dtype=plane.dtype, device=plane.device) / 16
+    weights = torch.tensor(WINDOWS[size], dtype=plane.dtype, device=plane.device) / 16
     for axis, after in (1, False), (1, True), (2, False), (2, True):
         beside = _beside(vectors, axis, after=after).reshape(-1, 2)
         at = (beside != flat).any(1).nonzero()[:, 0]
@@ -127,8 +112,8 @@ def compensate(
     Returns:
         The predicted planes, of the same shapes and dtype.
     """
-    luma = _compensate_plane(y, vectors, BLOCK, _LUMA)
-    chroma = [_compensate_plane(p, vectors, BLOCK // 2, _CHROMA) for p in (u, v)]
+    luma = _compensate_plane(y, vectors, BLOCK, LUMA_FILTERS)
+    chroma = [_compensate_plane(p, vectors, BLOCK // 2, CHROMA_FILTERS) for p in (u, v)]
     planes = (luma, *chroma)
     if exact:
         return tuple((p + 0.5).floor() for p in planes)  # type: ignore[return-value]

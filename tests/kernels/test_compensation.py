@@ -7,7 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from roicodec.decoder.compensation import compensate, compensate_features
+from roicodec.kernels.compensation import compensate, compensate_features
+from roicodec.kernels.packing import unpack
+from roicodec.networks import compensation as differentiable
+from tests.kernels.operations import agree
 
 _HEIGHT, _WIDTH = 24, 40
 
@@ -83,8 +86,14 @@ def _random_planes(rng: np.random.Generator) -> list[Ints]:
 
 
 def _compensated(planes: list[Ints], vectors: Ints) -> list[Ints]:
-    tensors = [torch.tensor(p, dtype=torch.float32)[None] for p in planes]
-    return [p[0].numpy() for p in compensate(*tensors, torch.tensor(vectors)[None])]
+    y, u, v = (p.astype(np.uint8) for p in planes)
+    height, width = y.shape
+    made = unpack(agree(compensate, (y, u, v), vectors.astype(np.int16)), width, height)
+    ty, tu, tv = (torch.tensor(p, dtype=torch.float32)[None] for p in planes)
+    trained = differentiable.compensate(ty, tu, tv, torch.tensor(vectors)[None])
+    for got, other in zip(made, trained, strict=True):
+        assert (got == other[0].numpy()).all()
+    return [p.astype(np.int64) for p in made]
 
 
 def _check(planes: list[Ints], vectors: Ints) -> None:
@@ -96,7 +105,7 @@ def _check(planes: list[Ints], vectors: Ints) -> None:
 
 
 @pytest.mark.parametrize("reach", [9, 200, 2047])
-def test_random_vectors_and_what_lies_beyond_the_edges(reach: int) -> None:
+def test_random_vectors_and_what_lies_beyond_the_edges(instructions: str, reach: int) -> None:
     rng = np.random.default_rng(reach)
     vectors = rng.integers(-reach, reach + 1, (_HEIGHT // 8, _WIDTH // 8, 2))
     assert (vectors < 0).any()
@@ -104,7 +113,7 @@ def test_random_vectors_and_what_lies_beyond_the_edges(reach: int) -> None:
 
 
 @pytest.mark.parametrize("start", [0, -16, 11])
-def test_every_fraction_in_both_directions(start: int) -> None:
+def test_every_fraction_in_both_directions(instructions: str, start: int) -> None:
     # 64 pairs of eighths of a chroma sample, which hold the 16 pairs of quarters of luma.
     rng = np.random.default_rng(1)
     pairs = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2) + start
@@ -114,13 +123,13 @@ def test_every_fraction_in_both_directions(start: int) -> None:
         _check(_random_planes(rng), some)
 
 
-def test_black_and_white_overshoot_and_are_clipped() -> None:
+def test_black_and_white_overshoot_and_are_clipped(instructions: str) -> None:
     rng = np.random.default_rng(5)
     planes = [255 * (p > 127) for p in _random_planes(rng)]
     _check(planes, rng.integers(-30, 30, (_HEIGHT // 8, _WIDTH // 8, 2)))
 
 
-def test_no_motion_changes_nothing_and_flat_planes_stay_flat() -> None:
+def test_no_motion_changes_nothing_and_flat_planes_stay_flat(instructions: str) -> None:
     rng = np.random.default_rng(6)
     planes = _random_planes(rng)
     none = np.zeros((_HEIGHT // 8, _WIDTH // 8, 2), np.int64)
@@ -135,8 +144,8 @@ def test_frames_of_a_batch_do_not_see_each_other() -> None:
     rng = np.random.default_rng(7)
     frames = [_random_planes(rng) for _ in range(3)]
     vectors = rng.integers(-300, 300, (3, _HEIGHT // 8, _WIDTH // 8, 2))
-    planes = [torch.tensor(np.stack(p)).float() for p in zip(*frames, strict=True)]
-    together = compensate(*planes, torch.tensor(vectors))
+    y, u, v = (torch.tensor(np.stack(p)).float() for p in zip(*frames, strict=True))
+    together = differentiable.compensate(y, u, v, torch.tensor(vectors))
     for i, frame in enumerate(frames):
         for whole, alone in zip(together, _compensated(frame, vectors[i]), strict=True):
             assert (whole[i].numpy() == alone).all()
@@ -150,8 +159,9 @@ def test_training_sees_the_same_before_rounding() -> None:
     vectors = torch.tensor(rng.integers(-50, 50, (1, _HEIGHT // 8, _WIDTH // 8, 2)))
     for planes in (noise, faint):
         planes[0].requires_grad_()
-        real = compensate(*planes, vectors, exact=False)
-        whole = compensate(*planes, vectors)
+        y, u, v = planes
+        real = differentiable.compensate(y, u, v, vectors, exact=False)
+        whole = differentiable.compensate(y, u, v, vectors)
         for r, w in zip(real, whole, strict=True):
             assert ((r + 0.5).floor().clamp(0, 255) == w).all()
     real[0].sum().backward()
@@ -161,17 +171,44 @@ def test_training_sees_the_same_before_rounding() -> None:
 
 
 @pytest.mark.parametrize("reach", [40, 2047])
-def test_features_come_from_the_nearest_position(reach: int) -> None:
+def test_features_come_from_the_nearest_position(instructions: str, reach: int) -> None:
     rng = np.random.default_rng(reach)
     rows, columns, channels = 3, 5, 4
     features = rng.integers(-32768, 32768, (2, rows, columns, channels)).astype(np.int16)
     vectors = rng.integers(-reach, reach + 1, (2, rows, columns, 2))
     vectors[0, 0, 0] = 16, -16  # Half of a position: rounded up.
-    got = compensate_features(torch.tensor(features), torch.tensor(vectors))
-    assert got.dtype == torch.int16
+    trained = differentiable.compensate_features(torch.tensor(features), torch.tensor(vectors))
+    assert trained.dtype == torch.int16
     for b in range(2):
+        flat = features[b].reshape(-1, channels)
+        got = agree(compensate_features, flat, vectors[b].astype(np.int16))
+        assert (trained[b].numpy() == got.reshape(features[b].shape)).all()
         for y in range(rows):
             for x in range(columns):
                 dx, dy = ((int(d) + 16) // 32 for d in vectors[b, y, x])
                 row, column = min(max(y + dy, 0), rows - 1), min(max(x + dx, 0), columns - 1)
-                assert (got[b, y, x].numpy() == features[b, row, column]).all()
+                assert (got[y * columns + x] == features[b, row, column]).all()
+
+
+def test_wide_planes_and_runs_of_equal_vectors(instructions: str) -> None:
+    rng = np.random.default_rng(9)
+    for lines, per_line in ((1, 1), (1, 9), (9, 1), (6, 21)):
+        luma = rng.integers(0, 256, (8 * lines, 8 * per_line)).astype(np.uint8)
+        u, v = luma[::2, ::2].copy(), luma[1::2, 1::2]
+        coarse = rng.integers(-70, 70, ((lines + 2) // 3, (per_line + 2) // 3, 2))
+        vectors = coarse.repeat(3, 0).repeat(3, 1)[:lines, :per_line].astype(np.int16)
+        for field in (vectors, np.zeros_like(vectors), vectors // 8 * 8, vectors * 400):
+            agree(compensate, (luma, u, v), field)
+
+
+def test_shapes_are_checked(instructions: str) -> None:
+    plane, half = np.zeros((16, 24), np.uint8), np.zeros((8, 12), np.uint8)
+    for planes, shape in (
+        ((plane, half, half), (2, 4, 2)),
+        ((plane, half, plane), (2, 3, 2)),
+        ((plane[:12], half[:6], half[:6]), (1, 3, 2)),
+    ):
+        with pytest.raises(ValueError, match="and vectors"):
+            compensate.native(planes, np.zeros(shape, np.int16))
+    with pytest.raises(ValueError, match="and vectors"):
+        compensate_features.native(np.zeros((5, 4), np.int16), np.zeros((2, 3, 2), np.int16))

@@ -1,0 +1,93 @@
+// Planes to packed rows of 96 samples (8x8 of Y, 4x4 of U, 4x4 of V) and back.
+#include "common.h"
+
+namespace {
+
+constexpr int kRow = 96;
+constexpr int kFirst[3] = {0, 64, 80}, kSide[3] = {8, 4, 4};
+
+template <int S>
+RQ_INLINE void pack_plane(const uint8_t* RQ_RESTRICT plane, int64_t lines, int64_t per_line,
+                          int16_t* RQ_RESTRICT rows) {
+  const int64_t stride = per_line * S;
+  for (int64_t line = 0; line < lines; ++line)
+    for (int64_t block = 0; block < per_line; ++block)
+      for (int i = 0; i < S; ++i)
+        for (int j = 0; j < S; ++j)
+          rows[(line * per_line + block) * kRow + i * S + j] =
+              plane[(line * S + i) * stride + block * S + j];
+}
+
+template <int S>
+RQ_INLINE void unpack_plane(const int16_t* RQ_RESTRICT rows, int64_t lines, int64_t per_line,
+                            uint8_t* RQ_RESTRICT plane) {
+  const int64_t stride = per_line * S;
+  for (int64_t line = 0; line < lines; ++line)
+    for (int64_t block = 0; block < per_line; ++block)
+      for (int i = 0; i < S; ++i)
+        for (int j = 0; j < S; ++j)
+          plane[(line * S + i) * stride + block * S + j] =
+              static_cast<uint8_t>(rows[(line * per_line + block) * kRow + i * S + j]);
+}
+
+RQ_INLINE void add(const int16_t* RQ_RESTRICT prediction, const int16_t* RQ_RESTRICT residual,
+                   int64_t count, int16_t* RQ_RESTRICT samples) {
+  for (int64_t n = 0; n < count; ++n) {
+    const int32_t sum = 16 * static_cast<int32_t>(prediction[n]) + residual[n] + 8;
+    samples[n] = static_cast<int16_t>(rq::clamp(sum >> 4, 0, 255));
+  }
+}
+
+#define FORM(NAME, TARGET)                                                             \
+  TARGET void NAME(const int16_t* prediction, const int16_t* residual, int64_t count,  \
+                   int16_t* samples) {                                                 \
+    add(prediction, residual, count, samples);                                         \
+  }
+FORM(add_plain, )
+#if RQ_X86
+FORM(add_avx2, RQ_AVX2)
+FORM(add_avx512, RQ_VNNI)
+#endif
+
+}  // namespace
+
+// Planes of `lines` rows of `per_line` blocks to packed rows [lines * per_line, 96].
+RQ_EXPORT void rq_pack(const uint8_t* y, const uint8_t* u, const uint8_t* v, int64_t lines,
+                       int64_t per_line, int16_t* rows) {
+  pack_plane<8>(y, lines, per_line, rows);
+  pack_plane<4>(u, lines, per_line, rows + kFirst[1]);
+  pack_plane<4>(v, lines, per_line, rows + kFirst[2]);
+}
+
+// The inverse; samples are within 0..255.
+RQ_EXPORT void rq_unpack(const int16_t* rows, int64_t lines, int64_t per_line, uint8_t* y,
+                         uint8_t* u, uint8_t* v) {
+  unpack_plane<8>(rows, lines, per_line, y);
+  unpack_plane<4>(rows + kFirst[1], lines, per_line, u);
+  unpack_plane<4>(rows + kFirst[2], lines, per_line, v);
+}
+
+// Samples from predictions and residuals in sixteenths, rounded half up and clamped to 0..255.
+RQ_EXPORT void rq_add_residual(const int16_t* prediction, const int16_t* residual, int64_t count,
+                               int16_t* samples) {
+#if RQ_X86
+  if (rq::level() >= rq::kVnni) return add_avx512(prediction, residual, count, samples);
+  if (rq::level() >= rq::kAvx2) return add_avx2(prediction, residual, count, samples);
+#endif
+  add_plain(prediction, residual, count, samples);
+}
+
+// Replace the samples of some packed rows by their block's mean, rounded half up.
+RQ_EXPORT void rq_block_means(int16_t* rows, const uint8_t* chosen, int64_t count) {
+  for (int64_t n = 0; n < count; ++n) {
+    if (!chosen[n]) continue;
+    for (int part = 0; part < 3; ++part) {
+      int16_t* first = rows + n * kRow + kFirst[part];
+      const int32_t size = kSide[part] * kSide[part];
+      int32_t sum = 0;
+      for (int i = 0; i < size; ++i) sum += first[i];
+      const int16_t mean = static_cast<int16_t>((2 * sum + size) / (2 * size));
+      for (int i = 0; i < size; ++i) first[i] = mean;
+    }
+  }
+}
