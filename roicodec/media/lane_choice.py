@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import av
 
@@ -41,7 +42,7 @@ class LaneChoice:
         """
         try:
             if track.kind == "attachment" and self._format == "matroska":
-                return AttachmentLane(track)
+                return AttachmentLane(self._named(track))
             if track.kind == "audio" and self._audio not in ("copy", track.codec):
                 return AudioLane(track, self._audio, self._format, self._problems)
             if track.kind == "video" and self._format != "mp4":
@@ -58,6 +59,19 @@ class LaneChoice:
                 return text
             self._tell(track, error)
         return None
+
+    def _named(self, track: Track) -> Track:
+        """An attachment whose name and type are such as Matroska has."""
+        metadata = dict(track.metadata)
+        name, kind = metadata.get("filename", ""), metadata.get("mimetype", "a/b")
+        escaped = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if escaped != name:
+            self._warnings.append(f"the attachment {escaped} has a name that is not UTF-8: escaped")
+            metadata["filename"] = escaped
+        if not kind.isascii() or not kind.isprintable():
+            self._problems.add(f"attachment {escaped}: its type is not one; left out")
+            del metadata["mimetype"]
+        return replace(track, metadata=metadata)
 
     def _text_lane(self, track: Track) -> TextLane | None:
         try:

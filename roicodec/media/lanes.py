@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -21,8 +22,10 @@ __all__ = ["AttachmentLane", "CopyLane", "Lane", "picture_lane", "reason_of"]
 
 _CLEAR = b"\0\0"
 """A mov_text packet that clears the screen: the MP4 muxer makes these itself, from durations."""
-_MAX_SECONDS = 1 << 32
-"""Distance from time 0, in seconds, beyond which a time stamp is not one."""
+_MAX_SECONDS = 10**7
+"""Distance from time 0, almost four months, beyond which a time stamp is not one."""
+_MAX_DURATIONS = {"audio": 600, "subtitle": 10**6}
+"""Seconds beyond which a packet's duration is not one."""
 IMAGES = {
     "mjpeg": ("image/jpeg", "cover.jpg"),
     "png": ("image/png", "cover.png"),
@@ -86,10 +89,14 @@ class CopyLane:
         track = self._track
         if track.codec == "mov_text" and packet.data == _CLEAR:
             return ()
-        times = (packet.pts or 0, packet.dts or 0, packet.duration)
+        times = (packet.pts or 0, packet.dts or 0)
         if any(abs(time * track.time_base) > _MAX_SECONDS for time in times):
             self._refuse("its time stamp is out of range")
             return ()
+        seconds = packet.duration * track.time_base
+        if seconds > _MAX_DURATIONS.get(track.kind, _MAX_SECONDS):
+            self._tell(f"{track}: a packet's duration of {float(seconds):g} s is left out")
+            packet = replace(packet, duration=0)
         if strange := [kind for kind, _ in packet.side_data if kind not in SIDE_DATA]:
             self._tell(f"{track}: side data {strange[0]!r} of a packet has no place; left out")
         try:

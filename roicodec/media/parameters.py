@@ -141,7 +141,7 @@ def add_track(out: OutputContainer, track: Track) -> Stream:
     if track.kind == "attachment":
         name = track.metadata.get("filename", "attachment")
         mimetype = track.metadata.get("mimetype", "application/octet-stream")
-        return out.add_attachment(_utf8(name), _utf8(mimetype), track.header)
+        return out.add_attachment(name, mimetype, track.header)
     with open_header(track) as source:
         stream = out.add_stream_from_template(source, opaque=True)
     if isinstance(stream, AudioStream):
@@ -160,11 +160,6 @@ def add_track(out: OutputContainer, track: Track) -> Stream:
 def usual_layout(layout: str) -> str:
     """FFmpeg's name of a channel layout, also where only the number of channels is known."""
     return _USUAL_LAYOUTS.get(layout, layout)
-
-
-def _utf8(name: str) -> str:
-    """``name`` with bytes that are not UTF-8 escaped, as attachments must have it."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _channels(layout: str) -> int:

@@ -37,6 +37,8 @@ _MAX_SIDE_DATA = 64
 """Side data of a packet; FFmpeg knows about forty kinds, of which each occurs once."""
 _MAX_INT = (1 << 31) - 1
 _MAX_TICKS = 1 << 62
+_MAX_UNIT = 10
+"""Seconds per unit of a track's time stamps."""
 KINDS = ("audio", "subtitle", "video", "attachment")
 _UNUSABLE = "unusable"
 _DISPOSITIONS = sum(Disposition)
@@ -96,7 +98,7 @@ def _get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str
 
 def _get_time_base(data: Cursor) -> Fraction:
     value = data.fraction()
-    if not 0 < value.numerator <= _MAX_INT or value.denominator > _MAX_INT:
+    if not 0 < value <= _MAX_UNIT or value.numerator > _MAX_INT or value.denominator > _MAX_INT:
         raise StreamError(f"time base {value} is out of range")
     return value
 

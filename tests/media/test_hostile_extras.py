@@ -55,6 +55,7 @@ def write(
     ("bad", "line"),
     [
         ({"time_base": Fraction(1 << 40)}, "track 0: time base 1099511627776 is out of range"),
+        ({"time_base": Fraction(2147483647, 1000)}, "track 0: time base 2147483647/1000 is out"),
         ({"time_base": Fraction(1, 1 << 31)}, "track 0: time base 1/2147483648 is out of range"),
         ({"disposition": 1 << 40}, "audio track aac: disposition 0x10000000000 is unknown"),
         ({"sample_rate": 1 << 63}, f"audio track aac: sample rate {1 << 63} is out of range"),
@@ -138,9 +139,19 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     extras, problems = parsed(Extras((font,), {"title": name}))
     writer = write(tmp_path / "b.mkv", extras, [])
     assert problems + writer.problems == []
+    assert writer.warnings == ["the attachment caf\\xe9.ttf has a name that is not UTF-8: escaped"]
     back = read(tmp_path / "b.mkv")[0].extras
     assert back.tracks[0].metadata["filename"] == "caf\\xe9.ttf"
     assert back.metadata["title"] == name
+
+
+def test_types_that_are_none(tmp_path: Path) -> None:
+    metadata = {"filename": "a.ttf", "mimetype": b"font/\xe9".decode("utf-8", "surrogateescape")}
+    font = Track("attachment", "", Fraction(1, 1000), 0, metadata, header=b"font")
+    writer = write(tmp_path / "b.mkv", Extras((font,)), [])
+    assert writer.problems == ["attachment a.ttf: its type is not one; left out"]
+    back = read(tmp_path / "b.mkv")[0].extras.tracks[0]
+    assert back.metadata == {"filename": "a.ttf", "mimetype": "application/octet-stream"}
 
 
 def test_more_tracks_than_muxers_bear(tmp_path: Path) -> None:
@@ -203,6 +214,7 @@ def test_counts_are_checked_before_memory_is_taken() -> None:
         {"pts": -(1 << 61), "dts": -(1 << 61)},
         {"pts": 0, "dts": 1 << 50},
         {"duration": 1 << 61},
+        {"duration": 1 << 32},
         {"pts": None, "dts": None, "duration": 1 << 16},
         {"data": b""},
         {"data": b"\xff\xf1\0\0"},
