@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from roicodec.media.extras import Chapter, Extras
 from roicodec.media.info import VideoInfo
 from roicodec.media.reader import Reader
-from roicodec.media.tracks import Chapter, Extras, Problems, Track, TrackPacket
+from roicodec.media.tracks import Problems, Track, TrackPacket
 from roicodec.media.writer import Writer
 
 __all__ = [

@@ -12,8 +12,9 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from roicodec.errors import InputError
+from roicodec.media.extras import Chapter, Extras
 from roicodec.media.parameters import describe, lasting_metadata
-from roicodec.media.tracks import Chapter, Extras, Problems, Track
+from roicodec.media.tracks import Problems, Track
 
 __all__ = ["Warn", "choose_video", "describe_rest", "expected_frames"]
 

@@ -1,4 +1,4 @@
-"""The part of a file that ``--frames`` chooses: pictures by number, other tracks by time."""
+"""The part of a file that is chosen: pictures by number, other tracks by time."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ class Cut:
             number += 1
         if number <= self.start:
             raise InputError(
-                f"{self.name}: has only {number} frames; --frames asks for {self.start} and later"
+                f"{self.name}: has only {number} frames; {self.start} and later are asked for",
+                parameter="frames",
             )
         if end is not None:
             with suppress(InputError):

@@ -99,7 +99,7 @@ class LaneChoice:
         elif track.kind == "audio":
             self._warnings.append(
                 f"none of .mkv, .mp4 and .mov can hold the {track} as it is; it is left out"
-                " (--audio-codec aac or flac converts it)"
+                " (audio coded anew, as AAC or FLAC, can be held)"
             )
         else:
             self._warnings.append(f"none of .mkv, .mp4 and .mov can hold the {track}; left out")

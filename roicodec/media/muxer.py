@@ -15,10 +15,11 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.clock import PictureClock
 from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
+from roicodec.media.extras import Chapter, Extras
 from roicodec.media.info import VideoInfo
 from roicodec.media.lane_choice import LaneChoice
 from roicodec.media.lanes import Lane, reason_of
-from roicodec.media.tracks import Chapter, Extras, Problems, TrackPacket
+from roicodec.media.tracks import Problems, TrackPacket
 from roicodec.media.video_encoder import VideoEncoder
 from roicodec.picture import Picture
 

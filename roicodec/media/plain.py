@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from roicodec.media.extras import Extras
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
-from roicodec.media.tracks import Extras, TrackPacket
+from roicodec.media.tracks import TrackPacket
 from roicodec.picture import Picture
 
 __all__ = ["PlainSink"]

@@ -70,7 +70,7 @@ class Reader:
         self._cut = frames or _UNCUT
         start, stop = self._cut.start or 0, self._cut.stop
         if self._cut.step not in (None, 1) or start < 0 or (stop is not None and stop <= start):
-            raise InputError(f"frames {start}:{stop}: give a:b with 0 <= a < b")
+            raise InputError(f"frames {start}:{stop}: give a:b with 0 <= a < b", parameter="frames")
         self._opened = open_source(source, allow_network)
         self.name, self._container = self._opened.name, self._opened.container
         self._damage = DamageLog(self.name, strict)
@@ -142,8 +142,8 @@ class Reader:
 
     # --- opening ---------------------------------------------------------------------------
 
-    def _fail(self, message: str) -> InputError:
-        return InputError(f"{self.name}: {message}")
+    def _fail(self, message: str, parameter: str | None = None) -> InputError:
+        return InputError(f"{self.name}: {message}", parameter=parameter)
 
     def _warn(self, message: str) -> None:
         if message not in self._warnings:
@@ -283,7 +283,8 @@ class Reader:
         if (frame.width, frame.height) != (self.info.width, self.info.height):
             raise self._fail(
                 f"the picture size changes to {frame.width}x{frame.height} {where}; split the"
-                f" file there, or take the frames before with --frames 0:{number}"
+                f" file there, or take frames 0:{number} alone",
+                "frames",
             )
         if frame.format.name != self._format:
             self._format = frame.format.name

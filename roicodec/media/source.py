@@ -156,8 +156,8 @@ def open_source(source: Source, allow_network: bool = False) -> Opened:
     if "://" in name and not path.exists():
         if not allow_network:
             raise InputError(
-                f"{name}: is an address, and only files and pipes may be opened (--allow-network"
-                " opens others)"
+                f"{name}: is an address, and only files and pipes may be opened",
+                parameter="allow_network",
             )
         return _open(name, lambda: open_container(name, allow_network=True), _Patient())
     _check_file(name, path)
@@ -202,13 +202,15 @@ def _open(
     try:
         return Opened(name, opener, patient, meter)
     except (av.FFmpegError, OSError) as error:
+        parameter = None
         if name.lower().endswith(".yuv"):
             message = "raw video does not tell its size or format; convert it to .y4m first"
         elif _is_playlist(name):
-            message = "is a playlist, which leads to other files or addresses (--allow-network)"
+            message = "is a playlist, which leads to other files or addresses"
+            parameter = "allow_network"
         else:
             message = f"not a video that FFmpeg can read ({error.strerror or error})"
-        raise InputError(f"{name}: {message}") from error
+        raise InputError(f"{name}: {message}", parameter=parameter) from error
 
 
 def _is_playlist(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""What a file carries beside its pictures: tracks, their packets, metadata, chapters.
+"""Tracks beside the pictures, and their packets.
 
 Packets are stored as they are; how a track's codec parameters are stored is in
 :mod:`roicodec.media.parameters`. All fields are checked when they are read, before memory is taken
-for what they announce, and an :class:`Extras` that is damaged in places keeps what is sound.
+for what they announce.
 """
 
 from __future__ import annotations
@@ -20,27 +20,32 @@ from roicodec.errors import StreamError
 
 __all__ = [
     "KINDS",
+    "MAX_INT",
+    "MAX_TICKS",
     "MAX_TRACKS",
     "SIDE_DATA",
-    "Chapter",
-    "Extras",
+    "UNUSABLE",
     "Problems",
     "Track",
     "TrackPacket",
+    "get_metadata",
+    "put_metadata",
 ]
 
 MAX_TRACKS = 256
 """Tracks of a file; FFmpeg's muxers fail, or crash, with a thousand."""
-_MAX_CHAPTERS = 4096
 _MAX_TAGS = 1024
 _MAX_SIDE_DATA = 64
 """Side data of a packet; FFmpeg knows about forty kinds, of which each occurs once."""
-_MAX_INT = (1 << 31) - 1
-_MAX_TICKS = 1 << 62
+MAX_INT = (1 << 31) - 1
+"""Largest number in FFmpeg's fractions and rates."""
+MAX_TICKS = 1 << 62
+"""Distance of a time stamp from 0, in units of its time base."""
 _MAX_UNIT = 10
 """Seconds per unit of a track's time stamps."""
 KINDS = ("audio", "subtitle", "video", "attachment")
-_UNUSABLE = "unusable"
+UNUSABLE = "unusable"
+"""Kind of a track of which nothing but its place is known."""
 _DISPOSITIONS = sum(Disposition)
 _SIDE_DATA: tuple[str, ...] = get_args(PktSideDataT)
 SIDE_DATA = frozenset(
@@ -77,12 +82,23 @@ class Problems(list[str]):
             self[self._SHOWN :] = [f"{self.total - self._SHOWN} more parts like these are left out"]
 
 
-def _put_metadata(metadata: Mapping[str, str]) -> bytes:
+def put_metadata(metadata: Mapping[str, str]) -> bytes:
+    """Number of entries, then the name and the value of each."""
     pairs = (text(key) + text(value) for key, value in metadata.items())
     return varint(len(metadata)) + b"".join(pairs)
 
 
-def _get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str]:
+def get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str]:
+    """What :func:`put_metadata` has written.
+
+    Args:
+        data: from which it is taken.
+        owner: whose it is, for messages.
+        problems: takes a line for each entry that is left out.
+
+    Raises:
+        StreamError: if there is more than a file can have, or less than announced.
+    """
     count = data.varint()
     if count > _MAX_TAGS:
         raise StreamError(f"{count} tags of {owner}, more than {_MAX_TAGS}")
@@ -98,7 +114,7 @@ def _get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str
 
 def _get_time_base(data: Cursor) -> Fraction:
     value = data.fraction()
-    if not 0 < value <= _MAX_UNIT or value.numerator > _MAX_INT or value.denominator > _MAX_INT:
+    if not 0 < value <= _MAX_UNIT or value.numerator > MAX_INT or value.denominator > MAX_INT:
         raise StreamError(f"time base {value} is out of range")
     return value
 
@@ -138,7 +154,7 @@ class Track:
     @property
     def usable(self) -> bool:
         """False if nothing but the track's place is known."""
-        return self.kind != _UNUSABLE
+        return self.kind != UNUSABLE
 
     def to_bytes(self) -> bytes:
         """Fields in this order; see :mod:`roicodec.bitstream.fields` for their types."""
@@ -148,7 +164,7 @@ class Track:
                 text(self.codec),
                 fraction(self.time_base),
                 varint(self.disposition),
-                _put_metadata(self.metadata),
+                put_metadata(self.metadata),
                 varint(self.sample_rate),
                 text(self.layout),
                 varint(self.bit_rate),
@@ -175,17 +191,17 @@ class Track:
             raise StreamError(f"unknown kind {kind}")
         codec, time_base, disposition = data.text(), _get_time_base(data), data.varint()
         owner = f"{KINDS[kind]} track {codec}".rstrip()
-        metadata, rate = _get_metadata(data, owner, problems), data.varint()
+        metadata, rate = get_metadata(data, owner, problems), data.varint()
         layout, bit_rate = data.text(), data.varint()
         header_format, header = data.text(), data.blob()
         data.end()
         if disposition & ~_DISPOSITIONS:
             problems.add(f"{owner}: disposition {disposition:#x} is unknown; left out")
             disposition = 0
-        if rate > _MAX_INT:
+        if rate > MAX_INT:
             problems.add(f"{owner}: sample rate {rate} is out of range; left out")
             rate = 0
-        if bit_rate > _MAX_INT:
+        if bit_rate > MAX_INT:
             problems.add(f"{owner}: bit rate {bit_rate} is out of range; left out")
             bit_rate = 0
         return cls(
@@ -242,7 +258,7 @@ class TrackPacket:
         pts = data.signed() if flags & 2 else None
         dts = data.signed() + (pts or 0) if flags & 4 else None
         duration = data.varint()
-        if not all(-_MAX_TICKS <= time <= _MAX_TICKS for time in (pts or 0, dts or 0, duration)):
+        if not all(-MAX_TICKS <= time <= MAX_TICKS for time in (pts or 0, dts or 0, duration)):
             raise StreamError(f"packet of track {track}: a time stamp is out of range")
         count = data.varint()
         if count > _MAX_SIDE_DATA:
@@ -278,157 +294,3 @@ class TrackPacket:
                 copy.update(data)
                 packet.set_sidedata(copy, move=True)
         return packet
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """A chapter of the source file; ``start`` and ``end`` in units of ``time_base``."""
-
-    id: int
-    start: int
-    end: int
-    time_base: Fraction
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, data: Cursor, problems: Problems) -> Self | None:
-        """The next chapter of ``data``; None if its times make no sense."""
-        identity, start, end = data.signed(), data.signed(), data.signed()
-        numerator, denominator = data.varint(), data.varint()
-        metadata = _get_metadata(data, f"chapter {identity}", problems)
-        if not (0 < numerator <= _MAX_INT and 0 < denominator <= _MAX_INT):
-            reason = f"time base {numerator}/{denominator} is out of range"
-        elif not -_MAX_TICKS <= start <= end <= _MAX_TICKS or abs(identity) > _MAX_TICKS:
-            reason = f"{start} to {end} is not a time span"
-        else:
-            return cls(identity, start, end, Fraction(numerator, denominator), metadata)
-        problems.add(f"chapter {identity}: {reason}; left out")
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """All of a file that is not its pictures or packets.
-
-    Attributes:
-        tracks: the tracks carried beside the video.
-        metadata: of the file (title, creation time, ...).
-        video_metadata: of the video track.
-        chapters: in order.
-        display_matrix: as in :class:`roicodec.media.VideoInfo`.
-        properties: of the pictures, as :class:`roicodec.media.VideoInfo` names them: texts for
-            which neither the stream's header nor the metadata has a place.
-    """
-
-    tracks: tuple[Track, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    video_metadata: Mapping[str, str] = field(default_factory=dict)
-    chapters: tuple[Chapter, ...] = ()
-    display_matrix: tuple[int, ...] | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-    def to_bytes(self) -> bytes:
-        """Fields in the order of the attributes, lists after their length; ``properties`` only if
-        there are any, since format version 6 has none."""
-        out = [varint(len(self.tracks)), *(blob(t.to_bytes()) for t in self.tracks)]
-        out += [_put_metadata(self.metadata), _put_metadata(self.video_metadata)]
-        out.append(varint(len(self.chapters)))
-        for c in self.chapters:
-            out += [signed(c.id), signed(c.start), signed(c.end)]
-            out += [fraction(c.time_base), _put_metadata(c.metadata)]
-        matrix = self.display_matrix or ()
-        out += [varint(len(matrix)), *map(signed, matrix)]
-        if self.properties:
-            out.append(_put_metadata(self.properties))
-        return b"".join(out)
-
-    @classmethod
-    def from_bytes(cls, payload: bytes, problems: Problems | None = None) -> Self:
-        """What is sound of ``payload``.
-
-        Args:
-            payload: as :meth:`to_bytes` writes it.
-            problems: takes a line for each part that had to be left out.
-
-        Raises:
-            StreamError: only without ``problems``, if anything is left out.
-        """
-        found = Problems() if problems is None else problems
-        reader = _ExtrasReader(Cursor(payload), found)
-        try:
-            reader.read()
-        except StreamError as error:
-            found.add(f"{reader.part}: {error}; left out, with all that follows")
-        if problems is None and found:
-            raise StreamError(found[0])
-        return cls(
-            tuple(reader.tracks), reader.metadata, reader.video_metadata, tuple(reader.chapters),
-            reader.matrix, reader.properties,
-        )  # fmt: skip
-
-
-class _ExtrasReader:
-    """Reads the fields one by one, so that those before a damage are kept."""
-
-    def __init__(self, data: Cursor, problems: Problems) -> None:
-        self._data, self._problems = data, problems
-        self.part = "tracks"
-        self.tracks: list[Track] = []
-        self.metadata: dict[str, str] = {}
-        self.video_metadata: dict[str, str] = {}
-        self.chapters: list[Chapter] = []
-        self.matrix: tuple[int, ...] | None = None
-        self.properties: dict[str, str] = {}
-
-    def read(self) -> None:
-        self._read_tracks()
-        self.part = "tags of the file"
-        self.metadata = _get_metadata(self._data, "the file", self._problems)
-        self.part = "tags of the video"
-        self.video_metadata = _get_metadata(self._data, "the video", self._problems)
-        self.part = "chapters"
-        self._read_chapters()
-        self.part = "display matrix"
-        self._read_matrix()
-        self.part = "properties of the video"
-        if rest := self._data.rest():
-            data = Cursor(rest)
-            self.properties = _get_metadata(data, "the pictures", self._problems)
-            data.end()
-
-    def _read_tracks(self) -> None:
-        count = self._data.varint()
-        for number in range(count):
-            payload = self._data.blob()
-            if number >= MAX_TRACKS:
-                continue
-            try:
-                track = Track.from_bytes(payload, self._problems)
-            except StreamError as error:
-                self._problems.add(f"track {number}: {error}; left out")
-                track = Track(_UNUSABLE, "", Fraction(1))
-            self.tracks.append(track)
-        if count > MAX_TRACKS:
-            self._problems.add(
-                f"{count} tracks are more than {MAX_TRACKS}; those after the first {MAX_TRACKS}"
-                " are left out"
-            )
-
-    def _read_chapters(self) -> None:
-        count = self._data.varint()
-        if count > _MAX_CHAPTERS:
-            raise StreamError(f"{count} are more than {_MAX_CHAPTERS}")
-        for _ in range(count):
-            chapter = Chapter.read(self._data, self._problems)
-            if chapter is not None:
-                self.chapters.append(chapter)
-
-    def _read_matrix(self) -> None:
-        count = self._data.varint()
-        if count not in (0, 9):
-            raise StreamError(f"it has {count} numbers instead of 9")
-        matrix = tuple(self._data.signed() for _ in range(count))
-        if any(not -_MAX_INT <= value <= _MAX_INT for value in matrix):
-            self._problems.add(f"display matrix {matrix} is out of range; left out")
-        elif matrix:
-            self.matrix = matrix

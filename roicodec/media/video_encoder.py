@@ -51,12 +51,12 @@ class VideoEncoder:
         self._options["chroma_sample_location"] = LOCATIONS[info.chroma_location]
         self._qscale = "crf" not in options
         if crf is not None and not 0 <= crf <= _MAX_CRF:
-            raise InputError(f"--crf {crf:g} is not in 0..{_MAX_CRF}")
+            raise InputError(f"crf {crf:g} is not in 0..{_MAX_CRF}", parameter="crf")
         if "crf" in options:
             self._options["crf"] = f"{_CRF if crf is None else crf:g}"
         elif crf is not None:
             kind = "is lossless" if codec.lossless and not codec.lossy else "has no such setting"
-            raise InputError(f"--crf: {name} {kind}; leave it out")
+            raise InputError(f"crf: {name} {kind}; leave it out", parameter="crf")
         self._format = "yuv420p"
         self._scaler: Scaler | None = None
         self._set_light()
@@ -106,11 +106,12 @@ class VideoEncoder:
         if not self._opens():
             raise InputError(
                 f"{self._name} cannot code the odd size {self._info.width}x{self._info.height};"
-                " use --codec ffv1 with .mkv"
+                " use ffv1 with .mkv",
+                parameter="codec",
             )
         self._warnings.append(
             f"{self._name} cannot code {self._info.width}x{self._info.height} in 4:2:0; coded in"
-            " 4:4:4, which some players do not show (--codec ffv1 with .mkv keeps 4:2:0)"
+            " 4:4:4, which some players do not show (ffv1 with .mkv keeps 4:2:0)"
         )
         self._scaler = Scaler(
             VideoFormat("yuv420p"), self._info.width, self._info.height, "yuv444p", self._info
@@ -189,7 +190,7 @@ class VideoEncoder:
         aspect = self._info.sample_aspect_ratio
         message = (
             f"{self._name} in .mkv cannot say that samples are {aspect} as wide as high; use .mp4,"
-            " or --codec libx264"
+            " or libx264"
         )
         if aspect not in (0, 1) and message not in self._warnings:
             self._warnings.append(message)
@@ -215,11 +216,13 @@ def _video_codec(name: str) -> Codec:
         codec = Codec(name, "w")
     except UnknownCodecError as error:
         raise InputError(
-            f"--codec {name}: no such encoder here; try libx264, libx265, libsvtav1 or ffv1"
+            f"{name}: no such encoder here; try libx264, libx265, libsvtav1 or ffv1",
+            parameter="codec",
         ) from error
     formats = codec.video_formats
     if codec.type != "video" or not formats or "yuv420p" not in {f.name for f in formats}:
         raise InputError(
-            f"--codec {name} does not code 8-bit 4:2:0 video; try libx264, libx265 or ffv1"
+            f"{name} does not code 8-bit 4:2:0 video; try libx264, libx265 or ffv1",
+            parameter="codec",
         )
     return codec

@@ -14,10 +14,11 @@ import av
 from roicodec.errors import InputError
 from roicodec.media.audio import AUDIO_CODECS
 from roicodec.media.containers import MUXERS
+from roicodec.media.extras import Extras
 from roicodec.media.info import VideoInfo
 from roicodec.media.muxer import Muxer
 from roicodec.media.plain import PlainSink
-from roicodec.media.tracks import Extras, Problems, TrackPacket
+from roicodec.media.tracks import Problems, TrackPacket
 from roicodec.output import OutputFile
 from roicodec.picture import Picture
 
@@ -76,10 +77,14 @@ class Writer:
         if format not in MUXERS and format not in ("y4m", "yuv"):
             raise InputError(f"output format {format!r} is unknown; use mp4, mov, mkv, y4m or yuv")
         if audio_codec not in AUDIO_CODECS:
-            raise InputError(f"audio codec {audio_codec!r} is unknown; use copy, aac or flac")
+            raise InputError(
+                f"audio codec {audio_codec!r} is unknown; use copy, aac or flac",
+                parameter="audio_codec",
+            )
         if format not in MUXERS and (codec or crf is not None or audio_codec != "copy"):
             raise InputError(
-                f"{format} holds plain pictures; --codec, --crf and --audio-codec do not apply"
+                f"{format} holds plain pictures; codecs and crf do not apply",
+                parameter="codec" if codec else "crf" if crf is not None else "audio_codec",
             )
         self._name, self._output = str(getattr(target, "name", "output")), ExitStack()
         try:

@@ -87,7 +87,7 @@ def test_addresses_are_opened_only_if_allowed(tmp_path: Path, name: str) -> None
     assert status == 1
     assert len(err) == 1
     assert "is an address" in err[0]
-    assert "--allow-network" in err[0]
+    assert "only files and pipes" in err[0]
     assert names(tmp_path) == set()
 
 
