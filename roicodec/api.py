@@ -47,6 +47,8 @@ def encode(
     roi_share: float | None = None,
     roi_level: float | None = None,
     frames: slice | None = None,
+    strict: bool = False,
+    allow_network: bool = False,
     backend: str | None = None,
     listener: Listener | None = None,
 ) -> EncodeReport:
@@ -61,6 +63,8 @@ def encode(
         roi_share, roi_level: for ``auto``: share of the picture (0..1), or saliency (0..1) from
             which a cell is ROI.
         frames: part of the video, by frame numbers.
+        strict: whether damage of the source is an error; else it is left out, with a warning.
+        allow_network: whether ``source`` may be an address or a playlist.
         backend: of the networks; None for the fastest that is exact here.
         listener: is told of progress and warnings.
 
@@ -86,6 +90,8 @@ def encode(
             roi_share=roi_share,
             roi_level=roi_level,
             frames=frames,
+            strict=strict,
+            allow_network=allow_network,
             backend=backend,
             listener=listener,
         )
@@ -97,6 +103,7 @@ def decode(
     *,
     codec: str | None = None,
     crf: float | None = None,
+    audio_codec: Literal["copy", "aac", "flac"] = "copy",
     backend: str | None = None,
     listener: Listener | None = None,
 ) -> DecodeReport:
@@ -107,6 +114,7 @@ def decode(
         out: path of the video: its suffix names the container (.mp4, .mkv, .mov, .y4m, .yuv); it
             appears when it is complete and replaces a file of that name.
         codec, crf: video encoder by FFmpeg's name, and its quality; None for the container's usual.
+        audio_codec: ``copy`` keeps audio as it is; the others code it anew.
         backend: of the networks; None for the fastest that is exact here.
         listener: is told of progress and warnings.
 
@@ -123,8 +131,9 @@ def decode(
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(_readable(source))
         return decode_stream(
-            file, fspath(out), codec=codec, crf=crf, backend=backend, listener=listener
-        )
+            file, fspath(out), codec=codec, crf=crf, audio_codec=audio_codec, backend=backend,
+            listener=listener,
+        )  # fmt: skip
 
 
 def info(source: Path | BinaryIO) -> StreamInfo:
