@@ -1,27 +1,29 @@
-"""What each process of torchrun does in the tests: agree, then train as the command line would.
+"""Program of each torchrun process in the tests: check the communication, then train one step.
 
-``torchrun … -m tests.two_ranks ARGUMENTS``, those of ``python -m roicodec.train``.
+``torchrun … -m tests.two_ranks DATA CACHE RUN``
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from roicodec.train import command
-from roicodec.train.__main__ import train_command
+from roicodec.train.fit import FitOptions, fit_network
+from roicodec.train.loop import LoopOptions
 from roicodec.train.ranks import Ranks, joined
 
 BATCHES = 8
-"""Batches whose transform the network starts as."""
+"""Batches over which the initial transform is measured."""
 
 
 class _Module(nn.Module):
     """Weights and buffers that differ between ranks at first."""
+
+    exponent: Tensor
+    ready: Tensor
 
     def __init__(self, rank: int) -> None:
         super().__init__()
@@ -52,13 +54,18 @@ def check(ranks: Ranks) -> None:
     print(f"rank {ranks.rank} agrees")
 
 
-@contextmanager
-def checked() -> Iterator[Ranks]:
+def main(data: Path, cache: Path, run: Path) -> None:
+    options = FitOptions(
+        *("intra", data, run, cache),
+        batch=2,
+        size=64,
+        loop=LoopOptions(steps=1),
+        start_batches=BATCHES,
+    )
     with joined() as ranks:
         check(ranks)
-        yield ranks
+        fit_network(options, ranks)
 
 
 if __name__ == "__main__":
-    command.joined, command._INTRA_BATCHES = checked, BATCHES
-    train_command(sys.argv[1:])
+    main(*map(Path, sys.argv[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -28,16 +29,31 @@ from roicodec.train.postfilter import PostFilterFit, no_post_filter, post_filter
 from roicodec.train.stages import WARM_UP, InterStage, IntraStage, Stage
 from roicodec.train.tables import Counter, logistic_tables
 
-__all__ = ["release"]
+__all__ = ["Calibration", "release", "write_release"]
 
 _QUALITIES = (5, 16, 26, 36, 46, 56)
 _FRAMES = 8
 _COUNTS = 2
-"""How often tables are counted: which symbols are chosen depends on the tables before."""
-_LENGTH = 16
-"""Frames of the sequences that calibrate."""
+"""Rounds of counting tables: RDOQ with the tables of one round chooses the symbols of the next."""
 
 Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Data on which quantizers and exponents are set.
+
+    Attributes:
+        intra, inter: batch of frames or sequences, and side of their crops in luma samples.
+        length: frames of a sequence.
+    """
+
+    intra: tuple[int, int] = (16, 128)
+    inter: tuple[int, int] = (32, 192)
+    length: int = 16
+
+
+USUAL_CALIBRATION = Calibration()
 
 
 @click.command()
@@ -70,13 +86,37 @@ def release(
     A network that is named by a released file keeps its integers; its tables are counted anew.
     """
     torch.set_num_threads(threads)
+    write_release(intra_path, inter_path, data, out, cache, count=count, filtered=filtered)
+
+
+def write_release(
+    intra_path: Path,
+    inter_path: Path,
+    data: Path,
+    out: Path,
+    cache: Path,
+    *,
+    count: int,
+    filtered: int,
+    calibration: Calibration = USUAL_CALIBRATION,
+) -> None:
+    """Write the weights files of a release.
+
+    Args:
+        intra_path, inter_path: checkpoints or weights files.
+        data: folder of clips and photographs.
+        out: folder of the weights files.
+        cache: folder of decoded data.
+        count, filtered: number of clips on which the tables and the post-filters are fitted.
+        calibration: of the quantizers.
+    """
     torch.manual_seed(1)
     clips = load_folder(data, cache, motion=True)
     paths = dict(zip(NAMES, (intra_path, inter_path), strict=True))
     nets = {name: trained_network(path, name == "inter").eval() for name, path in paths.items()}
     stages: dict[str, Stage] = {
-        "intra": IntraStage(clips, 7, 16, 128),
-        "inter": InterStage(clips, 7, 32, 192, nets["intra"], _LENGTH),
+        "intra": IntraStage(clips, 7, *calibration.intra),
+        "inter": InterStage(clips, 7, *calibration.inter, nets["intra"], calibration.length),
     }
     networks: dict[str, Arrays] = {}
     for name, net in reversed(nets.items()):

@@ -35,7 +35,17 @@ from roicodec.networks.quantized import TRAINED_BITS
 from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
 
-__all__ = ["PARTS", "WARM_UP", "InterStage", "IntraStage", "Stage", "packed_centred", "skipped"]
+__all__ = [
+    "NEW_CONTENT",
+    "PARTS",
+    "WARM_UP",
+    "InterStage",
+    "IntraStage",
+    "Stage",
+    "packed_centred",
+    "skipped",
+    "unmatched",
+]
 
 
 def packed_centred(batch: Batch) -> Tensor:
@@ -59,6 +69,9 @@ _USUAL, _NARROW, _USUAL_SHARE = (4, 8, 16), (2, 4, 8), 0.75
 
 PARTS = 4
 """Of a batch in few bits: the candidates, and a random pair."""
+
+NEW_CONTENT = 0.05
+"""Usual share of inter frames with content of another sequence."""
 
 WARM_UP = 12
 """Steps before one whose data sets a network's quantizers: features grow along a GOP, and steps set
@@ -138,7 +151,7 @@ class Stage:
     quantized = False
     bits: int | None = None
     finest: float = QUALITIES - 1
-    new_content = 0.05
+    new_content: float = NEW_CONTENT
     rng: np.random.Generator
     batch: int
 
@@ -309,7 +322,7 @@ class InterStage(Stage):
         moved = compensate_features(self.features.permute(0, 2, 3, 1), vectors)
         x, p = packed_centred(batch), packed_centred(Batch(*prediction))
         self.residual = (x - p).detach()
-        p, features = self._with_new_content(p, moved.permute(0, 3, 1, 2))
+        p, features = self.with_new_content(p, moved.permute(0, 3, 1, 2))
         new = unmatched(x, p, quality)
         out = net(x, quality, p, features, regions, new)
         out = skipped(out, x, p, features, quality, ~new)
@@ -318,9 +331,15 @@ class InterStage(Stage):
         self.position = [p + 1 for p in self.position]
         return rate_distortion(out, batch, quality), quality
 
-    def _with_new_content(self, prediction: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction and features, of some frames in a random rectangle those of another sequence:
-        there the frame has content that its reference does not know."""
+    def with_new_content(self, prediction: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction and features, in a random rectangle of some frames those of another sequence.
+
+        There the frame shows content that its reference lacks.
+
+        Args:
+            prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
+            features: ``[B, 32, H/8, W/8]``.
+        """
         count, _, rows, columns = prediction.shape
         height, width = rows // 2, columns // 2
         cells = torch.zeros(count, 1, height, width, dtype=torch.bool)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -32,34 +30,33 @@ from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import RectangleRoi
 from roicodec.errors import InputError
-from roicodec.networks.blocks import Block
+from roicodec.networks.blocks import Block, Sandwich
 from roicodec.networks.frame_net import PRICE, FrameNet, FrameOutput, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
-from roicodec.train import command
-from roicodec.train.__main__ import train_command
 from roicodec.train.checkpoints import trained_network
+from roicodec.train.command import train_command
+from roicodec.train.curves import curves
 from roicodec.train.data import Batch, load_folder
+from roicodec.train.fit import FitOptions, fit_network, start_intra
+from roicodec.train.loop import LoopOptions, parameter_groups
 from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, rate_distortion, relative_weight
+from roicodec.train.ranks import Ranks
+from roicodec.train.release import Calibration, write_release
 from roicodec.train.revive import revive
 from roicodec.train.stages import InterStage, IntraStage, skipped, unmatched
 from tests import tiny_model, two_ranks
 
-release_module = importlib.import_module("roicodec.train.release")
-
 _ROOT = Path(__file__).parents[2]
 _SIDE, _FRAMES = 128, 7
-_SMALL = ("--batch", "2", "--size", "64")
+_SMALL = Calibration(intra=(2, 64), inter=(2, 64))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _quick() -> Iterator[None]:
-    """One thread, and less data for where the networks and their quantizers start."""
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "_INTRA_BATCHES", two_ranks.BATCHES)
-        patch.setattr(command, "_INTER_BATCHES", 30)
-        yield
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(threads)
 
 
@@ -94,12 +91,20 @@ def _train(*arguments: object) -> Result:
     return CliRunner().invoke(train_command, [*map(str, arguments)], catch_exceptions=False)
 
 
-def _fit(stage: str, data: Path, run: Path, *arguments: object) -> dict[str, Any]:
+def _options(
+    stage: str, data: Path, run: Path, *, steps: int, rate: float = 1e-3, **more: Any
+) -> FitOptions:
+    """A small run, with less data for the start of networks and quantizers."""
+    start = two_ranks.BATCHES if stage == "intra" else 30
+    small = {"batch": 2, "size": 64, "start_batches": start, "searched_steps": 3}
+    loop = LoopOptions(steps, rate)
+    return FitOptions(stage, data, run, run.parent / "cache", loop=loop, **{**small, **more})
+
+
+def _fit(options: FitOptions) -> dict[str, Any]:
     """The checkpoint of a run."""
-    cache = run.parent / "cache"
-    result = _train("fit", stage, "--data", data, "--cache", cache, "--run", run, *arguments)
-    assert result.exit_code == 0, result.output
-    return _checkpoint(run)
+    fit_network(options, Ranks())
+    return _checkpoint(options.run)
 
 
 def _checkpoint(run: Path) -> dict[str, Any]:
@@ -108,32 +113,17 @@ def _checkpoint(run: Path) -> dict[str, Any]:
     return saved
 
 
-def _fit_interrupted(
-    monkeypatch: pytest.MonkeyPatch,
-    after: int,
-    stage: str,
-    data: Path,
-    run: Path,
-    *arguments: object,
-) -> dict[str, Any]:
-    """Like :func:`_fit`, but killed in the step after ``after`` and started again."""
-    done = count()
+def _fit_interrupted(options: FitOptions, after: int) -> dict[str, Any]:
+    """Like :func:`_fit`, but stopped after so many steps, each of them saved, and started again."""
 
-    def weight(loss: Tensor, quality: Tensor, sequences: int) -> Tensor:
-        if next(done) == after:
+    def stop(done: int) -> None:
+        if done == after:
             raise KeyboardInterrupt
-        return relative_weight(loss, quality, sequences)
 
-    with monkeypatch.context() as patch:
-        # Four minutes pass between two looks at the clock: every step is saved.
-        clock = count(step=240)
-        patch.setattr(command, "time", SimpleNamespace(time=lambda: next(clock)))
-        patch.setattr(command, "relative_weight", weight)
-        cache = run.parent / "cache"
-        result = _train("fit", stage, "--data", data, "--cache", cache, "--run", run, *arguments)
-        assert result.exit_code == 1
-    assert _checkpoint(run)["step"] == after
-    return _fit(stage, data, run, *arguments)
+    with pytest.raises(KeyboardInterrupt):
+        fit_network(replace(options, loop=replace(options.loop, save_seconds=0)), Ranks(), stop)
+    assert _checkpoint(options.run)["step"] == after
+    return _fit(options)
 
 
 def _tensors(value: object, path: str = "") -> dict[str, object]:
@@ -215,8 +205,8 @@ def test_wrong_use(data: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (("intra", "--size", 100), "must be a multiple of 32"),
         (("intra", "--quantize", "--compile"), "a graph for each pair"),
-        (("intra", "--quantize", "--batch", 3), "--quantize splits it in 4"),
-        (("intra", "--bits", 4), "only with --quantize"),
+        (("intra", "--quantize", "--batch", 3), "quantize splits it in 4"),
+        (("intra", "--bits", 4), "--bits: only with quantize"),
         (("intra", "--bits", 4, "--quantize", "--coarsest", 2), "exclude each other"),
         (("intra", "--coarsest", 2, "--unmatched"), "exclude each other"),
         (("intra", "--unmatched"), "only inter frames"),
@@ -241,60 +231,81 @@ def _loss(stage: IntraStage, net: FrameNet) -> float:
 @pytest.fixture(scope="module")
 def intra(data: Path, runs: Path) -> dict[str, Any]:
     """An intra network after as many steps as it takes to beat the transform it starts as."""
-    return _fit("intra", data, runs / "intra", "--steps", 110, "--rate", 5e-4, *_SMALL)
+    return _fit(_options("intra", data, runs / "intra", steps=110, rate=5e-4))
 
 
 def test_the_loss_falls(intra: dict[str, Any], data: Path, runs: Path) -> None:
     clips = load_folder(data, runs / "cache", motion=False)
     start = load_network(FrameNet(False).state_dict(), False)
-    command._start_intra(start, clips, 1)
+    start_intra(start, clips, 1, two_ranks.BATCHES)
     stage = IntraStage(clips, 1, 4, 64)
     before, after = (_loss(stage, n) for n in (start, load_network(intra["net"], False)))
     assert after < 0.985 * before
 
 
-def test_intra_training_resumes(data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    more = ("--steps", 5, "--rate", 0.01, *_SMALL)
-    whole = _fit("intra", data, runs / "whole", *more)
+def test_intra_training_resumes(data: Path, runs: Path) -> None:
+    options = _options("intra", data, runs / "whole", steps=5, rate=0.01)
+    whole = _fit(options)
     assert whole["step"] == 5
-    _assert_equal(whole, _fit_interrupted(monkeypatch, 2, "intra", data, runs / "again", *more))
+    _assert_equal(whole, _fit_interrupted(replace(options, run=runs / "again"), 2))
+
+
+@pytest.mark.usefixtures("intra")
+def test_the_command_line_continues_a_run(data: Path, runs: Path) -> None:
+    run = runs / "continued"
+    shutil.copytree(runs / "intra", run)
+    small = ("--batch", 2, "--size", 64, "--steps", 112)
+    result = _train(
+        *("fit", "intra", "--data", data, "--cache", runs / "cache", "--run", run, *small)
+    )
+    assert result.exit_code == 0, result.output
+    assert _checkpoint(run)["step"] == 112
 
 
 @pytest.fixture(scope="module")
 def inter(intra: dict[str, Any], data: Path, runs: Path) -> dict[str, Any]:
     """An inter network after two steps."""
-    more = ("--intra", runs / "intra" / "last.pt", "--steps", 2, "--length", 4, *_SMALL)
-    return _fit("inter", data, runs / "inter", *more)
+    first = runs / "intra" / "last.pt"
+    return _fit(_options("inter", data, runs / "inter", intra=first, steps=2, length=4))
 
 
-def test_quantized_inter_training_resumes(
-    inter: dict[str, Any], data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    more = [
-        *("--intra", runs / "intra" / "last.pt", "--init", runs / "inter" / "last.pt"),
-        *("--quantize", "--steps", 4, "--length", 5, "--unroll", 2, "--rate", 0.01, *_SMALL),
-        *("--batch", 4),
-    ]
-    whole = _fit("inter", data, runs / "inter-q", *more)
+def test_quantized_inter_training_resumes(inter: dict[str, Any], data: Path, runs: Path) -> None:
+    options = _options(
+        *("inter", data, runs / "inter-q"),
+        intra=runs / "intra" / "last.pt",
+        init=runs / "inter" / "last.pt",
+        quantize=True,
+        steps=4,
+        length=5,
+        unroll=2,
+        rate=0.01,
+        batch=4,
+    )
+    whole = _fit(options)
     assert "analysis.0.mix_in.steps.log_step" in whole["net"]
     assert whole["task"]["reference"].y.shape == (4, 64, 64)
-    again = _fit_interrupted(monkeypatch, 2, "inter", data, runs / "inter-again", *more)
+    again = _fit_interrupted(replace(options, run=runs / "inter-again"), 2)
     _assert_equal(whole, again)
     changed = [n for n, w in whole["net"].items() if not n.endswith(("ready", "equalize"))
                and n in inter["net"] and not torch.equal(w, inter["net"][n])]  # fmt: skip
     assert "up.weight" in changed
     with pytest.raises(InputError, match="not quantized"):
-        _fit("inter", data, runs / "inter", *more)
+        _fit(replace(options, run=runs / "inter"))
 
 
 def test_one_bit_width_is_trained_alone(
     inter: dict[str, Any], data: Path, runs: Path, tmp_path: Path
 ) -> None:
-    more = ["--intra", runs / "intra" / "last.pt", "--length", 5, *_SMALL, "--rate", 0.01]
-    begun = ["--init", runs / "inter" / "last.pt", "--quantize", "--batch", 4, "--steps", 2]
-    before = _fit("inter", data, tmp_path / "all", *more, *begun)["ema"]
-    more += ["--init", tmp_path / "all" / "last.pt", "--quantize", "--bits", 4, "--steps", 4]
-    after = _fit("inter", data, tmp_path / "four", *more)["net"]
+    more: dict[str, Any] = {
+        "intra": runs / "intra" / "last.pt",
+        "length": 5,
+        "rate": 0.01,
+        "quantize": True,
+    }
+    begun: dict[str, Any] = {"init": runs / "inter" / "last.pt", "batch": 4, "steps": 2}
+    before = _fit(_options("inter", data, tmp_path / "all", **more, **begun))["ema"]
+    more |= {"init": tmp_path / "all" / "last.pt", "bits": 4}
+    after = _fit(_options("inter", data, tmp_path / "four", **more, steps=4))["net"]
     row = TRAINED_BITS.index(4)
     moved = set()
     for name, was in before.items():
@@ -310,23 +321,21 @@ def test_one_bit_width_is_trained_alone(
             assert now >= before[name][row + 1].round() + 1
     assert moved == {"bias", "log_step"}
     # It continues from what it was, and does not widen again.
-    again = _fit("inter", data, tmp_path / "four", *more, "--steps", 5)
+    again = _fit(_options("inter", data, tmp_path / "four", **more, steps=5))
     assert again["step"] == 5
 
 
 @pytest.mark.usefixtures("intra", "inter")
 @pytest.mark.parametrize("stage", ["intra", "inter"])
-def test_the_coarsest_qualities_alone(
-    data: Path, runs: Path, tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # So that the table of what has no match takes part, too.
-    monkeypatch.setattr(InterStage, "new_content", 1.0)
-    more = ["--intra", runs / "intra" / "last.pt", "--length", 5] if stage == "inter" else []
-    more += [*_SMALL, "--rate", 0.01, "--quantize", "--batch", 4]
-    all_of_it = ("--init", runs / stage / "last.pt", "--steps", 1)
-    before = _fit(stage, data, tmp_path / "all", *more, *all_of_it)["ema"]
-    more += ["--init", tmp_path / "all" / "last.pt", "--coarsest", 2, "--steps", 3]
-    done = _fit(stage, data, tmp_path / "two", *more)
+def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, stage: str) -> None:
+    more: dict[str, Any] = {"rate": 0.01, "quantize": True, "batch": 4}
+    if stage == "inter":
+        # With new content everywhere the vectors of intra-coded cells take part, too.
+        more |= {"intra": runs / "intra" / "last.pt", "length": 5, "new_content": 1.0}
+    begun: dict[str, Any] = {"init": runs / stage / "last.pt", "steps": 1}
+    before = _fit(_options(stage, data, tmp_path / "all", **more, **begun))["ema"]
+    more |= {"init": tmp_path / "all" / "last.pt", "coarsest": 2, "steps": 3}
+    done = _fit(_options(stage, data, tmp_path / "two", **more))
     for name, now in done["net"].items():
         was = before[name]
         if name.endswith(".table"):
@@ -339,12 +348,26 @@ def test_the_coarsest_qualities_alone(
 
 @pytest.mark.usefixtures("intra", "inter")
 def test_what_stands_for_features_alone(data: Path, runs: Path, tmp_path: Path) -> None:
-    more = ["--intra", runs / "intra" / "last.pt", "--length", 5, *_SMALL, "--rate", 0.01]
-    start = ("--init", runs / "inter" / "last.pt", "--quantize", "--batch", 4)
-    _fit("inter", data, tmp_path / "all", *more, *start, "--steps", 1)
-    held = torch.load(tmp_path / "all" / "last.pt", weights_only=False)["ema"]
-    start = ("--init", tmp_path / "all" / "last.pt", "--quantize", "--batch", 4)
-    done = _fit("inter", data, tmp_path / "one", *more, *start, "--unmatched", "--steps", 3)
+    more: dict[str, Any] = {
+        "intra": runs / "intra" / "last.pt",
+        "length": 5,
+        "rate": 0.01,
+        "quantize": True,
+    }
+    more["batch"] = 4
+    begun = _options(
+        *("inter", data, tmp_path / "all"), **more, init=runs / "inter" / "last.pt", steps=1
+    )
+    held = _fit(begun)["ema"]
+    done = _fit(
+        replace(
+            begun,
+            run=tmp_path / "one",
+            init=begun.checkpoint,
+            unmatched=True,
+            loop=replace(begun.loop, steps=3),
+        )
+    )
     moved = {name for name, now in done["net"].items() if not torch.equal(now, held[name])}
     assert moved == {"unmatched.table"}
 
@@ -355,10 +378,10 @@ def test_new_content_is_another_sequence_s(data: Path, runs: Path) -> None:
     stage = InterStage(clips, 1, 2, 64, FrameNet(False), 4)
     ours = [torch.stack((torch.zeros(c, 8, 8), torch.ones(c, 8, 8))) for c in (96, 32)]
     stage.new_content = 0.0
-    for kept, own in zip(stage._with_new_content(*ours), ours, strict=True):
+    for kept, own in zip(stage.with_new_content(*ours), ours, strict=True):
         assert torch.equal(kept, own)
     stage.new_content = 1.0
-    prediction, features = stage._with_new_content(*ours)
+    prediction, features = stage.with_new_content(*ours)
     for i in (0, 1):
         new = prediction[i] != ours[0][i]
         assert new.any()
@@ -398,13 +421,14 @@ def test_a_step_in_few_bits_is_a_sandwich(data: Path, tmp_path: Path) -> None:
     drawn = set()
     for _ in range(40):
         step = stage.regions(4, 8)
-        assert step is not None
+        assert isinstance(step, Sandwich)
         *plain, pair = step.parts
         assert all(r.bits_roi == r.bits_bg and r.mask is None for r in plain)
         drawn.add(tuple(r.bits_bg for r in plain))
         assert pair.mask is not None
         assert pair.mask.shape == (1, 1, 8, 8)
     assert drawn == {(4, 8, 16), (2, 4, 8)}
+    assert isinstance(step, Sandwich)
     made = next(m for m in net.modules() if isinstance(m, QuantizedBlock))
     x = torch.randn(4, made.mix_in.weight.shape[1], 8, 8)
     with torch.no_grad():
@@ -420,24 +444,21 @@ def test_release(
     data: Path,
     runs: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Weights that encode and decode: exactly, and something like what went in."""
+    """Weights that encode and decode: exactly, and with something like the original."""
 
-    def small(stage: type, clips: Any, seed: int, batch: int, size: int, *more: Any) -> Any:
-        return stage(clips, seed, 2, 64, *more)
-
-    for stage in (IntraStage, InterStage):
-        monkeypatch.setattr(
-            release_module, stage.__name__, lambda *a, stage=stage: small(stage, *a)
+    def release(intra_path: Path, out: Path) -> None:
+        write_release(
+            *(intra_path, runs / "inter" / "last.pt", data, out, runs / "cache"),
+            count=2,
+            filtered=160,
+            calibration=_SMALL,
         )
-    result = _train(
-        *("release", "--intra", runs / "intra" / "last.pt", "--inter", runs / "inter" / "last.pt"),
-        *("--data", data, "--cache", runs / "cache", "--out", tmp_path, "--clips", 2),
-    )
-    assert result.exit_code == 0, result.output
+
+    release(runs / "intra" / "last.pt", tmp_path)
     model = load_model(tmp_path, "reference")
-    assert model.id.hex() in result.output
+    assert model.id.hex() in capsys.readouterr().out
     clip = tiny_model.pictures(70, 50, 4, seed=1)
     options = EncoderOptions(quality=40, candidates=(4, 8), gop=3)
     encoder = FrameEncoder(70, 50, options, RectangleRoi((0, 0, 32, 32), (70, 50)), model)
@@ -450,18 +471,19 @@ def test_release(
 
     # Training goes on from what was released, and so does a release.
     released = {name: tmp_path / f"{name}.safetensors" for name in ("intra", "inter")}
-    more = ("--intra", released["intra"], "--init", released["inter"], "--steps", 1, "--length", 4)
-    state = _fit("inter", data, runs / "inter-on", *more, *_SMALL)["net"]
+    more: dict[str, Any] = {
+        "intra": released["intra"],
+        "init": released["inter"],
+        "steps": 1,
+        "length": 4,
+    }
+    state = _fit(_options("inter", data, runs / "inter-on", **more))["net"]
     close = trained_network(runs / "inter" / "last.pt", True).state_dict()
     assert {n: w.shape for n, w in state.items()} == {n: w.shape for n, w in close.items()}
     torch.testing.assert_close(state["up.weight"], close["up.weight"], rtol=0, atol=0.01)
     with pytest.raises(InputError, match="an intra network, inter is needed"):
         trained_network(released["intra"], True)
-    result = _train(
-        *("release", "--intra", released["intra"], "--inter", runs / "inter" / "last.pt"),
-        *("--data", data, "--cache", runs / "cache", "--out", tmp_path / "again", "--clips", 2),
-    )
-    assert result.exit_code == 0, result.output
+    release(released["intra"], tmp_path / "again")
     before, after = (load_file(p / "intra.safetensors") for p in (tmp_path, tmp_path / "again"))
     for array in before.keys() - {"tables.latents", "tables.hyper", "tables.stand_ins"}:
         np.testing.assert_array_equal(before[array], after[array])
@@ -470,7 +492,8 @@ def test_release(
 def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader((runs / "intra" / "curve.csv").open()))
     assert [int(r["step"]) for r in rows] == [100, 110]
-    result = _train("curves", runs / "intra", runs / "inter", "--out", tmp_path / "curves.png")
+    arguments = [runs / "intra", runs / "inter", "--out", tmp_path / "curves.png"]
+    result = CliRunner().invoke(curves, [*map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     picture = image.imread(tmp_path / "curves.png")
     assert min(picture.shape[:2]) > 200
@@ -483,13 +506,9 @@ def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_pa
 def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     """What torchrun trains, against both ranks' gradients computed here."""
     run = runs / "two"
-    fit = [
-        *("fit", "intra", "--data", data, "--cache", runs / "cache", "--run", run),
-        *("--steps", 1, *_SMALL),
-    ]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     result = subprocess.run(
-        [*torchrun, "-m", "--", "tests.two_ranks", *map(str, fit)],
+        [*torchrun, "-m", "--", "tests.two_ranks", data, runs / "cache", run],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
         cwd=_ROOT, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
@@ -504,7 +523,7 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     for rank, state in enumerate((saved, other)):
         torch.manual_seed(1 + rank)
         net = load_network(FrameNet(False).state_dict(), False)
-        command._start_intra(net, clips, 1)
+        start_intra(net, clips, 1, two_ranks.BATCHES)
         weights = weights or {n: w.clone() for n, w in net.state_dict().items()}
         net.load_state_dict(weights)
         task = IntraStage(clips, 1 + rank, 2, 64)
@@ -514,10 +533,11 @@ def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
         gradients.append({n: p.grad for n, p in net.named_parameters()})
         assert task.state() == state["task"]
         assert torch.equal(torch.get_rng_state(), state["torch_rng"])
-    mean = {n: (g + gradients[1][n]) / 2 for n, g in gradients[0].items() if g is not None}
+    one, other_one = ({n: g for n, g in found.items() if g is not None} for found in gradients)
+    mean = {n: (g + other_one[n]) / 2 for n, g in one.items()}
     norm = torch.stack([g.norm() for g in mean.values()]).norm()
     net = load_network(saved["net"], False)
-    order = [p for group in command._groups(net, 1.0) for p in group["params"]]  # type: ignore[attr-defined]
+    order = [p for group in parameter_groups(net) for p in group.parameters]
     names = {id(p): n for n, p in net.named_parameters()}
     # Adam's first moment after one step is a tenth of the clipped gradient.
     for number, state in saved["optimizer"]["state"].items():
