@@ -28,11 +28,11 @@ from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, load_model, tried_layers
 from roicodec.decoder.network import IntegerNetwork
-from roicodec.decoder.planes import pack as pack_rows
 from roicodec.decoder.regions import Layout, RegionQuality
 from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
+from roicodec.kernels.packing import pack as pack_rows
 from roicodec.kernels.reference import ReferenceBackend
 from roicodec.networks.blocks import Block, Pointwise, Regions, set_branch_dtype
 from roicodec.networks.export import export_network
@@ -111,11 +111,12 @@ class _Case:
         def random(*shape: int) -> Tensor:
             return torch.randn(shape, generator=noise)
 
-        self.frame = list(now.planes)
-        self.prediction = [
+        self.frame = now.planes
+        y, u, v = (
             (torch.tensor(p) + 4 * random(*p.shape)).round().clamp(0, 255).byte().numpy()
             for p in self.frame
-        ]
+        )
+        self.prediction = y, u, v
         features = 0.05 * random(1, FEATURE_CHANNELS, _HEIGHT // 8, _WIDTH // 8)
         # What integers can hold.
         self.features = (features * 2.0**-STREAM_EXPONENT).round() * 2.0**STREAM_EXPONENT
@@ -138,7 +139,7 @@ class _Case:
         quality = RegionQuality(_QUALITY, _QUALITY)
         q = torch.tensor(float(_QUALITY))
         spread = net.exponent.exp2()[:, None, None]
-        flat = np.full((_HEIGHT * _WIDTH // 64, 96), 128)
+        flat = np.full((_HEIGHT * _WIDTH // 64, 96), 128, np.int16)
         predicted = pack_rows(self.prediction) if self.inter else flat
         residual = torch.from_numpy(pack_rows(self.frame) - predicted)
         out, context = {}, None
