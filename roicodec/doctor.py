@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from roicodec import __version__
+from roicodec.all_operations import all_operations
 from roicodec.errors import ModelError
-from roicodec.kernels.all_operations import all_operations
 from roicodec.kernels.choose import BACKENDS, ENVIRONMENT, choose_backend
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
 from roicodec.kernels.interface import Backend

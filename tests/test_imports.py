@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "picture": {"errors"},
     "psnr": LEAVES,
     "output": {"errors"},
-    "bitstream": LEAVES,
+    "bitstream": {*LEAVES, "kernels.native", "kernels.operations"},
     "kernels": {"errors"},
     "decoder": {*LEAVES, "bitstream", "kernels"},
     "networks": {

@@ -5,7 +5,7 @@ A row has the 96 samples of an 8x8 block: 8x8 of Y, then 4x4 of U and of V, each
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ Planes = tuple[Samples, Samples, Samples]
 # --- reference ----------------------------------------------------------------------------------
 
 
-def _pack(planes: Planes) -> Rows:
+def _pack(planes: Sequence[Samples]) -> Rows:
     lines, per_line = _grid(planes[0].shape)
     rows = np.empty((lines * per_line, ROW), np.int16)
     for part, plane, side in zip(np.split(rows, _ENDS, 1), planes, _SIDES, strict=True):
@@ -71,7 +71,7 @@ def _block_means(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
 # --- native -------------------------------------------------------------------------------------
 
 
-def _native_pack(planes: Planes) -> Rows:
+def _native_pack(planes: Sequence[Samples]) -> Rows:
     y, u, v = (np.ascontiguousarray(plane) for plane in planes)
     lines, per_line = _grid(y.shape)
     half = y.shape[0] // 2, y.shape[1] // 2
@@ -143,7 +143,7 @@ def _probe_rows() -> tuple[Rows, Rows]:
     return (number * number % 256).astype(np.int16), residual.astype(np.int16)
 
 
-def _probe_pack(form: Callable[[Planes], Rows]) -> Arrays:
+def _probe_pack(form: Callable[[Sequence[Samples]], Rows]) -> Arrays:
     yield form(_unpack(_probe_rows()[0], 32, 24))
 
 

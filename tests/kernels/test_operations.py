@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from roicodec.all_operations import all_operations
 from roicodec.kernels import native
-from roicodec.kernels.all_operations import all_operations
 from roicodec.kernels.operations import Arrays, Operation, checksum
 
 OPERATIONS = {operation.name: operation for operation in all_operations()}
@@ -77,7 +77,7 @@ def test_a_form_that_fails_is_not_used(form: Any, reason: str) -> None:
 
 def test_without_a_library_references_are_used() -> None:
     code = (
-        "from roicodec.kernels.all_operations import all_operations\n"
+        "from roicodec.all_operations import all_operations\n"
         "print({(o.form, o.reason) for o in all_operations()})"
     )
     done = subprocess.run(

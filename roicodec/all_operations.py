@@ -10,12 +10,17 @@ from roicodec.kernels.operations import Operation, operations
 
 __all__ = ["MODULES", "all_operations"]
 
-MODULES = ("compensation", "packing", "post_filter")
-"""Modules of this package that define operations."""
+MODULES = (
+    "bitstream.range_coder",
+    "kernels.compensation",
+    "kernels.packing",
+    "kernels.post_filter",
+)
+"""Modules that define operations."""
 
 
 def all_operations() -> Iterator[Operation[Any, Any]]:
     """Every operation, by name."""
     for module in MODULES:
-        import_module(f"roicodec.kernels.{module}")
+        import_module(f"roicodec.{module}")
     return operations()
