@@ -34,6 +34,7 @@ from roicodec.decoder.model import Model
 from roicodec.decoder.references import Reference
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import load_arrays
+from roicodec.encoder.effort import EFFORTS
 from roicodec.encoder.encoder import CodedFrame, FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features
@@ -111,9 +112,12 @@ class Trial:
         first = frames[0]
         self.choice, self.model, self.frames = choice, model, frames
         roi = CentredRoi(first.width, first.height, choice.share)
-        # Effort 3 skips no cells: only the bit-widths differ.
-        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}), effort=3)
-        self.encoder = FrameEncoder(first.width, first.height, options, roi, model, choice)
+        # No cells are skipped: only the bit-widths differ.
+        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}))
+        self.encoder = FrameEncoder(
+            first.width, first.height, options, roi, model, choice,
+            effort=replace(EFFORTS[3], early_skip=False),
+        )  # fmt: skip
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
         self.codec = FrameCodec(first.width, first.height, model, offsets)
         [intra] = self.encoder.encode(first)

@@ -14,16 +14,18 @@ class Effort:
     Attributes:
         sweeps: how often every vector is weighed against its neighbours'; 0 takes x264's.
         trials: how often an inter frame is coded to find the cells to skip and latents that err
-            less (:mod:`roicodec.encoder.refinement`); 0 skips none.
+            less (:mod:`roicodec.encoder.refinement`).
         intra_trials: the same of an intra frame, for its latents alone.
         intra_cells: whether cells of inter frames without a match are tried as intra-coded ones;
             needs trials.
+        early_skip: whether cells to skip are found before analysis where there are no trials.
     """
 
     sweeps: int
     trials: int
     intra_trials: int
     intra_cells: bool = True
+    early_skip: bool = True
 
 
 EFFORTS = {

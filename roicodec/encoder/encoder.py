@@ -77,6 +77,8 @@ class FrameEncoder:
 
     Attributes:
         header_fields: what the stream's header must say of this encoder.
+        codec: the frame codec.
+        reference: the frame that the next one refers to; None before the first.
     """
 
     def __init__(
@@ -94,16 +96,16 @@ class FrameEncoder:
     ) -> None:
         effort = effort or EFFORTS[options.effort]
         offsets = quality_offsets(options.candidates, options.roi_strength)
-        self._codec = FrameCodec(width, height, model, offsets)
+        self.codec = FrameCodec(width, height, model, offsets)
         self._control = control or rate_control(options, width * height)
         selector = selector or bit_width_selector(options, model)
         self._decisions = FrameDecisions(
             width, height, options, effort, self._control, roi, selector
         )
-        self._trials = FrameTrials(self._codec, effort, lambda_)
+        self._trials = FrameTrials(self.codec, effort, lambda_)
         self._lambda = lambda_
         self._count = 0
-        self._reference: Reference | None = None
+        self.reference: Reference | None = None
         self._mask: Mask | None = None
         self._skip: Mask | None = None
         self.header_fields: dict[str, Any] = {
@@ -124,7 +126,7 @@ class FrameEncoder:
         """
         if picture is None:
             return []
-        codec = self._codec
+        codec = self.codec
         if (picture.width, picture.height) != (codec.width, codec.height):
             raise InputError(
                 f"frame {self._count} has {picture.width}x{picture.height} samples, the first had"
@@ -132,8 +134,8 @@ class FrameEncoder:
             )
         if self._count == 0 and isinstance(self._control, PsnrControl):
             self._control.tried(lambda quality: self._intra_psnr(quality, picture))
-        setting = self._decisions.setting(picture, self._reference)
-        tried = self._trials.run(codec.prepare(setting, self._reference), picture)
+        setting = self._decisions.setting(picture, self.reference)
+        tried = self._trials.run(codec.prepare(setting, self.reference), picture)
         self._count += 1
         return [self._written(tried, picture)]
 
@@ -143,14 +145,14 @@ class FrameEncoder:
 
     def _intra_psnr(self, quality: int, picture: Picture) -> float:
         """PSNR (6 Y + U + V) / 8 in dB of a picture coded intra, without ROI, at least effort."""
-        size = self._codec.width, self._codec.height
+        size = self.codec.width, self.codec.height
         options = EncoderOptions(quality=quality, gop=1, effort=min(EFFORTS))
-        encoder = FrameEncoder(*size, options, NoRoi(*size), self._codec.model)
+        encoder = FrameEncoder(*size, options, NoRoi(*size), self.codec.model)
         return psnr(picture, encoder.encode(picture)[0].reconstruction)[3]
 
     def _written(self, tried: TriedFrame, picture: Picture) -> CodedFrame:
         """The coded frame; the next one refers to it."""
-        codec, frame, setting = self._codec, tried.frame, tried.frame.setting
+        codec, frame, setting = self.codec, tried.frame, tried.frame.setting
         intra = setting.kind == INTRA
         writer = LatentWriter(frame.model.latents, tried.target, self._lambda)
         if frame.layout.parts:
@@ -178,7 +180,7 @@ class FrameEncoder:
             latents=writer.encoder.finish(),
             crc32=shown.crc32(),
         )
-        self._reference, self._mask, self._skip = made, setting.mask, setting.skip
+        self.reference, self._mask, self._skip = made, setting.mask, setting.skip
         bits = 8 * (len(chunk.mask) + len(chunk.motion) + len(chunk.latents) + _OVERHEAD)
         self._control.coded(setting.kind, setting.quality, bits, lambda: psnr(picture, shown)[3])
         return CodedFrame(chunk, shown, setting, tried.hyper, writer.coded)

@@ -22,14 +22,22 @@ __all__ = [
     "cell_errors",
     "cell_steps",
     "cell_sums",
+    "early_skip",
     "skip_map",
 ]
 
 _BORDER_BITS = 0.6
 """Of the map, for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2
-_PRICE = 0.06
+_LAMBDA = 0.06
 """Squared quantizer steps that a bit is worth here: less than for symbols, for later frames pay."""
+_EARLY_OCTAVES = np.arange(1.75, 12.5)
+"""Energy of a cell's prediction error, logarithm to base 2, in squared quantizer steps."""
+_EARLY_BITS = np.array([6, 15, 37, 89, 149, 182, 242, 326, 342, 351, 367])
+_EARLY_REMAINDER = np.array(
+    [0.95, 0.85, 0.775, 0.55, 0.333, 0.171, 0.091, 0.048, 0.024, 0.013, 0.007]
+)
+"""Mean bits of coding such a cell, and the share of its energy that is left."""
 _CHROMA_WEIGHT = 5 / 3
 """Of a squared chroma error against a squared luma error, as in training."""
 
@@ -44,7 +52,7 @@ class SkipTrials:
 
     def __init__(self, frame: PreparedFrame, target: Packed) -> None:
         grid = frame.layout.mask.shape
-        self._target, self._worth = target, _PRICE * cell_steps(frame) ** 2
+        self._target, self._worth = target, _LAMBDA * cell_steps(frame) ** 2
         self._predicted = self._coded = cell_errors(frame.prediction, target, *grid)
         self._bits = np.zeros(grid)
 
@@ -66,6 +74,26 @@ class SkipTrials:
         found = skip_map(self._predicted, self._coded, self._bits, self._worth)
         height, width = frame.setting.mask.shape
         return found[:height, :width]
+
+
+def early_skip(frame: PreparedFrame, target: Packed) -> Mask:
+    """Cells to skip without any trial, bool of the unpadded frame's grid.
+
+    Bits and error of coding a cell are taken to be the means of cells with as much energy of
+    prediction error (``studies/early_skip.py``).
+
+    Args:
+        frame: an inter frame, prepared without skip map.
+        target: packed samples of its original.
+    """
+    grid = frame.layout.mask.shape
+    unit = cell_steps(frame) ** 2
+    energy = cell_errors(frame.prediction, target, *grid)
+    octave = np.log2(np.maximum(energy / unit, 1e-9))
+    coded = energy * np.interp(octave, _EARLY_OCTAVES, _EARLY_REMAINDER)
+    bits = np.interp(octave, _EARLY_OCTAVES, _EARLY_BITS)
+    height, width = frame.setting.mask.shape
+    return skip_map(energy, coded, bits, _LAMBDA * unit)[:height, :width]
 
 
 def cell_errors(made: Packed, target: Packed, rows: int, columns: int) -> NDArray[np.float64]:
@@ -105,7 +133,7 @@ def cell_costs(
     """
     rows, columns = frame.layout.mask.shape
     errors = cell_errors(made, target, rows, columns)
-    worth = _PRICE * cell_steps(frame) ** 2
+    worth = _LAMBDA * cell_steps(frame) ** 2
     return errors + worth * cell_sums(bits, rows, columns)
 
 

@@ -20,11 +20,11 @@ from roicodec.encoder.effort import Effort
 from roicodec.encoder.intra_cells import with_intra_cells
 from roicodec.encoder.rdoq import RdoQuantizer
 from roicodec.encoder.refinement import LatentRefiner
-from roicodec.encoder.skip import SkipTrials, cell_costs
+from roicodec.encoder.skip import SkipTrials, cell_costs, early_skip
 from roicodec.kernels.packing import pack, unpack
 from roicodec.picture import Picture
 
-__all__ = ["FrameTrials", "TriedFrame", "filter_switches"]
+__all__ = ["FrameTrials", "Trial", "TriedFrame", "filter_switches"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,19 @@ class TriedFrame:
     frame: PreparedFrame
     target: NDArray[np.float32]
     hyper: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a trial came to.
+
+    Attributes:
+        made: packed samples of the reconstruction, before the post-filter.
+        bits: of the latents at every position, ``[(H/8) (W/8)]``.
+    """
+
+    made: Packed
+    bits: NDArray[np.float64]
 
 
 def filter_switches(planes: list[FilteredPlane], picture: Picture) -> tuple[int, int]:
@@ -72,6 +85,9 @@ class FrameTrials:
         samples = pack(padded(picture))
         if not intra and self._effort.trials and self._effort.intra_cells:
             frame = self._with_intra_cells(frame, samples)
+        if not intra and not self._effort.trials and self._effort.early_skip:
+            setting = replace(frame.setting, skip=early_skip(frame, samples))
+            frame = self._codec.prepare(setting, frame.reference, like=frame)
         skip = None if intra else SkipTrials(frame, samples)
         moves = np.zeros(1, np.float32)
         latents, hyper = self._analysed(frame, samples)
@@ -96,14 +112,23 @@ class FrameTrials:
 
         return with_intra_cells(frame, samples, prepare, lambda f: self._costs(f, samples))
 
+    def trial(self, frame: PreparedFrame, samples: Packed) -> Trial:
+        """One trial of a frame.
+
+        Args:
+            frame: prepared.
+            samples: packed samples of its original.
+        """
+        latents, hyper = self._analysed(frame, samples)
+        symbols = RdoQuantizer(frame.model.latents, latents, self._lambda)
+        decoded = self._codec.code_latents(frame, hyper, symbols).values
+        made, _ = self._codec.synthesise(frame, decoded)
+        return Trial(made, symbols.bits(frame.model.network.latents))
+
     def _costs(self, frame: PreparedFrame, samples: Packed) -> NDArray[np.float64]:
         """D + lambda R of every cell in a trial, ``[H/16, W/16]``."""
-        latents, hyper = self._analysed(frame, samples)
-        trial = RdoQuantizer(frame.model.latents, latents, self._lambda)
-        made, _ = self._codec.synthesise(
-            frame, self._codec.code_latents(frame, hyper, trial).values
-        )
-        return cell_costs(frame, made, samples, trial.bits(frame.model.network.latents))
+        trial = self.trial(frame, samples)
+        return cell_costs(frame, trial.made, samples, trial.bits)
 
     def _shown(self, frame: PreparedFrame, made: Packed, picture: Picture) -> Packed:
         """Packed samples of the output picture that a trial would give."""

@@ -50,6 +50,10 @@ from tests import decode_everywhere, tiny_model
 _ROOT = Path(__file__).parents[2]
 
 
+BARE = Effort(sweeps=1, trials=0, intra_trials=0, early_skip=False)
+"""No trials, no skip map."""
+
+
 @dataclass(frozen=True)
 class Fixed:
     """Picks given pairs of bit-widths in turn; skip becomes the ROI's where it may not be."""
@@ -256,7 +260,7 @@ def test_equal_bit_widths_make_the_mask_irrelevant(bits: int) -> None:
 def test_skipped_regions_keep_their_prediction() -> None:
     clip = tiny_model.pictures(64, 64, 2, seed=5)
     roi = RectangleRoi((16, 16, 32, 16), (64, 64))
-    coded = encode(clip, roi=roi, pairs=[(8, 0)], candidates=(0, 8), effort=3)
+    coded = encode(clip, roi=roi, pairs=[(8, 0)], candidates=(0, 8), effort_of=BARE)
     chunk, made = coded.chunks[1], coded.made[1]
     assert (chunk.b_roi, chunk.b_bg) == (8, 0)
     vectors = MotionReader(chunk.motion, (4, 4), None).vectors((8, 8), None)
@@ -268,7 +272,7 @@ def test_skipped_regions_keep_their_prediction() -> None:
         where = samples_of(inside, plane.shape[1], plane.shape[0], cell)
         assert not different[~where].any()
         assert different[where].any()
-    whole = encode(clip, roi=roi, pairs=[(8, 8)], candidates=(0, 8), effort=3)
+    whole = encode(clip, roi=roi, pairs=[(8, 8)], candidates=(0, 8), effort_of=BARE)
     assert len(chunk.latents) < 0.6 * len(whole.chunks[1].latents)
 
 
@@ -352,8 +356,7 @@ def _loss(coded: Coded, clip: list[Picture]) -> float:
 
 def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:
     clip = tiny_model.pictures(128, 96, 3, seed=8)
-    # Without trials, which look behind the post-filter.
-    bare = encode(clip, quality=16, effort=2)
+    bare = encode(clip, quality=16, effort_of=BARE)
     fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
     for chunk, made, picture in zip(bare.chunks, bare.made, clip, strict=True):
         assert chunk.filters == (0, 0)
@@ -366,7 +369,7 @@ def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:
     fitted = {**files, "post_filter": {**files["post_filter"], **weights}}
     with torch.inference_mode():
         model = Model(fitted, tiny_model.model().backend)
-    coded = encode(clip, quality=16, effort=2, model=model)
+    coded = encode(clip, quality=16, effort_of=BARE, model=model)
     decoder = FrameDecoder(coded.header, model)
     for chunk, made, before, without, picture in zip(
         coded.chunks, coded.made, bare.chunks, bare.made, clip, strict=True
@@ -375,6 +378,26 @@ def test_the_post_filter_changes_what_is_shown_and_nothing_else() -> None:
         assert psnr(made, picture) > psnr(without, picture) + 0.05
         assert_same(shown(decoder, chunk), made)
         assert replace(chunk, filters=(0, 0), crc32=before.crc32) == before
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_cells_are_skipped_without_a_trial_and_it_pays(effort: int) -> None:
+    """Still content but for a part that changes."""
+    clip = tiny_model.pictures(96, 64, 1, seed=3) * 3
+    clip = [replace(p, y=p.y.copy(), pts=t) for t, p in enumerate(clip)]
+    for t, picture in enumerate(clip):
+        picture.y[16:48, 32 + 8 * t : 64 + 8 * t] = 40 * t + 60
+    skipping = encode(clip, quality=2, effort=effort)
+    plain = encode(clip, quality=2, effort_of=replace(EFFORTS[effort], early_skip=False))
+    skip = motion_sections(skipping, (4, 6))[0].skip
+    assert skip is not None
+    assert skip[:, :2].all()
+    assert not skip[1:3, 2].any()
+    for chunk, before in zip(skipping.chunks[1:], plain.chunks[1:], strict=True):
+        assert len(chunk.motion + chunk.latents) < len(before.motion + before.latents)
+    decoder = skipping.decoder()
+    for chunk, made in zip(skipping.chunks, skipping.made, strict=True):
+        assert_same(shown(decoder, chunk), made)
 
 
 def test_a_frame_of_nothing_but_skip() -> None:
@@ -476,7 +499,7 @@ def test_more_bits_in_the_roi_change_little_outside() -> None:
     roi = RectangleRoi((0, 0, 16, 64), (192, 64))
     # The nearest symbols, whatever they cost, and no trials: the price depends on what the ROI's
     # latents are like, and what chroma's errors count for on all of them.
-    options = {"candidates": (4, 8), "quality": 10, "effort": 2}
+    options = {"candidates": (4, 8), "quality": 10, "effort_of": BARE}
     pictures = [
         encode(clip, roi=roi, pairs=[(b_roi, 8)], lambda_=0, **options).made[0] for b_roi in (4, 8)
     ]
@@ -517,7 +540,7 @@ def coded() -> Coded:
     pairs = [(8, 4), (7, 5)]
     widths = (4, 5, 6, 7, 8)
     roi = Wandering((4, 5))
-    coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, gop=4, effort=3)
+    coded = encode(clip, roi=roi, pairs=pairs, candidates=widths, gop=4, effort_of=BARE)
     for section in _SECTIONS:
         assert getattr(coded.chunks[1], section)
     return coded
