@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from roicodec.bitstream.chunks import FRAME
+from roicodec.bitstream.chunks import FRAME, Chunk
 from roicodec.bitstream.reader import StreamReader
 from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import load_model
@@ -34,8 +34,10 @@ def lines(folder: Path) -> Iterator[str]:
             with (folder / "stream.rq").open("rb") as file:
                 reader = StreamReader(file)
                 decoder = FrameDecoder(reader.header, model)
-                frames = [c.frame for c in reader if getattr(c, "type", "") == FRAME]
-                crcs = [d.picture.crc32() for f in frames if f for d in decoder.decode(f)]
+                chunks = [c for c in reader if isinstance(c, Chunk) and c.type == FRAME]
+                crcs = [
+                    d.picture.crc32() for c in chunks if c.frame for d in decoder.decode(c.frame)
+                ]
             yield " ".join([name, str(threads), *map(str, crcs)])
 
 

@@ -77,7 +77,8 @@ def predict(ref: Ints, vectors: Ints, F: Ints) -> Ints:
     window = np.array({8: (5, 3, 2, 1, 1, 2, 3, 5), 4: (4, 2, 2, 4)}[side])
     g1, g2 = window[y % side], window[x % side]
     total = (16 - g1 - g2) * displaced(ref, vectors, F) + g1 * v1 + g2 * v2
-    return (total + 2**15) // 2**16
+    rounded: Ints = (total + 2**15) // 2**16
+    return rounded
 
 
 def predict_features(features: Ints, vectors: Ints) -> Ints:
@@ -93,13 +94,15 @@ def predict_features(features: Ints, vectors: Ints) -> Ints:
 
 TAPS = ((0, 1), (0, 2), (0, 3), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2),
         (2, -1), (2, 0), (2, 1), (3, 0))  # fmt: skip
-TURNS = (lambda i, j: (i, j), lambda i, j: (j, i), lambda i, j: (-i, j), lambda i, j: (-j, i))
+TURNS = (((1, 0), (0, 1)), ((0, 1), (1, 0)), ((-1, 0), (0, 1)), ((0, -1), (1, 0)))
+"""Matrices that turn (i, j)."""
 
 
 def shifted(s: Ints, i: int, j: int) -> Ints:
     """s(y + i, x + j) for all y and x."""
-    y, x = np.indices(s.shape)
-    return np.asarray(s[clip(y + i, (0, len(s) - 1)), clip(x + j, (0, s.shape[1] - 1))])
+    at: Ints = np.indices(s.shape)
+    y, x = clip(at[0] + i, (0, len(s) - 1)), clip(at[1] + j, (0, s.shape[1] - 1))
+    return np.asarray(s[y, x])
 
 
 def post_filter(s: Ints, weights: Ints, levels: Ints, bounds: Ints, switches: int) -> Ints:
@@ -122,8 +125,8 @@ def post_filter(s: Ints, weights: Ints, levels: Ints, bounds: Ints, switches: in
     direction = np.where(contrast == 0, 0, 2 * contrast - straight)
     turn = 2 * (E >= D) + (V >= H)
     out = s.copy()
-    for t, turned in enumerate(TURNS):
-        at = [turned(i, j) for i, j in TAPS]
+    for t, (down, right) in enumerate(TURNS):
+        at = [(down[0] * i + down[1] * j, right[0] * i + right[1] * j) for i, j in TAPS]
         pairs = [(shifted(s, i, j) - s, shifted(s, -i, -j) - s) for i, j in at]
         for r, m in np.argwhere(turn == t):
             if switches >> activity[r, m] // 2 & 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -45,7 +46,7 @@ def info(width: int = 64, height: int = 48, **fields: object) -> VideoInfo:
     return VideoInfo(width, height, **values)  # type: ignore[arg-type]
 
 
-def add_audio(stream: av.AudioStream, seconds: float) -> list[av.Packet]:
+def add_audio(stream: av.AudioStream, seconds: float) -> list[av.Packet[av.AudioStream]]:
     """Encode a sweep; gives the packets, not yet muxed."""
     rate = stream.codec_context.sample_rate
     time = np.arange(int(seconds * rate)) / rate
@@ -78,22 +79,23 @@ def write_av(
     """A clip that PyAV alone makes, without this project's writer."""
     with av.open(str(path), "w", format=format) as out:
         video = out.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(video, av.VideoStream)
         video.width, video.height, video.pix_fmt = *size, pix_fmt
         sound = None
         if audio:
             sound = out.add_stream(audio, rate=48000, options={"strict": "-2"})
             if audio == "wmav2":  # has no default
                 sound.codec_context.bit_rate = 192_000
-        packets = []
+        packets: list[av.Packet[Any]] = []
         for number, picture in enumerate(pictures(*size, pts=range(count))):
             packed = np.concatenate([p.ravel() for p in picture.planes])
             frame = av.VideoFrame.from_ndarray(packed.reshape(-1, size[0]), "yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, rate)
             packets += video.encode(frame)
         packets += video.encode(None)
-        if sound is not None:
+        if isinstance(sound, av.AudioStream):
             packets += add_audio(sound, seconds or count / rate)
-        packets.sort(key=lambda p: p.dts * p.time_base)
+        packets.sort(key=lambda p: (p.dts or 0) * p.time_base)
         out.mux(packets)
     return path
 
@@ -125,4 +127,4 @@ def times(reader: Reader, shown: Sequence[Picture]) -> list[Fraction]:
 
 def psnr(one: Picture, other: Picture) -> float:
     error = np.mean((one.y.astype(float) - other.y) ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+    return float(10 * np.log10(255**2 / max(float(error), 1e-9)))

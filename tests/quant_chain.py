@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -82,8 +83,32 @@ def random_pointwise(
     return Pointwise(weight, bias, shift, source, target)
 
 
-def random_block(rng: np.random.Generator, bits: int) -> tuple[Layer, ...]:
-    """The layers of a block at a bit-width, in order."""
+@dataclass(frozen=True)
+class Block:
+    """The layers of a block at one bit-width, in the order in which they run."""
+
+    quantize: Quantize
+    expand: Pointwise
+    spatial: Depthwise
+    project: Pointwise
+    widen: Pointwise
+    narrow: Pointwise
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return (
+            self.quantize,
+            self.expand,
+            self.spatial,
+            self.project,
+            self.quantize,
+            self.widen,
+            self.narrow,
+        )
+
+
+def random_block(rng: np.random.Generator, bits: int) -> Block:
+    """A block at a bit-width."""
     signed, unsigned = Grid(bits, signed=True), Grid(bits, signed=False)
     c = CHANNELS
     quantize = Quantize(12 - min(bits, 12) + rng.integers(-1, 2, c), signed)
@@ -94,12 +119,11 @@ def random_block(rng: np.random.Generator, bits: int) -> tuple[Layer, ...]:
         COMMON,
         unsigned,
     )
-    return (
+    return Block(
         quantize,
         random_pointwise(rng, c, c, signed, COMMON, bits),
         spatial,
         random_pointwise(rng, c, c, unsigned, SKELETON, bits),
-        quantize,
         random_pointwise(rng, c, 2 * c, signed, unsigned, bits),
         random_pointwise(rng, 2 * c, c, unsigned, SKELETON, bits),
     )
@@ -108,7 +132,8 @@ def random_block(rng: np.random.Generator, bits: int) -> tuple[Layer, ...]:
 def all_layers() -> list[Layer]:
     """Every layer that :func:`digest` runs."""
     widths = sorted({bits for pair in PAIRS for bits in pair if bits})
-    return [layer for bits in widths for layer in random_block(np.random.default_rng(bits), bits)]
+    blocks = [random_block(np.random.default_rng(bits), bits) for bits in widths]
+    return [layer for block in blocks for layer in block.layers]
 
 
 def digest(backend: Backend) -> str:
@@ -126,18 +151,17 @@ def digest(backend: Backend) -> str:
             frame = backend.codes(torch.zeros(stream.shape, dtype=torch.int32), COMMON)
             active = [(rows, bits) for rows, bits in zip(regions, pair, strict=True) if bits]
             for rows, bits in active:
-                quantize, expand, *_ = random_block(np.random.default_rng(bits), bits)
-                frame[rows] = backend.pointwise(expand)(backend.quantize(quantize)(stream[rows]))
+                block = random_block(np.random.default_rng(bits), bits)
+                codes = backend.quantize(block.quantize)(stream[rows])
+                frame[rows] = backend.pointwise(block.expand)(codes)
             for rows, bits in active:
-                _, _, spatial, project, quantize, widen, narrow = random_block(
-                    np.random.default_rng(bits), bits
-                )
-                mixed = backend.depthwise(spatial)(frame.view(HEIGHT, WIDTH, -1))
+                block = random_block(np.random.default_rng(bits), bits)
+                mixed = backend.depthwise(block.spatial)(frame.view(HEIGHT, WIDTH, -1))
                 part = stream[rows]
                 codes = mixed.reshape(frame.shape)[rows]
-                backend.pointwise(project).accumulate(part, codes)
-                codes = backend.pointwise(widen)(backend.quantize(quantize)(part))
-                backend.pointwise(narrow).accumulate(part, codes)
+                backend.pointwise(block.project).accumulate(part, codes)
+                codes = backend.pointwise(block.widen)(backend.quantize(block.quantize)(part))
+                backend.pointwise(block.narrow).accumulate(part, codes)
                 stream[rows] = part
         values = backend.values(stream).numpy()
         assert len(np.unique(values)) > 1000, "the chain must not saturate"

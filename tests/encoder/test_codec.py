@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -425,8 +426,9 @@ def test_more_strength_moves_bits_into_the_roi() -> None:
     inside = samples_of(roi.mask(0, 0.0, clip[0], None), 64, 64)
     errors = []
     for strength in (0, 0.5, 1, 2):
-        options = {"quality": 32, "gop": 1, "roi_strength": strength}
-        made = encode(clip, roi=roi, pairs=[(16, 4)], **options).made[0]
+        made = encode(
+            clip, roi=roi, pairs=[(16, 4)], quality=32, gop=1, roi_strength=strength
+        ).made[0]
         squared = (made.y.astype(float) - clip[0].y) ** 2
         errors.append((squared[inside].mean(), squared[~inside].mean()))
     assert errors == sorted(errors, key=lambda e: (-e[0], e[1]))
@@ -499,7 +501,7 @@ def test_more_bits_in_the_roi_change_little_outside() -> None:
     roi = RectangleRoi((0, 0, 16, 64), (192, 64))
     # The nearest symbols, whatever they cost, and no trials: the price depends on what the ROI's
     # latents are like, and what chroma's errors count for on all of them.
-    options = {"candidates": (4, 8), "quality": 10, "effort_of": BARE}
+    options: dict[str, Any] = {"candidates": (4, 8), "quality": 10, "effort_of": BARE}
     pictures = [
         encode(clip, roi=roi, pairs=[(b_roi, 8)], lambda_=0, **options).made[0] for b_roi in (4, 8)
     ]
@@ -568,15 +570,16 @@ def test_a_flipped_bit_in_any_section_is_noticed(coded: Coded, number: int) -> N
         for place in range(0, max(len(data) - 4, 1) if data else 0, max(len(data) // 4, 1)):
             flipped = bytearray(data)
             flipped[place] ^= 0x10
+            change: dict[str, Any] = {section: bytes(flipped)}
             with pytest.raises(StreamError):
-                shown(_copy(before), replace(chunk, **{section: bytes(flipped)}))
+                shown(_copy(before), replace(chunk, **change))
     assert_same(shown(before, chunk), coded.made[number])
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_changed_field_is_noticed(coded: Coded, number: int) -> None:
     before, chunk = _after(coded, number), coded.chunks[number]
-    changes: list[dict[str, int]] = [{"kind": 1 - chunk.kind}, {"crc32": chunk.crc32 ^ 1}]
+    changes: list[dict[str, Any]] = [{"kind": 1 - chunk.kind}, {"crc32": chunk.crc32 ^ 1}]
     changes += [{"quality": chunk.quality ^ bit} for bit in (1, 2, 4, 8, 16, 32)]
     changes += [{"b_roi": b} for b in (0, 4, 5, 6, 7) if b != chunk.b_roi]
     changes += [{"b_bg": b} for b in (0, 5, 6, 7, 8) if b != chunk.b_bg]

@@ -20,7 +20,7 @@ def texture(height: int, width: int, seed: int = 5) -> np.ndarray:
     coarse = rng.integers(0, 256, (height // 4 + 3, width // 4 + 3)).astype(np.float32)
     fine = np.kron(coarse, np.ones((4, 4), np.float32))
     for axis in (0, 1):
-        fine = sum(np.roll(fine, shift, axis) for shift in range(-2, 3)) / 5
+        fine = np.mean([np.roll(fine, shift, axis) for shift in range(-2, 3)], 0)
     return fine[:height, :width].astype(np.uint8)
 
 
@@ -37,7 +37,7 @@ def sad(a: np.ndarray, b: np.ndarray) -> int:
 def test_matcher_predicts_what_the_codec_does() -> None:
     reference, current = texture(64, 128, 1), texture(64, 128, 2)
     rng = np.random.default_rng(3)
-    vectors = rng.integers(-400, 401, (32, 2))
+    vectors = rng.integers(-400, 401, (32, 2), np.int32)
     units = np.arange(32)
     matcher = Matcher(current, reference, 10.0)
     # Each unit amid its like, for a matcher knows nothing of neighbours that overlap.

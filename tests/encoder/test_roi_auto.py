@@ -28,7 +28,8 @@ WIDTH, HEIGHT = 320, 192
 def texture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
     noise = np.random.default_rng(seed).normal(size=(height, width))
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
-    return np.clip(128 + smooth / smooth.std() * 30, 0, 255).astype(np.uint8)
+    gray: NDArray[np.float64] = np.clip(128 + smooth / smooth.std() * 30, 0, 255)
+    return gray.astype(np.uint8)
 
 
 def gray(y: NDArray[np.uint8]) -> Picture:
@@ -179,10 +180,10 @@ def test_a_cut_starts_anew() -> None:
     assert np.array_equal(after, alone)
 
 
-@pytest.mark.parametrize("options", [{"share": 0.0}, {"share": 1.0}, {"level": 1.5}])
-def test_wrong_thresholds(options: dict[str, float]) -> None:
+@pytest.mark.parametrize(("share", "level"), [(0.0, None), (1.0, None), (None, 1.5)])
+def test_wrong_thresholds(share: float | None, level: float | None) -> None:
     with pytest.raises(InputError, match="must be above 0 and below 1"):
-        parse_roi(["auto"], WIDTH, HEIGHT, **options)
+        parse_roi(["auto"], WIDTH, HEIGHT, share=share, level=level)
 
 
 def test_auto_unites_with_a_rectangle() -> None:

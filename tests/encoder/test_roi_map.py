@@ -41,9 +41,9 @@ def info(*arguments: object) -> int:
 
 
 def read(path: Path, count: int) -> list[Mask]:
-    planes = [np.zeros((h, w), np.uint8) for h, w in ((50, 100), (25, 50), (25, 50))]
+    y, u, v = (np.zeros((h, w), np.uint8) for h, w in ((50, 100), (25, 50), (25, 50)))
     source = parse_roi([str(path)], WIDTH, HEIGHT)
-    masks = [source.mask(index, 0.0, Picture(*planes), None) for index in range(count)]
+    masks = [source.mask(index, 0.0, Picture(y, u, v), None) for index in range(count)]
     source.close()
     return masks
 

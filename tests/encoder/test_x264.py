@@ -17,7 +17,7 @@ def texture(height: int, width: int) -> np.ndarray:
     coarse = rng.integers(0, 256, (height // 4 + 3, width // 4 + 3)).astype(np.float32)
     fine = np.kron(coarse, np.ones((4, 4), np.float32))
     for axis in (0, 1):
-        fine = sum(np.roll(fine, shift, axis) for shift in range(-2, 3)) / 5
+        fine = np.mean([np.roll(fine, shift, axis) for shift in range(-2, 3)], 0)
     return fine.astype(np.uint8)
 
 

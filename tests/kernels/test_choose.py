@@ -22,7 +22,7 @@ from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quant
 from roicodec.kernels.interface import Backend, PointwiseOp
 from roicodec.kernels.onednn import OnednnBackend
 from roicodec.kernels.reference import ReferenceBackend
-from tests import quant_chain
+from tests import layers, quant_chain
 
 _ROOT = Path(__file__).parents[2]
 
@@ -118,8 +118,8 @@ def test_depthwise(exact: list[Backend], size: tuple[int, int], bits: int) -> No
 
 def test_the_reference_is_exact_beyond_float32() -> None:
     # 2**24 + 1 is not a float32.
-    layer = Pointwise([[512, 1]], [0], [0], SKELETON, Grid(16, signed=False))
-    fine = Pointwise([[512, 1]], [-(1 << 24)], [0], SKELETON, Grid(16, signed=False))
+    layer = layers.pointwise([[512, 1]], [0], [0], SKELETON, Grid(16, signed=False))
+    fine = layers.pointwise([[512, 1]], [-(1 << 24)], [0], SKELETON, Grid(16, signed=False))
     assert (integer.accumulator_bound(layer.weight, layer.bias, SKELETON) > 1 << 24).all()
     reference = ReferenceBackend()
     rows = torch.tensor([[32767, 513], [32767, 512]])
@@ -140,7 +140,7 @@ class _Truncating(OnednnBackend):
 
 def _identity(name: str = "identity") -> Pointwise:
     grid = Grid(8, signed=False)
-    return Pointwise(np.eye(4, dtype=int), [0] * 4, [0] * 4, grid, grid, name=name)
+    return layers.pointwise(np.eye(4, dtype=int), [0] * 4, [0] * 4, grid, grid, name=name)
 
 
 def test_an_inexact_backend_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_the_heaviest_of_each_kind_stands_for_the_others() -> None:
 
     def layer(weight: int, source: Grid) -> Pointwise:
         weights = np.array([[1, 1], [weight, -weight]])
-        return Pointwise(weights, [0, 0], [0, 0], source, SKELETON)
+        return layers.pointwise(weights, [0, 0], [0, 0], source, SKELETON)
 
     light, heavy, narrow = layer(5, source), layer(7, source), layer(2, other)
-    assert heaviest([Quantize([0, 0], source), light, heavy, narrow]) == [heavy, narrow]
+    assert heaviest([layers.quantize([0, 0], source), light, heavy, narrow]) == [heavy, narrow]

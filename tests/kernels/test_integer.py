@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
-from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
+from roicodec.kernels.integer import SKELETON, Grid, Pointwise
 from roicodec.kernels.prepare import integer_layer
+from tests import layers
 
 U8 = Grid(8, signed=False)
 S4 = Grid(4, signed=True)
@@ -45,13 +46,13 @@ def test_grids(grid: Grid, low: int, high: int) -> None:
 
 
 def test_pointwise_by_hand() -> None:
-    layer = Pointwise([[3, -2], [1, 7]], [5, -4], [1, 2], S4, U8)
+    layer = layers.pointwise([[3, -2], [1, 7]], [5, -4], [1, 2], S4, U8)
     # 3*7 + 2*8 + 5 = 42 -> 21; 7 - 56 - 4 = -53 -> clamped. -3 + 2 + 5 = 4 -> 2; -12/4 = -3 -> 0.
     assert integer.pointwise([[7, -8], [-1, -1]], layer).tolist() == [[21, 0], [2, 0]]
 
 
 def test_accumulate_rounds_the_sum_once() -> None:
-    layer = Pointwise([[1]], [0], [1], S4, SKELETON)
+    layer = layers.pointwise([[1]], [0], [1], S4, SKELETON)
     # 1 + 0.5 -> 2 and 2 + 0.5 -> 2: the tie goes to the even sum.
     skeleton = np.array([[1], [2], [32767], [-32768]])
     assert integer.accumulate(skeleton, [[1], [1], [3], [-8]], layer).ravel().tolist() == [
@@ -63,13 +64,13 @@ def test_accumulate_rounds_the_sum_once() -> None:
 
 
 def test_accumulate_with_a_coarse_branch() -> None:
-    layer = Pointwise([[3]], [1], [-2], S4, SKELETON)
+    layer = layers.pointwise([[3]], [1], [-2], S4, SKELETON)
     assert integer.accumulate([[10]], [[5]], layer).tolist() == [[10 + 16 * 4]]
 
 
 def test_depthwise_is_a_zero_padded_correlation() -> None:
     weight = np.arange(9).reshape(1, 3, 3)
-    layer = Depthwise(weight, [0], [0], U8, U8)
+    layer = layers.depthwise(weight, [0], [0], U8, U8)
     frame = np.zeros((3, 4, 1), np.int64)
     frame[0, 0] = 1
     frame[2, 3] = 10
@@ -78,7 +79,7 @@ def test_depthwise_is_a_zero_padded_correlation() -> None:
 
 
 def test_quantize_shifts_each_channel() -> None:
-    layer = Quantize([3, 0, -2], S4)
+    layer = layers.quantize([3, 0, -2], S4)
     assert integer.quantize([[20, 20, 1], [-4, -9, -3]], layer).tolist() == [[2, 7, 4], [0, -8, -8]]
 
 
@@ -96,30 +97,30 @@ def test_bound_is_reached_by_the_extremes() -> None:
 def test_accumulators_that_overflow_are_refused() -> None:
     # 65535 * 32768 = 2**31 - 32768 leaves room for the half of a shift of 15, not of 16.
     weight = [[1, 1, 1], [32639, -32639, 257]]
-    Pointwise(weight, [0, 0], [15, 15], SKELETON, SKELETON)
+    layers.pointwise(weight, [0, 0], [15, 15], SKELETON, SKELETON)
     with pytest.raises(ModelError, match=r"head: output channel 1 can reach 2147483648"):
-        Pointwise(weight, [0, 0], [15, 16], SKELETON, SKELETON, name="head")
+        layers.pointwise(weight, [0, 0], [15, 16], SKELETON, SKELETON, name="head")
     with pytest.raises(ModelError, match="32-bit"):
-        Pointwise(weight, [0, 32768], [15, 15], SKELETON, SKELETON)
+        layers.pointwise(weight, [0, 32768], [15, 15], SKELETON, SKELETON)
     # What a shift below zero makes of the accumulator must fit as well.
-    Pointwise([[1]], [0], [-15], SKELETON, SKELETON)
+    layers.pointwise([[1]], [0], [-15], SKELETON, SKELETON)
     with pytest.raises(ModelError, match="32-bit"):
-        Pointwise([[2]], [0], [-15], SKELETON, SKELETON)
+        layers.pointwise([[2]], [0], [-15], SKELETON, SKELETON)
 
 
 @pytest.mark.parametrize(
     "make",
     [
         lambda: Grid(9, signed=True),
-        lambda: Pointwise([[1.5]], [0], [0], U8, U8),
-        lambda: Pointwise([[1]], [0, 0], [0], U8, U8),
-        lambda: Pointwise([[40000]], [0], [0], U8, U8),
-        lambda: Pointwise([[1]], [0], [32], U8, U8),
-        lambda: Depthwise(np.ones((1, 3, 3), int), [0], [0], SKELETON, U8),
-        lambda: Depthwise(np.full((1, 3, 3), 128), [0], [0], U8, U8),
-        lambda: Depthwise(np.ones((1, 3, 3), int), [1 << 24], [0], U8, U8),
-        lambda: Depthwise(np.ones((1, 2, 2), int), [0], [0], U8, U8),
-        lambda: Quantize([17], U8),
+        lambda: layers.pointwise([[1.5]], [0], [0], U8, U8),
+        lambda: layers.pointwise([[1]], [0, 0], [0], U8, U8),
+        lambda: layers.pointwise([[40000]], [0], [0], U8, U8),
+        lambda: layers.pointwise([[1]], [0], [32], U8, U8),
+        lambda: layers.depthwise(np.ones((1, 3, 3), int), [0], [0], SKELETON, U8),
+        lambda: layers.depthwise(np.full((1, 3, 3), 128), [0], [0], U8, U8),
+        lambda: layers.depthwise(np.ones((1, 3, 3), int), [1 << 24], [0], U8, U8),
+        lambda: layers.depthwise(np.ones((1, 2, 2), int), [0], [0], U8, U8),
+        lambda: layers.quantize([17], U8),
     ],
 )
 def test_what_the_definition_excludes_is_refused(make: object) -> None:

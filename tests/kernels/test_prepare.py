@@ -6,9 +6,10 @@ import torch
 from torch.nn import functional
 
 from roicodec.kernels import integer
-from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
+from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise
 from roicodec.kernels.prepare import integer_layer
 from roicodec.networks.lsq import ActivationQuantizer, WeightQuantizer, fixed_point
+from tests import layers
 
 _U8 = Grid(8, signed=False)
 _STREAM = -6
@@ -43,7 +44,7 @@ def test_a_block_in_float_and_in_integers() -> None:
 
     ea, ec, eb = _exponent(a), _exponent(common), _exponent(b)
     i1, i2, i3 = (q.integers(v, n) for q, v, n in zip(wq, weights, (bits, 8, bits), strict=True))
-    quantize = Quantize([ea - _STREAM] * c, signed)
+    quantize = layers.quantize([ea - _STREAM] * c, signed)
     layer1 = integer_layer(
         Pointwise, *i1, bias[0], source=(signed, ea), target=(_U8, ec), name="mix in"
     )
