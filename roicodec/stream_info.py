@@ -28,6 +28,7 @@ from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import Arrays, model_id
 from roicodec.errors import StreamError
+from roicodec.warning_limit import WarningLimit
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_lines", "text_lines"]
 
@@ -127,7 +128,8 @@ class StreamInfo:
 
     Args:
         reader: at the start of its stream.
-        warn: is told about every damage, one line each; None where ``damages`` is enough.
+        warn: takes a line for each damage: the first ten, then the number of the others. None
+            where ``damages`` is enough.
         take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
             hides.
         networks: arrays of the model; BitOPs are told if it is the stream's.
@@ -135,7 +137,7 @@ class StreamInfo:
     Attributes:
         header: of the stream.
         totals: sums over what was read.
-        damages: message of every damage so far.
+        damages: lines on damages so far: the first ten, then the number of the others.
         frame_list: every whole frame, after :meth:`read`.
     """
 
@@ -147,7 +149,8 @@ class StreamInfo:
         networks: Mapping[str, Arrays] | None = None,
     ) -> None:
         self._reader = reader
-        self._warn = warn
+        self._report = warn
+        self._warn = WarningLimit(self._damaged)
         self.damages: list[str] = []
         self.frame_list: list[FrameInfo] = []
         self._take_mask = take_mask
@@ -169,7 +172,7 @@ class StreamInfo:
         for item in self._reader:
             if isinstance(item, Damage):
                 totals.damaged += item.size
-                self._damaged(item.message)
+                self._warn(item.message)
                 if item.frames:
                     self._roi_maps.lose()
                     self._skip_maps.lose()
@@ -181,6 +184,7 @@ class StreamInfo:
                 totals.index += item.size
             else:
                 totals.other += item.size
+        self._warn.finish()
         totals.lost = self._reader.frames_lost
         totals.truncated = self._reader.truncated
 
@@ -249,8 +253,8 @@ class StreamInfo:
 
     def _damaged(self, message: str) -> None:
         self.damages.append(message)
-        if self._warn is not None:
-            self._warn(message)
+        if self._report is not None:
+            self._report(message)
 
 
 class _Maps:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from roicodec import __version__
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
-from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_FRAMES
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
@@ -23,6 +23,7 @@ from roicodec.encoder.roi.given import Roi, roi_source
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
 from roicodec.media.properties import with_properties
+from roicodec.warning_limit import WarningLimit
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -179,6 +180,8 @@ def decode_stream(
     audio_codec: str = "copy",
     backend: str | None = None,
     threads: int = 0,
+    max_pixels: int = MAX_AREA,
+    max_frames: int = MAX_FRAMES,
     listener: Listener | None = None,
 ) -> DecodeReport:
     """Decode a stream into a video file; every whole GOP of a damaged stream is in it.
@@ -188,7 +191,9 @@ def decode_stream(
         target, codec, crf, audio_codec: as :class:`roicodec.media.Writer` takes them.
         backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
-        listener: is told of progress and warnings.
+        max_pixels, max_frames: largest picture and number of frames to take, as
+            :class:`roicodec.bitstream.reader.StreamReader` takes them.
+        listener: takes progress, and warnings: the first ten on the stream, then their number.
 
     Raises:
         StreamError: if no frame at all can be decoded.
@@ -196,7 +201,7 @@ def decode_stream(
         ModelError: if the stream's networks are not there.
     """
     clock = _Clock()
-    reader = StreamReader(stream)
+    reader = StreamReader(stream, max_pixels=max_pixels, max_frames=max_frames)
     decoder = FrameDecoder(reader.header, load_model(backend=backend))
 
     def open_writer(extras: Extras) -> Writer:
@@ -232,6 +237,7 @@ class _Decoding:
         self, decoder: FrameDecoder, open_writer: Callable[[Extras], Writer], listener: Listener
     ) -> None:
         self.listener = listener
+        self._warn = WarningLimit(listener.warn)
         self.report = DecodeReport()
         self.waiting = False
         """For an intra frame, after a loss."""
@@ -242,7 +248,7 @@ class _Decoding:
 
     def damage(self, message: str) -> None:
         self.report.damages += 1
-        self.listener.warn(message)
+        self._warn(message)
 
     def take(self, chunk: Chunk) -> None:
         try:
@@ -265,6 +271,7 @@ class _Decoding:
             StreamError: if there is no frame in it.
         """
         self._write(self._decoder.decode(None))
+        self._warn.finish()
         if self.writer is None or not self.report.frames:
             raise StreamError("no frame of it can be decoded")
         self.writer.close()

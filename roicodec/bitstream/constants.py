@@ -15,7 +15,12 @@ __all__ = [
     "BLOCK",
     "CELL",
     "CHROMA_CHANNELS",
+    "CHROMA_LOCATIONS",
     "CODING_STEPS",
+    "COLOR_MATRICES",
+    "COLOR_PRIMARIES",
+    "COLOR_RANGES",
+    "COLOR_TRANSFERS",
     "CONTEXT_CHANNELS",
     "FEATURE_CHANNELS",
     "HYPER_ALPHABET",
@@ -34,8 +39,13 @@ __all__ = [
     "MAX_AREA",
     "MAX_BITS",
     "MAX_CHUNK",
+    "MAX_FRAMES",
+    "MAX_GAP",
     "MAX_QUALITY",
+    "MAX_ROTATION",
     "MAX_SIDE",
+    "MAX_TERM",
+    "MAX_TEXT",
     "MID_GRAY",
     "MIN_SIDE",
     "PACKING",
@@ -73,6 +83,13 @@ MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
 MAX_CHUNK = 1 << 26
 """Longest payload of a chunk, in bytes."""
 
+MAX_FRAMES = 1 << 27
+"""Most frames of a stream: 51 days at 30 frames a second."""
+
+MAX_GAP = 1 << 22
+"""Most frames that can be missing in a row, 38 hours at 30 frames a second; a frame whose number
+says more is damaged."""
+
 MAX_BITS = 16
 """Widest bit-width that a stream may name."""
 
@@ -97,6 +114,29 @@ def _quantizer_steps() -> NDArray[np.float64]:
 QUANTIZER_STEPS = _quantizer_steps()
 """Nominal quantizer step of each quality index, in sample values, float64 ``[64]``; for encoders.
 The decoder's steps, by channel, are in the weights."""
+
+# --- description ----------------------------------------------------------------------------
+
+MAX_TERM = (1 << 31) - 1
+"""Largest numerator and denominator of time base, frame rate and sample aspect, as in FFmpeg."""
+
+MAX_ROTATION = 180
+"""Largest magnitude of the rotation, in degrees."""
+
+MAX_TEXT = 1024
+"""Longest text of the header, in bytes."""
+
+COLOR_RANGES = range(3)
+"""FFmpeg's AVColorRange: 0 unspecified, 1 limited, 2 full."""
+
+COLOR_MATRICES = range(18)
+COLOR_PRIMARIES = (*range(13), 22)
+COLOR_TRANSFERS = range(19)
+"""Code points of ITU-T H.273, reserved ones below the last included; 2 unspecified."""
+
+CHROMA_LOCATIONS = range(7)
+"""FFmpeg's AVChromaLocation: 0 unspecified, 1 left, 2 centre, 3 top left, 4 top, 5 bottom left, 6
+bottom."""
 
 # --- grids ----------------------------------------------------------------------------------
 

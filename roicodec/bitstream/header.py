@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Self
+from typing import Any, NamedTuple, Self
 
-from roicodec.bitstream.constants import MAX_AREA, MAX_BITS, MAX_SIDE, MIN_SIDE
+from roicodec.bitstream.constants import (
+    CHROMA_LOCATIONS,
+    COLOR_MATRICES,
+    COLOR_PRIMARIES,
+    COLOR_RANGES,
+    COLOR_TRANSFERS,
+    MAX_AREA,
+    MAX_BITS,
+    MAX_ROTATION,
+    MAX_SIDE,
+    MAX_TERM,
+    MAX_TEXT,
+    MIN_SIDE,
+)
 from roicodec.bitstream.fields import Cursor, fraction, text
 from roicodec.errors import InputError, StreamError
 
@@ -16,7 +31,7 @@ __all__ = ["Candidate", "Header"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A bit-width that a stream may use (0..16; 0 = skip) and its quality offset (-128..127)."""
+    """A bit-width that frames may name (0..16; 0 = skip) and its quality offset (-128..127)."""
 
     bits: int
     offset: int = 0
@@ -24,27 +39,27 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a decoder must know before the first frame.
+    """Everything that a decoder must know before the first frame.
 
     Attributes:
-        width, height: luma samples, 16..4096 each, at most 4096 * 2304 together.
+        width, height: luma samples, 16..4096 each, product at most 4096 * 2304.
         model_id: hash of the integer weights, 16 bytes.
-        arithmetic_id: which definition of the integer arithmetic, 0..65535.
-        candidates: the bit-widths that frames may name, at least one.
+        arithmetic_id: version of the integer arithmetic, 0..65535.
+        candidates: bit-widths that frames may name, at least one.
         gop: most frames from one intra frame to the next, 1..65535.
-        time_base: seconds per unit of ``pts``.
-        frame_rate: nominal frames per second; 0 when unknown.
-        sample_aspect_ratio: width by height of a sample; 0 when unknown.
+        time_base: seconds per unit of ``pts``; both terms 1..2**31 - 1.
+        frame_rate: nominal frames per second, terms likewise; 0 when unknown.
+        sample_aspect_ratio: width by height of a sample, terms likewise; 0 when unknown.
         rotation: degrees, -180..180, by which a player turns the picture counterclockwise.
-        pixel_format: the source's format by FFmpeg's name; the stream itself is yuv420p.
+        pixel_format: FFmpeg's name of the source's format; the coded pictures are yuv420p.
         color_range, color_matrix, color_primaries, color_transfer, chroma_location: the numbers
             of FFmpeg's AVColorRange, AVColorSpace, AVColorPrimaries,
-            AVColorTransferCharacteristic and AVChromaLocation (the middle three are code points
-            of ITU-T H.273); 0..255.
-        encoder: name and version of the program that wrote the stream.
+            AVColorTransferCharacteristic and AVChromaLocation; the middle three are code points
+            of ITU-T H.273.
+        encoder: name and version of the program that wrote the stream, at most 1024 bytes.
 
     Raises:
-        InputError: if a field is out of its range.
+        InputError: if a field is out of its range; the message names the field.
     """
 
     width: int
@@ -81,8 +96,10 @@ class Header:
             raise InputError(f"GOP length {self.gop} is not in 1..65535")
         if len(self.model_id) != 16:
             raise InputError(f"the model id has {len(self.model_id)} bytes instead of 16")
-        if self.time_base <= 0 or self.frame_rate < 0 or self.sample_aspect_ratio < 0:
-            raise InputError("time base, frame rate and sample aspect cannot be negative")
+        for field in _DESCRIPTION:
+            value = getattr(self, field.attribute)
+            if not field.sound(value):
+                raise InputError(f"{field.name} {_short(value)} is out of range")
 
     def nominal(self, number: int) -> int:
         """``number`` frame periods in units of the time base, halves rounded up."""
@@ -110,25 +127,95 @@ class Header:
         )  # fmt: skip
 
     @classmethod
-    def unpack(cls, payload: bytes) -> Self:
+    def unpack(cls, payload: bytes) -> tuple[Self, list[str]]:
         """Read the payload of the header chunk.
 
+        Returns:
+            the header, and a line for each descriptive field that is out of its range: decoding
+            does not need these, so the value for "unknown" takes its place.
+
         Raises:
-            StreamError: if it is malformed or a field is out of its range.
+            StreamError: if the payload is malformed, or a field that decoding needs is out of its
+                range.
         """
         data = Cursor(payload)
         width, height, gop, arithmetic_id, rotation = data.unpack(">HHHHh")
         model_id = data.take(16)
         color_range, matrix, primaries, transfer, location, count = data.take(6)
         candidates = tuple(Candidate(*data.unpack(">Bb")) for _ in range(count))
-        time_base, frame_rate, sample_aspect_ratio = (data.fraction() for _ in range(3))
-        pixel_format, encoder = data.text(), data.text()
+        time_base, frame_rate, aspect = (data.fraction() for _ in range(3))
+        fields: dict[str, Any] = {
+            "width": width,
+            "height": height,
+            "model_id": model_id,
+            "arithmetic_id": arithmetic_id,
+            "candidates": candidates,
+            "gop": gop,
+            "time_base": time_base,
+            "frame_rate": frame_rate,
+            "sample_aspect_ratio": aspect,
+            "rotation": rotation,
+            "pixel_format": data.text(),
+            "color_range": color_range,
+            "color_matrix": matrix,
+            "color_primaries": primaries,
+            "color_transfer": transfer,
+            "chroma_location": location,
+            "encoder": data.text(),
+        }
         data.end()
+        replaced = _replace_unsound(fields)
         try:
-            return cls(
-                width, height, model_id, arithmetic_id, candidates, gop, time_base, frame_rate,
-                sample_aspect_ratio, rotation, pixel_format, color_range, matrix, primaries,
-                transfer, location, encoder,
-            )  # fmt: skip
+            return cls(**fields), replaced
         except InputError as error:
             raise StreamError(str(error)) from error
+
+
+class _Field(NamedTuple):
+    """A descriptive field: nothing that decoding needs."""
+
+    attribute: str
+    name: str
+    sound: Callable[[Any], object]
+    unknown: object
+
+
+def _fits(value: Fraction) -> bool:
+    return 0 <= value.numerator <= MAX_TERM and value.denominator <= MAX_TERM
+
+
+_DESCRIPTION = (
+    _Field("frame_rate", "frame rate", _fits, Fraction(0)),
+    _Field("time_base", "time base", lambda v: _fits(v) and v > 0, Fraction(1, 90000)),
+    _Field("sample_aspect_ratio", "sample aspect", _fits, Fraction(0)),
+    _Field("rotation", "rotation", lambda v: abs(v) <= MAX_ROTATION, 0),
+    _Field("pixel_format", "pixel format", re.compile("[a-z0-9_]{0,32}").fullmatch, ""),
+    _Field("color_range", "colour range", COLOR_RANGES.__contains__, 0),
+    _Field("color_matrix", "colour matrix", COLOR_MATRICES.__contains__, 2),
+    _Field("color_primaries", "colour primaries", COLOR_PRIMARIES.__contains__, 2),
+    _Field("color_transfer", "colour transfer", COLOR_TRANSFERS.__contains__, 2),
+    _Field("chroma_location", "chroma location", CHROMA_LOCATIONS.__contains__, 0),
+    _Field("encoder", "encoder's name", lambda v: len(text(v)) <= MAX_TEXT + 2, ""),
+)
+
+
+def _replace_unsound(fields: dict[str, Any]) -> list[str]:
+    """Put "unknown" into descriptive fields that are out of range; a line for each."""
+    lines = []
+    for field in _DESCRIPTION:
+        value = fields[field.attribute]
+        if field.sound(value):
+            continue
+        unknown = field.unknown
+        if field.attribute == "time_base" and fields["frame_rate"]:
+            unknown = 1 / fields["frame_rate"]
+        fields[field.attribute] = unknown
+        taken = f"taken as {unknown}" if field.attribute == "time_base" else "taken as unknown"
+        lines.append(f"{field.name} {_short(value)} is out of range; {taken}")
+    return lines
+
+
+def _short(value: object) -> str:
+    """A value as one short line of ASCII, whatever a text holds."""
+    shown = ascii(value) if isinstance(value, str) else str(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

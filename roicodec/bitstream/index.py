@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roicodec.bitstream.chunks import FRAMING
+from roicodec.bitstream.constants import MAX_FRAMES
 from roicodec.bitstream.fields import Cursor, signed, varint
+from roicodec.bitstream.frame_chunk import MIN_FRAME
 from roicodec.bitstream.header import Header
 from roicodec.errors import StreamError
 
@@ -22,6 +23,7 @@ class IndexEntry:
 
 
 def pack_index(entries: list[IndexEntry], frames: int, others: int, header: Header) -> bytes:
+    """Payload of an index: numbers of frames, of other chunks and of entries, then the entries."""
     out = [varint(frames), varint(others), varint(len(entries))]
     number = offset = 0
     for entry in entries:
@@ -32,14 +34,27 @@ def pack_index(entries: list[IndexEntry], frames: int, others: int, header: Head
 
 
 def index_entries(data: Cursor, count: int, end: int, header: Header) -> list[IndexEntry]:
-    """``count`` entries, in ascending order, all before byte ``end``."""
+    """Entries of an index, in ascending order.
+
+    Args:
+        data: payload of the chunk, behind the three totals.
+        count: number of entries.
+        end: byte of the stream where the chunk begins; all entries point before it.
+        header: of the stream.
+
+    Raises:
+        StreamError: if the entries are out of order or of range.
+    """
     entries: list[IndexEntry] = []
     number = offset = 0
     for _ in range(count):
         step, distance = data.varint(), data.varint()
         number, offset = number + step, offset + distance
-        if distance < FRAMING or offset >= end or (entries and not step):
-            raise StreamError("its entries are not in order")
-        entries.append(IndexEntry(number, offset, data.signed() + header.nominal(number)))
+        if distance < MIN_FRAME or offset >= end or (entries and not step) or number >= MAX_FRAMES:
+            raise StreamError("the entries of the index are not in order")
+        pts = data.signed() + header.nominal(number)
+        if abs(pts) >= 1 << 63:
+            raise StreamError(f"the index gives frame {number} the time stamp {pts}")
+        entries.append(IndexEntry(number, offset, pts))
     data.end()
     return entries

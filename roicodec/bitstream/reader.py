@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
@@ -20,19 +18,18 @@ from roicodec.bitstream.chunks import (
     Chunk,
     Damage,
 )
-from roicodec.bitstream.constants import MAGIC, MAX_CHUNK, VERSION
+from roicodec.bitstream.constants import MAGIC, MAX_AREA, MAX_FRAMES, MAX_GAP, VERSION
 from roicodec.bitstream.fields import Cursor
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.frame_chunk import MIN_FRAME, FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.index import IndexEntry, index_entries
+from roicodec.bitstream.scanner import ChunkScanner
 from roicodec.errors import StreamError
 
 __all__ = ["StreamReader"]
 
-_TYPE = re.compile(rb"[A-Za-z][A-Za-z0-9 ]{3}")
-_KNOWN = re.compile(b"|".join(t.encode() for t in (TRACK, PACKET, FRAME, INDEX, TRAILER)))
-_BLOCK = 1 << 16
-_SCAN_BUDGET = 1 << 32
+_START = len(MAGIC) + 2
+_KNOWN = {TRACK, PACKET, FRAME, INDEX}
 
 
 class StreamReader:
@@ -40,59 +37,73 @@ class StreamReader:
 
     Iterating gives a :class:`Chunk` for everything between header and end that is whole (chunks
     of unknown type with a lower-case first letter too; others of unknown type are an error), and
-    a :class:`Damage` for everything that is not. All bytes of the stream are in exactly one of
-    ``header_size``, a chunk, or a damage. Never holds more than two chunks in memory.
+    a :class:`Damage` for everything that is not, or that cannot be what its place says. All bytes
+    of the stream are in exactly one of ``header_size``, a chunk, or a damage. Never holds more
+    than two chunks in memory.
+
+    Args:
+        file: binary, readable, at the first byte of the stream; need not be seekable.
+        max_pixels: largest picture to take, in luma samples.
+        max_frames: largest number of frames to take; later ones are reported as damage.
 
     Attributes:
-        header: of the stream.
+        header: of the stream; descriptive fields that were out of range are "unknown" in it, and
+            reported first by the iteration.
         header_size: bytes up to the first chunk after the header.
         truncated: after iterating: the stream ended before its trailer.
         frames_lost: so far: frames that numbering shows to be missing.
 
     Raises:
-        StreamError: if this is no stream, its version is unknown, or its header is damaged.
+        StreamError: if this is no stream, its version is unknown, its header is damaged, or its
+            pictures are larger than ``max_pixels``.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._buffer = bytearray()
-        self._offset = 0
-        self._exhausted = False
-        self._base, self._size = 0, -1
-        if file.seekable():
-            self._base = file.tell()
-            self._size = file.seek(0, 2) - self._base
-            file.seek(self._base)
+    def __init__(
+        self, file: BinaryIO, *, max_pixels: int = MAX_AREA, max_frames: int = MAX_FRAMES
+    ) -> None:
+        self._scanner = ChunkScanner(file)
+        self._max_frames = min(max_frames, MAX_FRAMES)
         self.truncated = False
         self.frames_lost = 0
         self._next_number = 0
         self._others = 0
+        self._begun = False
+        """Whether a track, packet or frame has come."""
         self._sought = False
-        self._budget = _SCAN_BUDGET
-        self.header = self._read_header()
-        self.header_size = self._offset
+        self._before: Chunk | Damage | None = None
+        """The item that ends where the next begins."""
+        self.header, self._replaced = self._read_header()
+        self.header_size = self._scanner.offset
+        pixels = self.header.width * self.header.height
+        if pixels > max_pixels:
+            raise StreamError(
+                f"pictures of {self.header.width}x{self.header.height} are {pixels} pixels, more"
+                f" than the limit of {max_pixels}"
+            )
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
-        while True:
-            item = self._next()
-            if item is None:
-                self.truncated = True
-                return
+        for line in self._replaced:
+            yield Damage(_START, 0, f"header: {line}")
+        self._replaced = []
+        while (item := self._scanner.next()) is not None:
             if isinstance(item, Damage):
                 yield item
-                continue
-            yield from self._interpret(item)
-            if item.type == TRAILER:
-                if self._fill(1):
-                    start, size = self._drop_rest()
-                    message = (
-                        f"{size} unexpected bytes after the end of the stream, at byte {start}"
-                    )
-                    yield Damage(start, size, message)
-                return
+            elif item.type == TRAILER:
+                ends, trouble = self._end(item)
+                if trouble is not None:
+                    yield trouble
+                if trouble is None or not trouble.size:
+                    yield item
+                if ends:
+                    yield from self._rest()
+                    return
+            else:
+                yield from self._interpret(item)
+            self._before = item
+        self.truncated = True
 
     def index(self) -> list[IndexEntry]:
-        """Where each GOP starts. Only of a seekable stream; leaves the reading place alone.
+        """Places where GOPs start. Only of a seekable stream; the reading place stays.
 
         Raises:
             StreamError: if the stream cannot be sought or its end is damaged or missing.
@@ -102,159 +113,118 @@ class StreamReader:
         return index_entries(data, count, offset, self.header)
 
     def frame_count(self) -> int | None:
-        """How many frames were written, by the index; None where it cannot be read."""
+        """Number of frames that were written, by the index; None where it cannot be read."""
         try:
-            return self._find_index()[1].varint()
+            offset, data = self._find_index()
+            count = data.varint()
         except StreamError:
             return None
+        return count if count * MIN_FRAME <= offset else None
 
     def seek(self, entry: IndexEntry) -> None:
         """Continue reading at the GOP that ``entry`` of :meth:`index` names."""
-        self._go(entry.offset)
+        self._scanner.go(entry.offset)
         self._next_number = entry.number
-        self._sought = True
+        self._before = None
+        self._begun = self._sought = True
+
+    # --- both ends -------------------------------------------------------------------------
+
+    def _read_header(self) -> tuple[Header, list[str]]:
+        first = self._scanner.peek(_START)
+        if first[: len(MAGIC)] != MAGIC[: len(first)]:
+            raise StreamError("not an .rq stream (its first bytes are others)")
+        if len(first) < _START:
+            raise StreamError(f"cut after {len(first)} bytes, inside its first fields")
+        (version,) = struct.unpack_from(">H", first, len(MAGIC))
+        if version != VERSION:
+            raise StreamError(
+                f"format version {version} is unknown; this program reads version {VERSION}:"
+                f" update it, or the stream is damaged at byte {len(MAGIC)}"
+            )
+        self._scanner.drop(_START)
+        chunk = self._scanner.chunk()
+        if chunk is None or chunk.type != HEADER:
+            what = "cut inside its header" if self._scanner.exhausted else "header damaged"
+            raise StreamError(f"{what} at byte {_START}; nothing after it can be read")
+        try:
+            found = Header.unpack(chunk.payload)
+        except StreamError as error:
+            raise StreamError(f"header at byte {_START}: {error}") from error
+        self._scanner.drop(chunk.size)
+        return found
 
     def _find_index(self) -> tuple[int, Cursor]:
         """Offset and payload of the index."""
-        if self._size < 0:
+        scanner = self._scanner
+        if scanner.size < 0:
             raise StreamError("a stream from a pipe has no index before its end")
-        place = self._offset
+        place = scanner.offset
         try:
-            self._go(max(self.header_size, self._size - FRAMING - 8))
-            trailer = self._parse(0)
+            scanner.go(max(self.header_size, scanner.size - FRAMING - 8))
+            trailer = scanner.chunk()
             if trailer is None or trailer.type != TRAILER:
                 raise StreamError("the stream has no trailer: it was cut or is still being written")
             (offset,) = Cursor(trailer.payload).unpack(">Q")
-            self._go(min(offset, self._size))
-            index = self._parse(0)
+            scanner.go(min(offset, scanner.size))
+            index = scanner.chunk()
             if index is None or index.type != INDEX:
                 raise StreamError(f"the index is damaged at byte {offset}")
             return offset, Cursor(index.payload)
         finally:
-            self._go(place)
+            scanner.go(place)
 
-    # bytes
+    def _end(self, trailer: Chunk) -> tuple[bool, Damage | None]:
+        """Whether a trailer ends this stream, and what is wrong with it.
 
-    def _go(self, offset: int) -> None:
-        self._file.seek(self._base + offset)
-        self._buffer.clear()
-        self._offset = offset
-        self._exhausted = False
+        It does if it points at the index just before it, or into the damage there, or if nothing
+        follows. Otherwise it is the trailer of another stream, which a damaged chunk held.
+        """
+        at, before = trailer.offset, self._before
+        (offset,) = Cursor(trailer.payload).unpack(">Q") if len(trailer.payload) == 8 else (-1,)
+        if isinstance(before, Damage) and before.offset <= offset < before.offset + before.size:
+            return True, None
+        indexed = isinstance(before, Chunk) and before.type == INDEX
+        if before is not None and indexed and before.offset == offset:
+            return True, None
+        if self._scanner.peek(1):
+            message = f"trailer at byte {at} points at byte {offset}, where no index was read"
+            return False, Damage(at, trailer.size, f"{message}: it does not end this stream")
+        if before is not None and indexed:
+            message = f"the index is at byte {before.offset} instead of {offset}, where the trailer"
+            return True, Damage(at, 0, f"{message} says: bytes were inserted or removed before it")
+        self.truncated = True
+        message = f"the index is missing before the trailer at byte {at}"
+        return True, Damage(at, 0, f"{message}: the last frames may be missing, too")
 
-    def _fill(self, count: int) -> bool:
-        """Whether ``count`` bytes could be brought into the buffer."""
-        while len(self._buffer) < count and not self._exhausted:
-            data = self._file.read(min(count - len(self._buffer), _BLOCK))
-            self._buffer += data
-            self._exhausted = not data
-        return len(self._buffer) >= count
+    def _rest(self) -> Iterator[Damage]:
+        start = self._scanner.offset
+        size = self._scanner.drop_rest()
+        if size:
+            message = f"{size} unexpected bytes after the end of the stream, at byte {start}"
+            yield Damage(start, size, message)
 
-    def _drop(self, count: int) -> None:
-        del self._buffer[:count]
-        self._offset += count
-
-    # chunks
-
-    def _read_header(self) -> Header:
-        start = len(MAGIC) + 2
-        whole = self._fill(start)
-        if self._buffer[: len(MAGIC)] != MAGIC[: len(self._buffer)]:
-            raise StreamError("not an .rq stream (its first bytes are others)")
-        if not whole:
-            raise StreamError(f"cut after {len(self._buffer)} bytes, inside its first fields")
-        (version,) = struct.unpack_from(">H", self._buffer, len(MAGIC))
-        if version != VERSION:
-            raise StreamError(
-                f"format version {version} is unknown; this program reads version {VERSION}:"
-                " update it, or the stream is damaged at byte 8"
-            )
-        self._drop(start)
-        chunk = self._parse(0)
-        if chunk is None or chunk.type != HEADER:
-            what = "cut inside its header" if self._exhausted else "header damaged"
-            raise StreamError(f"{what} at byte {start}; nothing after it can be read")
-        try:
-            header = Header.unpack(chunk.payload)
-        except StreamError as error:
-            raise StreamError(f"header at byte {start}: {error}") from error
-        self._drop(chunk.size)
-        return header
-
-    def _parse(self, at: int) -> Chunk | None:
-        """The chunk at buffer position ``at`` if there is a whole and sound one; stays there."""
-        if not self._fill(at + 8) or not _TYPE.fullmatch(self._buffer, at, at + 4):
-            return None
-        (length,) = struct.unpack_from(">I", self._buffer, at + 4)
-        size = length + FRAMING
-        if length > MAX_CHUNK or 0 <= self._size < self._offset + at + size:
-            return None
-        if not self._fill(at + size):
-            return None
-        with memoryview(self._buffer) as view:
-            crc = zlib.crc32(view[at : at + size - 4])
-        if crc != int.from_bytes(self._buffer[at + size - 4 : at + size], "big"):
-            self._budget -= size
-            return None
-        kind = self._buffer[at : at + 4].decode("ascii")
-        payload = bytes(self._buffer[at + 8 : at + size - 4])
-        return Chunk(kind, self._offset + at, size, payload)
-
-    def _next(self) -> Chunk | Damage | None:
-        """The next chunk, or the damage before it, or None at the end of the file."""
-        if not self._fill(1):
-            return None
-        chunk = self._parse(0)
-        if chunk is not None:
-            self._drop(chunk.size)
-            return chunk
-        start = self._offset
-        if self._skip_to_chunk():
-            size = self._offset - start
-            return Damage(start, size, f"{size} damaged bytes at byte {start}")
-        size = self._offset - start
-        return Damage(start, size, f"cut or damaged at byte {start}: no whole chunk follows")
-
-    def _skip_to_chunk(self) -> bool:
-        """Drop bytes until a sound chunk of known type starts the buffer, or to the end."""
-        if self._fill(8):
-            size = int.from_bytes(self._buffer[4:8], "big") + FRAMING
-            if size <= len(self._buffer) and self._parse(size):
-                self._drop(size)
-                return True
-        self._drop(1)
-        while self._budget > 0:
-            for match in _KNOWN.finditer(bytes(self._buffer)):
-                if self._budget > 0 and self._parse(match.start()):
-                    self._drop(match.start())
-                    return True
-            self._drop(max(0, len(self._buffer) - 3))
-            if not self._fill(4):
-                break
-            self._fill(_BLOCK)
-        self._drop_rest()
-        return False
-
-    def _drop_rest(self) -> tuple[int, int]:
-        """Drop everything up to the end of the file; offset and size of it."""
-        start = self._offset
-        self._drop(len(self._buffer))
-        while self._fill(1):
-            self._drop(len(self._buffer))
-        return start, self._offset - start
-
-    # meaning
+    # --- meaning ---------------------------------------------------------------------------
 
     def _interpret(self, chunk: Chunk) -> Iterator[Chunk | Damage]:
-        if chunk.type in (TRACK, PACKET):
-            self._others += 1
-        elif chunk.type in (FRAME, INDEX):
-            try:
-                yield from self._frame(chunk) if chunk.type == FRAME else self._totals(chunk)
-            except StreamError as error:
-                where = f"{chunk.type} chunk at byte {chunk.offset}"
-                yield Damage(chunk.offset, chunk.size, f"{where}: {error}")
+        try:
+            if chunk.type == FRAME:
+                yield from self._frame(chunk)
+                return
+            if chunk.type == INDEX:
+                yield from self._totals(chunk)
+            elif chunk.type in (TRACK, PACKET):
+                self._others += 1
+                if chunk.type == TRACK and self._begun:
+                    raise StreamError("its tracks come too late and are not used")
+                self._begun = True
+            elif chunk.type == HEADER:
+                raise StreamError("a second header; it is not used")
+        except StreamError as error:
+            where = f"{chunk.type.strip()} chunk at byte {chunk.offset}"
+            yield Damage(chunk.offset, chunk.size, f"{where}: {error}")
             return
-        elif chunk.type != TRAILER and not chunk.type[0].islower():
+        if chunk.type not in _KNOWN and not chunk.type[0].islower():
             raise StreamError(
                 f"chunk of type {chunk.type!r} at byte {chunk.offset}: a newer program wrote this"
                 " stream; update roicodec"
@@ -262,33 +232,50 @@ class StreamReader:
         yield chunk
 
     def _frame(self, chunk: Chunk) -> Iterator[Chunk | Damage]:
-        number, frame = FrameChunk.unpack(chunk.payload, self.header)
+        number, frame, replaced = FrameChunk.unpack(chunk.payload, self.header, self._next_number)
+        if number >= self._max_frames:
+            raise StreamError(f"frame {number} is beyond the limit of {self._max_frames} frames")
         if number < self._next_number:
             raise StreamError(f"frame {number} again, after frame {self._next_number - 1}")
         yield from self._gap(number, chunk.offset)
+        self._begun = True
         self._next_number = number + 1
+        for line in replaced:
+            yield Damage(chunk.offset, 0, f"frame at byte {chunk.offset}: {line}")
         yield replace(chunk, frame=frame, number=number)
 
-    def _totals(self, chunk: Chunk) -> Iterator[Chunk | Damage]:
+    def _totals(self, chunk: Chunk) -> Iterator[Damage]:
+        """Compare what an index counts with what was read."""
+        if self._foreign(chunk):
+            raise StreamError("the trailer behind it points elsewhere; not this stream's")
         data = Cursor(chunk.payload)
         frames, others = data.varint(), data.varint()
-        yield from self._gap(frames, chunk.offset)
         if frames < self._next_number:
             raise StreamError(f"it counts {frames} frames, {self._next_number} are there")
+        yield from self._gap(frames, chunk.offset)
         if not self._sought and others != self._others:
             message = f"{others} track and packet chunks were written, {self._others} are whole"
             yield Damage(chunk.offset, 0, message)
-        yield chunk
+
+    def _foreign(self, index: Chunk) -> bool:
+        """Whether an index is that of another stream, which a damaged chunk held."""
+        trailer = self._scanner.chunk()
+        if trailer is None or trailer.type != TRAILER or len(trailer.payload) != 8:
+            return False
+        (offset,) = Cursor(trailer.payload).unpack(">Q")
+        return offset != index.offset and len(self._scanner.peek(trailer.size + 1)) > trailer.size
 
     def _gap(self, number: int, offset: int) -> Iterator[Damage]:
         """Report the frames missing from the next expected one up to ``number``."""
         lost = number - self._next_number
+        if lost > MAX_GAP:
+            raise StreamError(f"frame {number} cannot follow frame {self._next_number - 1}")
         if lost > 0:
             self.frames_lost += lost
             names = (
                 f"frames {self._next_number} to {number - 1}"
                 if lost > 1
-                else (f"frame {self._next_number}")
+                else f"frame {self._next_number}"
             )
             yield Damage(offset, 0, f"{names} missing before byte {offset}", lost)
             self._next_number = number

@@ -1,0 +1,36 @@
+"""A limit on the number of warnings, so that no input can flood whoever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["SHOWN", "WarningLimit"]
+
+SHOWN = 10
+"""Number of warnings that are passed on."""
+
+
+class WarningLimit:
+    """The first ten warnings about an input, then the number of the others.
+
+    Args:
+        warn: takes each line.
+
+    Attributes:
+        count: number of all warnings so far.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self.count = 0
+
+    def __call__(self, message: str) -> None:
+        """Pass a line on, or count it."""
+        self.count += 1
+        if self.count <= SHOWN:
+            self._warn(message)
+
+    def finish(self) -> None:
+        """Tell how many lines were not passed on; once, when the input has been read."""
+        if self.count > SHOWN:
+            self._warn(f"{self.count - SHOWN} more warnings like these are not shown")
