@@ -296,7 +296,7 @@ class Decoder:
             header = self._feed.header
             if chunk.type != FRAME or header is None:
                 continue
-            number, frame = FrameChunk.unpack(chunk.payload, header)
+            number, frame, _ = FrameChunk.unpack(chunk.payload, header)
             try:
                 decoded = self._frame_decoder(header).decode(frame)
             except StreamError as error:

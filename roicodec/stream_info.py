@@ -248,7 +248,7 @@ class StreamInfo:
         try:
             return maps.read(frame)
         except StreamError as error:
-            self._damaged(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
+            self._warn(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
             return None
 
     def _damaged(self, message: str) -> None:

@@ -24,10 +24,13 @@ class ChunkFeed:
 
     Attributes:
         header: of the stream; None until it is complete.
+        replaced: a line for each descriptive field of the header that was out of range and is
+            "unknown" in it.
     """
 
     def __init__(self) -> None:
         self.header: Header | None = None
+        self.replaced: list[str] = []
         self._buffer = bytearray()
         self._offset = 0
 
@@ -49,7 +52,7 @@ class ChunkFeed:
             if self.header is not None:
                 yield chunk
             elif chunk.type == HEADER:
-                self.header = Header.unpack(chunk.payload)
+                self.header, self.replaced = Header.unpack(chunk.payload)
             else:
                 raise StreamError("the stream does not begin with its header").at(
                     offset=chunk.offset
