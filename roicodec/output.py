@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
+import io
 import os
-import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,26 +15,43 @@ from typing import BinaryIO, Self
 
 from roicodec.errors import InputError
 
-__all__ = ["OutputFile"]
+__all__ = ["OutputFile", "discard_unfinished", "finished", "left_overs"]
+
+_LONGEST_NAME = 200
+"""Bytes of a file name up to which its temporary name contains it."""
+_SUFFIX = ".part"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+"""What :func:`os.link` fails with on a file system without hard links."""
+_OTHER_NAMES = 100
+
+_unfinished: set[Path] = set()
+_finished: list[str] = []
 
 
 class OutputFile:
     """Writes under a hidden name beside the target; as a context manager, gives it the target's
     name at the end, or removes it when an exception passes through.
 
+    The hidden file is locked while it is written, so that :func:`left_overs` can tell a file that
+    a killed process has left from one in the making.
+
     Args:
         target: a path, or ``-`` for standard output.
+        replace: whether a file of that name may be replaced. If not, one that appears before this
+            one is complete is kept, and this one gets another name.
 
     Attributes:
         name: for messages.
-        stream: binary, writable.
+        stream: binary, writable; seekable where the target is. What the system refuses to write is
+            raised as :class:`~roicodec.errors.InputError`, except a broken pipe.
 
     Raises:
-        InputError: if the target cannot be written.
+        InputError: if the target cannot be written, or another file has taken its name.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, replace: bool = True) -> None:
         self._final: Path | None = None
+        self._replace = replace
         self.name = target
         self.stream: BinaryIO
         if target == "-":
@@ -47,10 +67,16 @@ class OutputFile:
         self._path = final
         if not final.exists() or final.is_file():  # nothing is renamed over a device or a pipe
             self._final = final
-            self._path = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
+            self._path = final.with_name(_hidden_name(final.name, os.urandom(4).hex()))
+            _unfinished.add(self._path)
         try:
-            self.stream = self._path.open("wb")
+            raw = _Raw(self._path, target)
+            self.stream = io.BufferedWriter(raw)
+            if self._final is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            _unfinished.discard(self._path)
             raise InputError(f"{target}: cannot be written ({error.strerror})") from error
 
     def __enter__(self) -> Self:
@@ -64,20 +90,141 @@ class OutputFile:
     ) -> None:
         try:
             if kind is None:
-                self.stream.flush()
-                if self._final is not None:
-                    self.stream.close()
-                    self._path.replace(self._final)
-        except OSError as failure:
+                self._finish()
+        except BaseException as failure:
             self._remove()
-            if isinstance(failure, BrokenPipeError):
-                raise
-            raise InputError(f"{self.name}: cannot be written ({failure.strerror})") from failure
+            if isinstance(failure, OSError) and not isinstance(failure, BrokenPipeError):
+                reason = failure.strerror or failure
+                raise InputError(f"{self.name}: cannot be written ({reason})") from failure
+            raise
         if kind is not None:
             self._remove()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            if self.stream is sys.stdout.buffer and error.filename is None:
+                raise InputError(f"{self.name}: cannot be written ({error.strerror})") from error
+
+    def _finish(self) -> None:
+        self.stream.flush()
+        if self._final is None:
+            return
+        os.fsync(self.stream.fileno())
+        if self._replace:
+            self._path.replace(self._final)
+        else:
+            self._give_free_name(self._final)
+        _finished.append(self.name)
+        _unfinished.discard(self._path)
+        self.stream.close()
+        _sync_folder(self._final.parent)
+
+    def _give_free_name(self, final: Path) -> None:
+        """Give the file its name if that is free, else a similar one.
+
+        Raises:
+            InputError: that tells the similar name.
+        """
+        if _renamed(self._path, final):
+            return
+        for number in range(1, _OTHER_NAMES):
+            other = final.with_name(f"{final.stem}-{number}{final.suffix}")
+            if _renamed(self._path, other):
+                _unfinished.discard(self._path)
+                raise InputError(
+                    f"{self.name}: a file of this name has appeared meanwhile and is kept; the"
+                    f" result is {other}"
+                )
+        raise InputError(f"{self.name}: a file of this name has appeared meanwhile and is kept")
 
     def _remove(self) -> None:
         if self._final is not None:
-            with suppress(OSError):
+            with suppress(OSError, InputError):
                 self.stream.close()
             self._path.unlink(missing_ok=True)
+            _unfinished.discard(self._path)
+
+
+class _Raw(io.FileIO):
+    """A file whose writing fails with a message that names it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, "w")
+        self._target = name
+
+    def write(self, data: object, /) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise InputError(f"{self._target}: {reason}") from error
+
+
+def left_overs(target: str) -> list[tuple[Path, int]]:
+    """Hidden files, and their sizes in bytes, that killed processes have left of ``target``."""
+    final = Path(os.path.realpath(target))
+    before, after = _hidden_name(final.name, "\0").split("\0")
+    found = []
+    with suppress(OSError):
+        for path in final.parent.iterdir():
+            name = path.name
+            if name.startswith(before) and name.endswith(after):
+                token = name[len(before) : -len(after)]
+                if len(token) == 8 and path not in _unfinished and _is_abandoned(path):
+                    found.append((path, path.stat().st_size))
+    return found
+
+
+def finished() -> list[str]:
+    """Names of the files that this process has completed."""
+    return list(_finished)
+
+
+def discard_unfinished() -> None:
+    """Remove every hidden file of this process, which is about to end at once."""
+    for path in list(_unfinished):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _hidden_name(name: str, token: str) -> str:
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = "roicodec-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return f".{name}.{token}{_SUFFIX}"
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether no process holds the lock of a hidden file."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def _renamed(path: Path, name: Path) -> bool:
+    """Rename a file unless the name is taken; False if it is."""
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if name.exists():
+            return False
+        path.rename(name)
+    else:
+        path.unlink()
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last, where the file system can."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,114 @@
+"""The commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from roicodec import __version__
+from roicodec.cli.console import complain, forget_output
+from roicodec.cli.decode import decode
+from roicodec.cli.doctor import doctor
+from roicodec.cli.encode import encode
+from roicodec.cli.info import info
+from roicodec.errors import RoicodecError
+from roicodec.evaluate.command import eval_command
+
+__all__ = ["cli", "run"]
+
+_TRACEBACK = "ROICODEC_TRACEBACK"
+"""Environment variable for developers: 1 shows the traceback of an unforeseen error."""
+_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+    "bad_alloc",
+)
+"""What errors other than MemoryError say when memory is short."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Neural video codec that spends bits and arithmetic where people look.
+
+    \b
+    roicodec encode talk.mp4 talk.rq      video to stream, audio and all
+    roicodec info talk.rq                 what is in it, byte by byte
+    roicodec decode talk.rq back.mp4      and back
+
+    COMMAND --help tells each command's options.
+    """
+
+
+for command in (encode, decode, info, eval_command, doctor):
+    cli.add_command(command)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command; its errors are told in one line.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+
+    Returns:
+        The exit status: 0 done, 1 error, 2 wrong usage.
+    """
+    try:
+        status = _invoke(arguments)
+    except BrokenPipeError:  # whoever read the output has gone
+        forget_output()
+        return 1
+    except Exception as error:
+        complain(_message(error))
+        status = error.exit_code if isinstance(error, click.ClickException) else 1
+        if os.environ.get(_TRACEBACK) == "1":
+            import traceback
+
+            traceback.print_exception(error)
+    except SystemExit as end:  # click's, for a broken pipe
+        return int(end.code or 0)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        forget_output()
+        if isinstance(error, BrokenPipeError):
+            return 1
+        if not status:
+            complain(f"standard output: {error.strerror}")
+        return status or 1
+    return status
+
+
+def _invoke(arguments: Sequence[str] | None) -> int:
+    status = cli.main(args=arguments, prog_name="roicodec", standalone_mode=False)
+    return status if isinstance(status, int) else 0
+
+
+def _message(error: Exception) -> str:
+    """What an error is told with, in one line."""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "roicodec"
+        return f"{error.format_message()} (see '{path} --help')"
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, RoicodecError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY):
+        return "out of memory; encode a smaller picture, or close other programs"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
+    trace, where = error.__traceback__, ""
+    while trace:
+        code = trace.tb_frame.f_code
+        where = f" ({Path(code.co_filename).name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return (
+        f"unforeseen {type(error).__name__}: {error}{where}; please report it with the output of"
+        f" {_TRACEBACK}=1"
+    )
