@@ -20,6 +20,7 @@ __all__ = ["OutputFile", "discard_unfinished", "finished", "left_overs"]
 _LONGEST_NAME = 200
 """Bytes of a file name up to which its temporary name contains it."""
 _SUFFIX = ".part"
+_STANDARD_OUTPUT = "standard output"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 """What :func:`os.link` fails with on a file system without hard links."""
 _OTHER_NAMES = 100
@@ -57,27 +58,28 @@ class OutputFile:
         if target == "-":
             if sys.stdout.isatty():
                 raise InputError("standard output is a terminal; pipe it, or give a file name")
-            self.name, self.stream = "standard output", sys.stdout.buffer
+            self.name, self.stream = _STANDARD_OUTPUT, sys.stdout.buffer
             return
-        final = Path(os.path.realpath(target))
+        try:
+            self._open(target, Path(os.path.realpath(target)))
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written ({error.strerror})") from error
+
+    def _open(self, target: str, final: Path) -> None:
         if final.is_dir():
             raise InputError(f"{target}: is a folder; give a file name")
         if not final.parent.is_dir():
             raise InputError(f"{target}: the folder {final.parent} does not exist")
-        self._path = final
-        if not final.exists() or final.is_file():  # nothing is renamed over a device or a pipe
-            self._final = final
-            self._path = final.with_name(_hidden_name(final.name, os.urandom(4).hex()))
-            _unfinished.add(self._path)
-        try:
-            raw = _Raw(self._path, target)
-            self.stream = io.BufferedWriter(raw)
-            if self._final is not None:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            _unfinished.discard(self._path)
-            raise InputError(f"{target}: cannot be written ({error.strerror})") from error
+        if final.exists() and not final.is_file():  # nothing is renamed over a device or a pipe
+            self.stream = io.BufferedWriter(_Raw(final, target))
+            return
+        self._final = final
+        self._path = final.with_name(_hidden_name(final.name, os.urandom(4).hex()))
+        raw = _Raw(self._path, target)
+        _unfinished.add(self._path)
+        self.stream = io.BufferedWriter(raw)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +102,8 @@ class OutputFile:
         if kind is not None:
             self._remove()
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            if self.stream is sys.stdout.buffer and error.filename is None:
+            standard = self.name == _STANDARD_OUTPUT
+            if standard and not error.filename:
                 raise InputError(f"{self.name}: cannot be written ({error.strerror})") from error
 
     def _finish(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -132,7 +133,7 @@ def encode_video(
         model = load_model(backend=backend)
         source_roi = roi_source(roi, info.width, info.height, share=roi_share, level=roi_level)
         try:
-            options = replace(
+            options = changed(
                 options,
                 time_base=info.time_base,
                 frame_rate=info.frame_rate or options.frame_rate,
@@ -175,6 +176,7 @@ def decode_stream(
     stream: BinaryIO,
     target: str,
     *,
+    replace: bool = True,
     codec: str | None = None,
     crf: float | None = None,
     audio_codec: str = "copy",
@@ -188,7 +190,7 @@ def decode_stream(
 
     Args:
         stream: at its start; need not be seekable.
-        target, codec, crf, audio_codec: as :class:`roicodec.media.Writer` takes them.
+        target, replace, codec, crf, audio_codec: as :class:`roicodec.media.Writer` takes them.
         backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
         max_pixels, max_frames: largest picture and number of frames to take, as
@@ -207,7 +209,9 @@ def decode_stream(
     def open_writer(extras: Extras) -> Writer:
         info, problems = _video_info(reader.header, extras)
         decoding.report_problems(problems)
-        return Writer(target, info, extras, codec, crf, threads, audio_codec=audio_codec)
+        return Writer(
+            target, info, extras, codec, crf, threads, audio_codec=audio_codec, replace=replace
+        )
 
     decoding = _Decoding(decoder, open_writer, listener or Listener())
     report = decoding.report

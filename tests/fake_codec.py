@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import signal
@@ -47,9 +48,12 @@ def load_model(backend: str | None = None) -> Model:
     match os.environ.get("FAKE_INTERRUPT"):
         case "exec":  # of text, as imports have it
             exec("signal.raise_signal(2)", {"signal": signal})
-        case "import":
-            importlib.import_module("tests.interrupting")
-            os.read(os.pipe()[0], 1)  # for ever
+        case "import":  # of a module that takes for ever
+            importlib.import_module("tests.cli.endless")
+        case "wait":  # in C, out of reach of exceptions
+            mutex = ctypes.create_string_buffer(64)
+            for _ in range(2):
+                ctypes.CDLL(None).pthread_mutex_lock(mutex)
     return Model()
 
 
@@ -75,6 +79,8 @@ class FrameEncoder:
         if picture is None:
             return []
         time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
+        if os.environ.get("FAKE_BUG"):
+            raise ZeroDivisionError("of some\nkind")
         intra = self._count % self._options.gop == 0
         samples = _samples(picture)
         residual = samples if intra else samples - self._reference

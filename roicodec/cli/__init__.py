@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             try:
                 from roicodec.cli.commands import run
 
-                status = run(arguments)
+                status = run(arguments, interrupts)
             except Stopped as stopped:
                 interrupts.end()
                 complain(farewell())

@@ -15,6 +15,7 @@ from roicodec.cli.decode import decode
 from roicodec.cli.doctor import doctor
 from roicodec.cli.encode import encode
 from roicodec.cli.info import info
+from roicodec.cli.interrupts import Interrupts
 from roicodec.errors import RoicodecError
 from roicodec.evaluate.command import eval_command
 
@@ -50,14 +51,18 @@ for command in (encode, decode, info, eval_command, doctor):
     cli.add_command(command)
 
 
-def run(arguments: Sequence[str] | None) -> int:
+def run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
     """Run a command; its errors are told in one line.
 
     Args:
         arguments: of the command line; None for those of the process.
+        interrupts: is asked whether an error is a signal's.
 
     Returns:
         The exit status: 0 done, 1 error, 2 wrong usage.
+
+    Raises:
+        Stopped: if a signal came.
     """
     try:
         status = _invoke(arguments)
@@ -65,6 +70,7 @@ def run(arguments: Sequence[str] | None) -> int:
         forget_output()
         return 1
     except Exception as error:
+        interrupts.check()
         complain(_message(error))
         status = error.exit_code if isinstance(error, click.ClickException) else 1
         if os.environ.get(_TRACEBACK) == "1":

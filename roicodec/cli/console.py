@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["complain", "prepare_streams", "report", "say"]
+__all__ = ["complain", "forget_output", "prepare_streams", "report", "say", "warn"]
 
 
 def prepare_streams() -> None:
@@ -32,7 +32,8 @@ def prepare_streams() -> None:
             # written, so that lost output is an error.
             os.open(os.devnull, os.O_RDWR if number == 2 else os.O_RDONLY)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
         stream = getattr(sys, name)
         if number and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -65,6 +66,11 @@ def complain(message: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
+
+
+def warn(message: str) -> None:
+    """Print a warning in one line on standard error."""
+    say(f"roicodec: warning: {message}", sys.stderr)
 
 
 def forget_output() -> None:

@@ -7,7 +7,9 @@ import sys
 
 import click
 
-from roicodec.cli.options import common, open_stream, refuse_to_overwrite
+from roicodec.cli.console import report, say
+from roicodec.cli.files import check_target, clear_left_overs, open_stream
+from roicodec.cli.options import common
 from roicodec.errors import StreamError
 
 __all__ = ["decode"]
@@ -61,18 +63,20 @@ def decode(
 
     Of a damaged stream, all that can be decoded is written; the exit status is then 1.
     """
-    refuse_to_overwrite(source, target, force)
+    check_target(target, force, [source])
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
-    from roicodec.cli.progress import ProgressListener
+    from roicodec.cli.progress import ProgressListener, rate_text
     from roicodec.transcode import decode_stream
 
     try:
         with ProgressListener("decode", quiet=quiet) as listener, open_stream(source) as stream:
-            report = decode_stream(
+            clear_left_overs(target, force, listener.warn)
+            done = decode_stream(
                 stream,
                 target,
+                replace=force,
                 codec=codec,
                 crf=crf,
                 audio_codec=audio_codec,
@@ -82,27 +86,27 @@ def decode(
             )
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error
-    fps = report.frames / report.seconds
+    fps = done.frames / done.seconds
     console = sys.stderr if target == "-" else sys.stdout
     if as_json:
         result = {
             "input": source,
             "output": target,
             "threads": threads,
-            "frames": report.frames,
-            "frames_lost": report.lost,
-            "truncated": report.truncated,
-            "damages": report.damages,
-            "seconds": report.seconds,
-            "cpu_seconds": report.cpu_seconds,
+            "frames": done.frames,
+            "frames_lost": done.lost,
+            "truncated": done.truncated,
+            "damages": done.damages,
+            "seconds": done.seconds,
+            "cpu_seconds": done.cpu_seconds,
             "fps": fps,
             "warnings": listener.warnings,
         }
-        print(json.dumps(result), file=console)
+        say(json.dumps(result), console)
     elif not quiet:
-        print(f"{target}: {report.frames} frames, {fps:.1f} fps", file=console)
-    if report.lost or report.truncated or report.damages:
-        raise StreamError(f"{source}: {_losses(report.frames, report.lost, report.truncated)}")
+        report(f"{target}: {done.frames} frames, {rate_text(done.frames, done.seconds)}", console)
+    if done.lost or done.truncated or done.damages:
+        raise StreamError(f"{source}: {_losses(done.frames, done.lost, done.truncated)}")
 
 
 def _losses(frames: int, lost: int, truncated: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from roicodec.cli.console import say
 from roicodec.cli.options import backend_option, threads_option
 
 __all__ = ["doctor"]
@@ -31,7 +32,7 @@ def doctor(backend: str, threads: int, as_json: bool) -> None:
 
     found = report(backend, tried_layers(load_arrays()))
     if as_json:
-        print(json.dumps(asdict(found)))
+        say(json.dumps(asdict(found)))
     else:
         for line in text_lines(found):
-            print(line)
+            say(line)

@@ -7,7 +7,9 @@ import sys
 
 import click
 
-from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common, refuse_to_overwrite
+from roicodec.cli.console import report, say
+from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
+from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common
 from roicodec.encoder.effort import DEFAULT_EFFORT
 
 __all__ = ["encode"]
@@ -160,11 +162,13 @@ def encode(
     if (roi_share is not None or roi_level is not None) and "auto" not in roi:
         name = "--roi-level" if roi_share is None else "--roi-share"
         raise click.UsageError(f"{name} is for --roi auto, which is not among {', '.join(roi)}")
-    refuse_to_overwrite(source, target, force)
+    refuse_stream(source)
+    check_target(target, force, [source, *(spec.removeprefix("file:") for spec in roi)])
+    check_stream_name(target, force)
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
-    from roicodec.cli.progress import ProgressListener
+    from roicodec.cli.progress import ProgressListener, rate_text
     from roicodec.encoder.options import EncoderOptions
     from roicodec.output import OutputFile
     from roicodec.transcode import encode_video
@@ -179,23 +183,25 @@ def encode(
         bit_rate=bitrate,
         psnr=target_psnr,
     )
-    with ProgressListener("encode", quiet=quiet) as listener, OutputFile(target) as out:
-        report = encode_video(
-            source,
-            out.stream,
-            options,
-            roi,
-            roi_share=roi_share,
-            roi_level=roi_level,
-            frames=frames,
-            strict=strict,
-            allow_network=allow_network,
-            backend=backend,
-            threads=threads,
-            listener=listener,
-        )
-    rate = 8 * report.bytes / report.duration if report.duration else None
-    fps = report.frames / report.seconds
+    with ProgressListener("encode", quiet=quiet) as listener:
+        clear_left_overs(target, force, listener.warn)
+        with OutputFile(target, replace=force) as out:
+            done = encode_video(
+                source,
+                out.stream,
+                options,
+                roi,
+                roi_share=roi_share,
+                roi_level=roi_level,
+                frames=frames,
+                strict=strict,
+                allow_network=allow_network,
+                backend=backend,
+                threads=threads,
+                listener=listener,
+            )
+    rate = 8 * done.bytes / done.duration if done.duration else None
+    fps = done.frames / done.seconds
     console = sys.stderr if target == "-" else sys.stdout
     if as_json:
         result = {
@@ -213,18 +219,18 @@ def encode(
             "gop": gop,
             "effort": effort,
             "threads": threads,
-            "frames": report.frames,
-            "bytes": report.bytes,
-            "video_bytes": report.video_bytes,
-            "duration": report.duration,
+            "frames": done.frames,
+            "bytes": done.bytes,
+            "video_bytes": done.video_bytes,
+            "duration": done.duration,
             "bit_rate": rate,
-            "seconds": report.seconds,
-            "cpu_seconds": report.cpu_seconds,
+            "seconds": done.seconds,
+            "cpu_seconds": done.cpu_seconds,
             "fps": fps,
             "warnings": listener.warnings,
         }
-        print(json.dumps(result), file=console)
+        say(json.dumps(result), console)
     elif not quiet:
         shown = f", {rate / 1000:.1f} kbit/s" if rate else ""
-        print(f"{target}: {report.frames} frames, {report.bytes} bytes{shown}, {fps:.1f} fps",
-              file=console)  # fmt: skip
+        speed = rate_text(done.frames, done.seconds)
+        report(f"{target}: {done.frames} frames, {done.bytes} bytes{shown}, {speed}", console)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roicodec.cli.options import open_stream, refuse_to_overwrite
+from roicodec.cli import console
+from roicodec.cli.files import check_target, clear_left_overs, open_stream
 from roicodec.errors import StreamError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def info(
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if target is not None:
-        refuse_to_overwrite(source, target, force)
+        check_target(target, force, [source])
+        clear_left_overs(target, force, console.warn)
     from roicodec.bitstream.reader import StreamReader
     from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
 
@@ -64,7 +66,7 @@ def info(
     def warn(message: str) -> None:
         nonlocal warnings
         warnings += 1
-        click.echo(f"roicodec: warning: {source}: {message}", err=True)
+        console.warn(f"{source}: {message}")
 
     try:
         with ExitStack() as opened:
@@ -79,7 +81,7 @@ def info(
             else:
                 lines = text_lines(listing, frames=frames)
             for line in lines:
-                print(line)
+                console.say(line)
             if masks and masks.unknown:
                 warn(f"{masks.unknown} frames whose mask is lost have no ROI in {target}")
     except StreamError as error:

@@ -44,11 +44,12 @@ class Interrupts:
     Signals that are ignored stay so. The process ends at once, its hidden files removed, on the
     second signal, on one that comes during an import (torch's extension aborts when an exception
     passes through it), and when the main thread has not ended two seconds after the first, as when
-    it waits inside FFmpeg. After the context, signals are ignored: the process is about to end.
+    it waits inside FFmpeg. After the context, signals do nothing: the process is about to end.
     """
 
     def __init__(self) -> None:
-        self._stopping = self._ended = False
+        self._stopping: Stopped | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         source, sink = os.pipe()
@@ -69,19 +70,28 @@ class Interrupts:
         self.end()
 
     def end(self) -> None:
-        """Ignore signals from now on."""
+        """Let signals do nothing from now on."""
         self._ended = True
         for number in _NUMBERS:
-            signal.signal(number, signal.SIG_IGN)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _nothing)  # which, unlike SIG_IGN, no child inherits
         sink = signal.set_wakeup_fd(-1)
         if sink >= 0:
             os.close(sink)  # which ends the watching thread
 
+    def check(self) -> None:
+        """
+        Raises:
+            Stopped: again, if it was raised where a library has put another error in its place.
+        """
+        if self._stopping:
+            raise self._stopping
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._stopping or _importing(frame):
             _leave(number)
-        self._stopping = True
-        raise Stopped(number)
+        self._stopping = Stopped(number)
+        raise self._stopping
 
     def _watch(self, source: int) -> None:
         """Read the numbers of signals, which arrive even while the main thread hangs."""
@@ -98,6 +108,10 @@ def farewell() -> str:
     output = sys.modules.get("roicodec.output")
     finished = output.finished() if output else []
     return f"interrupted; {', '.join(finished) or 'no output'} was written"
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import click
-
-from roicodec.errors import InputError
 
 __all__ = [
     "BIT_RATE",
@@ -19,8 +15,6 @@ __all__ = [
     "backend_option",
     "common",
     "default_threads",
-    "open_stream",
-    "refuse_to_overwrite",
     "threads_option",
 ]
 
@@ -131,32 +125,3 @@ def common(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-def refuse_to_overwrite(source: str, target: str, force: bool) -> None:
-    """
-    Raises:
-        InputError: if ``target`` is the source, or exists as a file and ``force`` is not given.
-    """
-    if target == "-":
-        return
-    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
-        raise InputError(f"{target} is the input; give another name for the output")
-    if os.path.isfile(target) and not force:
-        raise InputError(f"{target} exists; give another name, or -f to overwrite it")
-
-
-def open_stream(name: str) -> AbstractContextManager[BinaryIO]:
-    """A stream to read, ``-`` for standard input.
-
-    Raises:
-        InputError: if it cannot be opened.
-    """
-    if name == "-":
-        if sys.stdin.isatty():
-            raise InputError("standard input is a terminal; give a file or pipe a stream in")
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return open(name, "rb")
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror})") from error

@@ -35,7 +35,7 @@ class Writer:
 
     Args:
         target: a path that ends in ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.y4m`` or ``.yuv``
-            (it is replaced if it exists), ``-`` for y4m on standard output, or a binary file
+            ``-`` for y4m on standard output, or a binary file
             object, to which y4m goes unless ``format`` says otherwise.
         info: description of the pictures.
         extras: tracks whose packets will come, metadata and chapters.
@@ -45,6 +45,8 @@ class Writer:
         threads: for encoding; 0 lets the encoder choose.
         format: ``mp4``, ``mov``, ``mkv``, ``y4m`` or ``yuv``; default: from the name.
         audio_codec: ``copy`` keeps audio as it is; ``aac`` or ``flac`` codes it anew.
+        replace: whether an existing file may be replaced, as in
+            :class:`~roicodec.output.OutputFile`.
 
     Attributes:
         warnings: one-line texts of what the output cannot hold; complete after closing.
@@ -68,6 +70,7 @@ class Writer:
         format: str | None = None,
         *,
         audio_codec: str = "copy",
+        replace: bool = True,
     ) -> None:
         extras = extras or Extras()
         self.warnings: list[str] = []
@@ -89,7 +92,7 @@ class Writer:
         self._name, self._output = str(getattr(target, "name", "output")), ExitStack()
         try:
             if isinstance(target, str | os.PathLike):
-                file = self._output.enter_context(OutputFile(os.fspath(target)))
+                file = self._output.enter_context(OutputFile(os.fspath(target), replace=replace))
                 self._name, stream = file.name, file.stream
             else:
                 stream = target

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,8 +19,8 @@ from roicodec.bitstream.reader import StreamReader
 from roicodec.cli import main
 from roicodec.encoder.roi.auto import DEFAULT_SHARE
 from tests import fake_codec
+from tests.cli.running import FRAMES, in_process_of_its_own, left_over, pictures, y4m
 
-WIDTH, HEIGHT, FRAMES = 37, 22, 12
 Run = Callable[..., "Outcome"]
 
 
@@ -64,40 +61,11 @@ def run(
         sys.modules.pop(name, None)
 
 
-def in_process_of_its_own(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **options.pop("env", {})}  # type: ignore[dict-item]
-    root = Path(__file__).parents[2]
-    environment["PYTHONPATH"] = str(root)
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fake_codec", *map(str, arguments)],
-        env=environment,
-        **options,  # type: ignore[arg-type]
-    )
-
-
-def y4m(frames: int = FRAMES) -> bytes:
-    rng = np.random.default_rng(1)
-    size = WIDTH * HEIGHT + 2 * ((WIDTH + 1) // 2) * ((HEIGHT + 1) // 2)
-    start = rng.integers(0, 256, size).astype(np.uint8)
-    out = [b"YUV4MPEG2 W%d H%d F25:1 Ip A1:1 C420jpeg\n" % (WIDTH, HEIGHT)]
-    for n in range(frames):
-        out += [b"FRAME\n", np.roll(start, n).tobytes()]
-    return b"".join(out)
-
-
-def pictures(data: bytes) -> list[bytes]:
-    return data.split(b"FRAME\n")[1:]
-
-
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "in.y4m"
     path.write_bytes(y4m())
     return path
-
-
-def left_over(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()}
 
 
 def test_there_and_back(run: Run, clip: Path, tmp_path: Path) -> None:
@@ -346,18 +314,6 @@ def test_nothing_decodable_leaves_no_file(run: Run, clip: Path, tmp_path: Path) 
     assert left_over(tmp_path) == {"in.y4m", "a.rq"}
 
 
-def test_plain_progress_lines(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import roicodec.cli.progress
-
-    monkeypatch.setattr(roicodec.cli.progress, "_LINE_EVERY", 0)
-    run("encode", clip, "a.rq")
-    done = run("decode", "a.rq", "b.y4m")
-    lines = done.err.splitlines()
-    assert len(lines) == FRAMES
-    assert lines[2].startswith("decode: 3/12 frames, ")
-    assert lines[2].endswith(" left")
-
-
 def test_progress_bar_on_a_terminal(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -432,48 +388,6 @@ def test_reader_of_the_output_goes_away(run: Run, clip: Path) -> None:
     decode.stdout.close()
     assert decode.wait() == 1
     assert decode.stderr.read() == b""
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-C", "kill"]
-)
-@pytest.mark.parametrize("command", ["encode", "decode"])
-def test_interrupted(
-    run: Run, clip: Path, command: str, number: signal.Signals, status: int
-) -> None:
-    run("encode", clip, "a.rq")
-    before = left_over(clip.parent)
-    arguments = {"encode": ["in.y4m", "new.rq"], "decode": ["-", "new.y4m"]}[command]
-    source, sink = os.pipe()  # a decoder whose input does not end
-    process = in_process_of_its_own(
-        command, *arguments, env={"FAKE_SECONDS": "5"}, stdin=source, stderr=subprocess.PIPE,
-        cwd=clip.parent,
-    )  # fmt: skip
-    os.write(sink, (clip.parent / "a.rq").read_bytes()[:5000])
-    for _ in range(600):
-        if left_over(clip.parent) != before:
-            break
-        time.sleep(0.05)
-    assert left_over(clip.parent) != before, "it has not begun to write"
-    time.sleep(0.3)
-    process.send_signal(number)
-    _, err = process.communicate()
-    os.close(sink)
-    assert process.returncode == status, err
-    assert b"Traceback" not in err
-    assert left_over(clip.parent) == before
-
-
-@pytest.mark.parametrize(("within", "told"), [("exec", b""), ("import", b"imported\n")])
-def test_interrupted_within_an_import(clip: Path, within: str, told: bytes) -> None:
-    """An import is waited for, for torch's would abort the process."""
-    process = in_process_of_its_own(
-        "encode", "in.y4m", "new.rq", env={"FAKE_INTERRUPT": within}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, cwd=clip.parent,
-    )  # fmt: skip
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err.count(b"\n"), out) == (130, 1, told), err
-    assert not (clip.parent / "new.rq").exists()
 
 
 def test_a_target_that_was_missed_is_told(run: Run, clip: Path) -> None:

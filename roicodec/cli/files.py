@@ -1,0 +1,151 @@
+"""Files that commands read and write: what they are, and what must not be overwritten."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from roicodec.errors import InputError, StreamError
+from roicodec.output import left_overs
+
+__all__ = [
+    "check_stream_name",
+    "check_target",
+    "clear_left_overs",
+    "describe",
+    "open_stream",
+    "refuse_stream",
+]
+
+_MAGIC = b"\x89RQV"
+_HEAD = 12
+_SIGNATURES = (
+    (0, _MAGIC, "a roicodec stream"),
+    (4, b"ftyp", "an MP4 or MOV video"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (0, b"YUV4MPEG2", "a Y4M video"),
+    (0, b"RIFF", "an AVI or WAV file"),
+    (0, b"FLV", "a Flash video"),
+    (0, b"OggS", "an Ogg file"),
+    (0, b"G@", "an MPEG transport stream"),
+    (0, b"\0\0\0\1", "a raw video stream"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+)
+_VIDEO_NAMES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".y4m", ".yuv", ".ts", ".m2ts", ".mpg"),
+    *(".mpeg", ".flv", ".wmv", ".nut", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf"),
+)
+
+
+def describe(head: bytes) -> str:
+    """What a file is, by its first twelve bytes, with an article; empty if that is not known."""
+    if not head:
+        return "an empty file"
+    for at, signature, name in _SIGNATURES:
+        if head[at:].startswith(signature):
+            return name
+    return ""
+
+
+def check_target(target: str, force: bool, inputs: Sequence[str]) -> None:
+    """
+    Args:
+        target: a path, or ``-``.
+        force: whether an existing file may be overwritten.
+        inputs: what is read; of these, files are never overwritten.
+
+    Raises:
+        InputError: if ``target`` is an input, or exists as a file and ``force`` is not given.
+    """
+    if target == "-":
+        return
+    for name in inputs:
+        if os.path.exists(name) and os.path.exists(target) and os.path.samefile(name, target):
+            what = "the input" if name == inputs[0] else f"an input ({name})"
+            raise InputError(f"{target} is {what}; give another name for the output")
+    if os.path.isfile(target) and not force:
+        raise InputError(f"{target} exists; give another name, or -f to overwrite it")
+
+
+def clear_left_overs(target: str, force: bool, warn: Callable[[str], None]) -> None:
+    """Remove what killed runs have left of ``target`` if ``force`` is given, else tell of it."""
+    if target == "-":
+        return
+    for path, size in left_overs(target):
+        if force:
+            path.unlink(missing_ok=True)
+        else:
+            warn(
+                f"{target}: a run that was killed has left {path} ({size} bytes); remove it, or"
+                " give -f"
+            )
+
+
+def check_stream_name(target: str, force: bool) -> None:
+    """
+    Raises:
+        InputError: if a stream would get the name of a video, and ``force`` is not given.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix in _VIDEO_NAMES and not force:
+        raise InputError(
+            f"{target}: encode writes a roicodec stream, which no player takes for a {suffix} file;"
+            f" call it {Path(target).with_suffix('.rq')}, or give -f"
+        )
+
+
+def refuse_stream(source: str) -> None:
+    """
+    Raises:
+        InputError: if ``source``, a path or ``-`` for standard input, is a stream already.
+    """
+    if _head(source).startswith(_MAGIC):
+        raise InputError(
+            f"{source}: is a roicodec stream already; 'roicodec decode' makes a video of it"
+        )
+
+
+def open_stream(name: str) -> AbstractContextManager[BinaryIO]:
+    """A stream to read, ``-`` for standard input.
+
+    Raises:
+        InputError: if it cannot be opened.
+        StreamError: if it is something else.
+    """
+    if name == "-" and sys.stdin.isatty():
+        raise InputError("standard input is a terminal; give a file or pipe a stream in")
+    head = _head(name)
+    found = describe(head)
+    if found and not head.startswith(_MAGIC):
+        hint = "; 'roicodec encode' makes a stream of a video" if "video" in found else ""
+        raise StreamError(f"not an .rq stream but {found}{hint}")
+    if name == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return open(name, "rb")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from error
+
+
+def _head(name: str) -> bytes:
+    """First bytes of a file or of standard input, which can be read again; ``?`` for a device or
+    anything else that does not allow that."""
+    if name == "-" and sys.stdin.isatty():
+        return b"?"
+    if name == "-":
+        stdin = sys.stdin.buffer
+        return stdin.peek(_HEAD)[:_HEAD] if isinstance(stdin, io.BufferedReader) else b"?"
+    if not os.path.isfile(name):
+        return b"?"
+    try:
+        with open(name, "rb") as file:
+            return file.read(_HEAD)
+    except OSError:
+        return b"?"
