@@ -14,7 +14,7 @@ import pytest
 
 from roicodec import __version__
 from roicodec.bitstream.constants import VERSION
-from roicodec.cli import cli
+from roicodec.cli.commands import cli
 from roicodec.media import VideoInfo, Writer
 from roicodec.train.command import train_command
 from tests import tiny_model

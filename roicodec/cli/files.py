@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +24,7 @@ __all__ = [
 
 _MAGIC = b"\x89RQV"
 _HEAD = 12
+_UNKNOWN = b"?"
 _SIGNATURES = (
     (0, _MAGIC, "a roicodec stream"),
     (4, b"ftyp", "an MP4 or MOV video"),
@@ -135,17 +136,19 @@ def open_stream(name: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _head(name: str) -> bytes:
-    """First bytes of a file or of standard input, which can be read again; ``?`` for a device or
-    anything else that does not allow that."""
-    if name == "-" and sys.stdin.isatty():
-        return b"?"
-    if name == "-":
-        stdin = sys.stdin.buffer
-        return stdin.peek(_HEAD)[:_HEAD] if isinstance(stdin, io.BufferedReader) else b"?"
-    if not os.path.isfile(name):
-        return b"?"
+    """First bytes of a file, or of one that is standard input; ``?`` for a pipe or a device, which
+    could not be read again."""
     try:
-        with open(name, "rb") as file:
-            return file.read(_HEAD)
+        number = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return _UNKNOWN
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            return _UNKNOWN
+        at = os.lseek(number, 0, os.SEEK_CUR)
+        return os.pread(number, _HEAD, at)
     except OSError:
-        return b"?"
+        return _UNKNOWN
+    finally:
+        if name != "-":
+            os.close(number)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from examples.clips import find_clip
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.reader import StreamReader
-from roicodec.cli import cli
+from roicodec.cli.commands import cli
 from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import load_model
 from roicodec.decoder.weights import load_arrays, model_id
