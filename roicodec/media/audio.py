@@ -46,6 +46,8 @@ class AudioLane:
         StreamError: if the track's parameters are damaged.
     """
 
+    proven = True
+
     def __init__(self, track: Track, codec: str, format: str, problems: Problems) -> None:
         self._track, self._codec, self._problems = track, codec, problems
         self._refused = 0

@@ -96,8 +96,8 @@ class Cut:
                 end = now
                 break
             if number >= self.start:
-                yield replace(item, pts=item.pts - begin + first)
                 yield from chosen(now)
+                yield replace(item, pts=item.pts - begin + first)
             else:
                 held = deque(p for p in held if p.pts is None or self._span(p)[1] > now)
             number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -33,12 +34,12 @@ class LaneChoice:
         self._format, self._audio = format, audio_codec
         self._warnings, self._problems = warnings, problems
 
-    def __call__(self, track: Track, first: TrackPacket | None) -> Lane | None:
+    def __call__(self, track: Track, samples: Sequence[TrackPacket]) -> Lane | None:
         """The way of a track into the container; None, with a line, if there is none.
 
         Args:
             track: any but an unusable one.
-            first: its first packet, if that came before the first picture.
+            samples: its first packets, of those that came before the first picture.
         """
         try:
             if track.kind == "attachment" and self._format == "matroska":
@@ -47,17 +48,17 @@ class LaneChoice:
                 return AudioLane(track, self._audio, self._format, self._problems)
             if track.kind == "video" and self._format != "mp4":
                 # Only the MP4 muxer takes a still as the packet that it is.
-                still = picture_lane(track, first) if self._format == "matroska" else None
+                still = picture_lane(track, samples) if self._format == "matroska" else None
                 if still is None:
                     raise ValueError("stills have no place there")
                 return still
-            return CopyLane(track, self._format, self._problems, self._warnings)
+            return CopyLane(track, self._format, samples, self._problems, self._warnings)
         except StreamError as error:
             self._problems.add(f"{error}; left out")
         except REFUSALS as error:
             if track.kind == "subtitle" and (text := self._text_lane(track)):
                 return text
-            self._tell(track, error)
+            self._tell(track, samples, error)
         return None
 
     def _named(self, track: Track) -> Track:
@@ -85,8 +86,8 @@ class LaneChoice:
             )
         return lane
 
-    def _tell(self, track: Track, error: BaseException) -> None:
-        name, others = title_of(self._format), _containers_for(track)
+    def _tell(self, track: Track, samples: Sequence[TrackPacket], error: BaseException) -> None:
+        name, others = title_of(self._format), _containers_for(track, samples)
         if others:
             self._warnings.append(
                 f"{name} cannot hold the {track}; it is left out"
@@ -105,7 +106,7 @@ class LaneChoice:
             self._warnings.append(f"none of .mkv, .mp4 and .mov can hold the {track}; left out")
 
 
-def _containers_for(track: Track) -> list[str]:
+def _containers_for(track: Track, samples: Sequence[TrackPacket]) -> list[str]:
     """Endings of the names of outputs that can hold ``track`` as it is."""
     if track.kind == "attachment":
         return ["mkv"]
@@ -114,6 +115,6 @@ def _containers_for(track: Track) -> list[str]:
     found = []
     for ending, format in MUXERS.items():
         with suppress(StreamError, *REFUSALS):
-            CopyLane(track, format, Problems(), []).close()
+            CopyLane(track, format, samples, Problems(), []).close()
             found.append(ending)
     return [ending for ending in found if ending != "m4v"]

@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
 from typing import Protocol
 
 import av
@@ -38,7 +37,14 @@ IMAGES = {
 
 
 class Lane(Protocol):
-    """The way of one track into an output."""
+    """The way of one track into an output.
+
+    Attributes:
+        proven: whether it is sure that the output can be completed with it.
+    """
+
+    @property
+    def proven(self) -> bool: ...
 
     def add_to(self, out: OutputContainer) -> Stream:
         """A stream for the track in ``out``, whose header is not yet written."""
@@ -64,16 +70,28 @@ class CopyLane:
     Every packet first goes into a container of its own that forgets it: what a muxer refuses is
     noticed there, before it can hurt the output, where the refusal would meet another packet.
 
+    Args:
+        track: the track.
+        format: FFmpeg's name of the muxer.
+        samples: some of its packets.
+        problems, warnings: take lines on what is damaged, and on what is corrected.
+
+    Attributes:
+        proven: whether a file with this track was completed and read back.
+
     Raises:
         ValueError, av.FFmpegError: if the container cannot hold the track.
         StreamError: if the track's parameters are damaged.
     """
 
-    def __init__(self, track: Track, format: str, problems: Problems, warnings: list[str]) -> None:
+    def __init__(
+        self, track: Track, format: str, samples: Sequence[TrackPacket], problems: Problems,
+        warnings: list[str],
+    ) -> None:  # fmt: skip
         self._track, self._problems, self._warnings = track, problems, warnings
         self._last: int | None = None
         self._refused = 0
-        _check_readable(track, format)
+        self.proven = _proven(track, format, samples)
         self._trial = open_output(nowhere(), format, {"strict": "-2"})
         try:
             self._shadow = self.add_to(self._trial)
@@ -145,32 +163,35 @@ class CopyLane:
             self._problems.add(f"{self._track}: a packet is refused ({reason}) and left out")
 
 
-def _check_readable(track: Track, format: str) -> None:
-    """Junk for codec parameters is taken by muxers, but not by the demuxer of what they write.
+def _proven(track: Track, format: str, samples: Sequence[TrackPacket]) -> bool:
+    """Whether a file of one packet of the track can be completed and read.
+
+    Some muxers take junk for codec parameters and notice it at the end, or never.
 
     Raises:
-        ValueError: if a file with this track alone could not be read.
+        ValueError: if the file can be completed, but not read.
         StreamError: as :func:`add_track`.
     """
-    file = io.BytesIO()
-    try:
-        with open_output(file, format, {"strict": "-2"}) as out:
-            stream = add_track(out, track)
-            placeholder: Packet[Stream] = Packet(bytes(8))
-            placeholder.stream, placeholder.time_base = stream, Fraction(1, 1000)
-            placeholder.pts = placeholder.dts = 0
-            placeholder.duration, placeholder.is_keyframe = 1, True
-            out.mux(placeholder)
-    except REFUSALS:
-        return  # this codec needs a packet of its own
-    try:
-        av.open(io.BytesIO(file.getvalue()), "r", metadata_errors="surrogateescape").close()
-    except REFUSALS:
-        raise ValueError("with its parameters the file could not be read") from None
+    nothing = TrackPacket(0, 0, 0, 1, True, bytes(8))
+    for sample in samples or [nothing]:
+        file = io.BytesIO()
+        try:
+            with open_output(file, format, {"strict": "-2"}) as out:
+                out.mux(replace(sample, pts=0, dts=0).to_av(add_track(out, track), track.time_base))
+        except REFUSALS:
+            continue
+        try:
+            av.open(io.BytesIO(file.getvalue()), "r", metadata_errors="surrogateescape").close()
+        except REFUSALS:
+            raise ValueError("with its parameters the file could not be read") from None
+        return True
+    return False
 
 
 class AttachmentLane:
     """A file that stands in the header of the output."""
+
+    proven = True
 
     def __init__(self, track: Track) -> None:
         self._track = track
@@ -188,15 +209,16 @@ class AttachmentLane:
         pass
 
 
-def picture_lane(track: Track, packet: TrackPacket | None) -> AttachmentLane | None:
+def picture_lane(track: Track, packets: Sequence[TrackPacket]) -> AttachmentLane | None:
     """A still such as cover art as Matroska has it, an attachment; None if that cannot be.
 
     Args:
         track: of kind ``video``.
-        packet: the picture.
+        packets: of which the first with data is the picture.
     """
-    if packet is None or not packet.data or track.codec not in IMAGES:
+    picture = next((packet.data for packet in packets if packet.data), b"")
+    if not picture or track.codec not in IMAGES:
         return None
     mimetype, name = IMAGES[track.codec]
     metadata = {"filename": name, "mimetype": mimetype, **track.metadata}
-    return AttachmentLane(Track("attachment", "", track.time_base, 0, metadata, header=packet.data))
+    return AttachmentLane(Track("attachment", "", track.time_base, 0, metadata, header=picture))

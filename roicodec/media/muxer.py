@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from av.container import OutputContainer
 from av.packet import Packet
@@ -19,14 +19,17 @@ from roicodec.media.extras import Chapter, Extras
 from roicodec.media.info import VideoInfo
 from roicodec.media.lane_choice import LaneChoice
 from roicodec.media.lanes import Lane, reason_of
+from roicodec.media.spool import VIDEO, Spool
 from roicodec.media.tracks import Problems, TrackPacket
-from roicodec.media.video_encoder import VideoEncoder
+from roicodec.media.video_encoder import AddVideo, VideoEncoder
 from roicodec.picture import Picture
 
 __all__ = ["Muxer"]
 
 _MAX_EARLY = 1 << 25
 """Bytes of packets that are held until the first picture comes."""
+_SAMPLES = 3
+"""Packets with which it is tried whether an output with a track can be completed."""
 _MAX_TRIALS = 200
 """Headers that are tried to find out which parts of it a muxer refuses."""
 
@@ -73,6 +76,8 @@ class Muxer:
         self._lanes: dict[int, Lane] = {}
         self._streams: dict[int, Stream] = {}
         self._strays: set[int] = set()
+        self._spool: Spool | None = None
+        self._kept: list[_Part] = []
         self._waiting: Packet[VideoStream] | None = None
         self._start: int | None = None
         self._end = self._first_dts = 0
@@ -115,10 +120,15 @@ class Muxer:
             if last.dts is not None and self._format != "matroska":
                 decoded = last.dts - self._first_dts
                 last.duration = max(self._end - (self._start or 0) - decoded, last.duration or 0)
-            out.mux(last)
+            self._write(out, VIDEO, last)
         for index, lane in list(self._lanes.items()):
             self._mux_track(out, index, lane.flush(self._streams[index]))
-        out.close()
+        try:
+            out.close()
+        except REFUSALS as error:
+            if self._spool is None:
+                raise
+            self._start_over(self._spool, error)
         self._close_lanes()
 
     def abort(self) -> None:
@@ -131,7 +141,7 @@ class Muxer:
         if self._waiting is None:
             self._first_dts = packet.dts or 0
         else:
-            out.mux(self._waiting)
+            self._write(out, VIDEO, self._waiting)
         self._waiting = packet
 
     def _mux_track(
@@ -139,12 +149,36 @@ class Muxer:
     ) -> None:
         for packet in packets:
             try:
-                out.mux(packet)
+                self._write(out, index, packet)
             except REFUSALS as error:
                 track = self._extras.tracks[index]
                 self._problems.add(f"{track}: ends early ({reason_of(error)})")
                 self._lanes.pop(index).close()
                 return
+
+    def _write(self, out: OutputContainer, number: int, packet: Packet[Any]) -> None:
+        if self._spool is not None:
+            self._spool.add(number, packet)
+        out.mux(packet)
+
+    def _start_over(self, spool: Spool, error: BaseException) -> None:
+        """Write the file once more, without the tracks of which it was not sure that they fit."""
+        for index, lane in list(self._lanes.items()):
+            if not lane.proven:
+                track = self._extras.tracks[index]
+                self._problems.add(f"{track}: {reason_of(error)}; left out")
+                self._lanes.pop(index).close()
+        self._place.seek(0)
+        self._place.truncate()
+        parts = [part for part in self._kept if not part.lane or part.lane[0] in self._lanes]
+        out = self._open(self._place, parts, self._encoder.copy_to)
+        for packet, unit in spool.packets():
+            if packet.track == VIDEO:
+                out.mux(packet.to_av(self._encoder.stream, unit))
+            elif packet.track in self._lanes:
+                out.mux(packet.to_av(self._streams[packet.track], unit))
+        spool.close()
+        out.close()
 
     def _close_lanes(self) -> None:
         for lane in self._lanes.values():
@@ -157,11 +191,14 @@ class Muxer:
         if self._out is not None:
             return self._out
         for index, track in enumerate(self._extras.tracks):
-            first = next((packet for packet in self._early if packet.track == index), None)
-            if track.usable and (lane := self._lane_for(track, first)):
+            samples = [packet for packet in self._early if packet.track == index][:_SAMPLES]
+            if track.usable and (lane := self._lane_for(track, samples)):
                 self._lanes[index] = lane
         parts = self._settle(self._parts())
+        self._kept = parts
         self._lanes = dict(part.lane for part in parts if part.lane)
+        if not all(lane.proven for lane in self._lanes.values()):
+            self._spool = Spool()
         self._out = self._open(self._place, parts)
         early, self._early = self._early, []
         for packet in early:
@@ -209,8 +246,15 @@ class Muxer:
             return False
         return True
 
-    def _open(self, place: object, parts: Sequence[_Part]) -> OutputContainer:
+    def _open(
+        self, place: object, parts: Sequence[_Part], add_video: AddVideo | None = None
+    ) -> OutputContainer:
         """The container with a written header.
+
+        Args:
+            place: takes the file.
+            parts: what is in it beside the video.
+            add_video: adds the video's stream; by default, a new one.
 
         Raises:
             InputError: if the video encoder does not take its settings.
@@ -222,7 +266,7 @@ class Muxer:
         try:
             video_metadata = {k: v for one in found for k, v in one.video_metadata.items()}
             matrix = next((one.display_matrix for one in found if one.display_matrix), None)
-            self._encoder.add_to(out, video_metadata, matrix)
+            (add_video or self._encoder.add_to)(out, video_metadata, matrix)
             for part in parts:
                 if part.lane:
                     self._streams[part.lane[0]] = part.lane[1].add_to(out)

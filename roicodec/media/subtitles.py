@@ -43,6 +43,8 @@ class TextLane:
         StreamError: if the track's parameters are damaged.
     """
 
+    proven = True
+
     def __init__(self, track: Track, format: str, problems: Problems) -> None:
         if track.codec not in _TEXTS:
             raise ValueError(f"{track.codec} is not text")

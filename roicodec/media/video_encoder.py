@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
@@ -22,7 +22,7 @@ from roicodec.media.info import ASSUMED_RATE, LOCATIONS, VideoInfo
 from roicodec.media.properties import FIELD_ORDERS, light_options
 from roicodec.picture import Picture
 
-__all__ = ["VideoEncoder"]
+__all__ = ["AddVideo", "VideoEncoder"]
 
 _CRF = 12
 """Where the loss of x264, x265, SVT-AV1 and libvpx cannot be seen."""
@@ -35,8 +35,18 @@ _INTERLACE = {"libx264", "mpeg2video", "mpeg4", "ffv1"}
 _WRITE_ASPECT = {"libx264", "libx265", "ffv1", "mpeg4", "mpeg2video"}
 
 
+AddVideo = Callable[[OutputContainer, Mapping[str, str], Sequence[int] | None], None]
+"""Adds the video's stream to an output; see :meth:`VideoEncoder.add_to`."""
+
+
 class VideoEncoder:
-    """The video encoder and its settings."""
+    """The video encoder and its settings.
+
+    Attributes:
+        stream: that which was added last.
+    """
+
+    stream: VideoStream
 
     def __init__(
         self, name: str, crf: float | None, threads: int, info: VideoInfo, warnings: list[str]
@@ -183,7 +193,21 @@ class VideoEncoder:
             self._warn_of_aspect()
         if matrix is not None:
             stream.set_display_matrix(matrix)
-        self._stream = stream
+        self.stream = stream
+
+    def copy_to(
+        self, out: OutputContainer, metadata: Mapping[str, str], matrix: Sequence[int] | None
+    ) -> None:
+        """Add a stream to ``out`` for packets that are coded already; else as :meth:`add_to`."""
+        copy = out.add_stream_from_template(self.stream, opaque=True)
+        if self._name == "libx265" and out.format.name != "matroska":
+            copy.codec_context.codec_tag = "hvc1"
+        copy.time_base = self._info.time_base
+        copy.metadata.update(metadata)
+        copy.disposition = Disposition.default
+        if matrix is not None:
+            copy.set_display_matrix(matrix)
+        self.stream = copy
 
     def _warn_of_aspect(self) -> None:
         # PyAV cannot give it to the Matroska muxer; only some encoders write it themselves.
@@ -197,7 +221,7 @@ class VideoEncoder:
 
     def encode(self, picture: Picture | None) -> Sequence[Packet[VideoStream]]:
         if picture is None:
-            return self._stream.encode(None)
+            return self.stream.encode(None)
         frame = picture_frame(picture)
         if self._scaler is not None:
             frame = self._scaler(frame)
@@ -208,7 +232,7 @@ class VideoEncoder:
             frame = run_graph(self._filters, frame)
         frame.pts, frame.duration = picture.pts, picture.duration
         frame.time_base = info.time_base
-        return self._stream.encode(frame)
+        return self.stream.encode(frame)
 
 
 def _video_codec(name: str) -> Codec:

@@ -16,7 +16,8 @@ from roicodec.errors import StreamError
 from roicodec.media import Chapter, Extras, Problems, Reader, Track, TrackPacket, Writer
 from roicodec.media.parameters import open_header
 from roicodec.picture import Picture
-from tests.media_clips import info, pictures, read, write_av
+from tests.media.test_tracks import with_subtitles
+from tests.media_clips import info, pictures, psnr, read, write_av
 
 FORMATS = ["mkv", "mp4", "mov"]
 GOOD = Chapter(1, 0, 5, Fraction(1, 25), {"title": "One"})
@@ -230,6 +231,43 @@ def test_packets(tmp_path: Path, bad: dict[str, object]) -> None:
         assert len(read(tmp_path / f"b.{suffix}")[1]) == COUNT
         assert all("audio track aac" in line for line in writer.problems)
         assert len(writer.problems) <= 1
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
+def test_what_mp4_notices_at_the_end_alone(tmp_path: Path, codec: str, early: bool) -> None:
+    """Junk for Opus's parameters: the file is written once more, without the track."""
+    with Reader(write_av(tmp_path / "a.mkv", audio="libopus")) as reader:
+        (track,) = reader.extras.tracks
+        packets = [item for item in reader.items() if isinstance(item, TrackPacket)]
+    header = io.BytesIO()
+    with open_header(track) as source, av.open(header, "w", format="matroska") as out:
+        stream = out.add_stream_from_template(source, opaque=True)
+        stream.codec_context.extradata = b"short"
+        out.mux(packets[0].to_av(stream, track.time_base))
+    junk = replace(track, header=header.getvalue())
+    font = Track("attachment", "", Fraction(1, 1000), 0, {"filename": "a.ttf"}, header=b"font")
+    (tmp_path / "texts").mkdir()
+    text = read(with_subtitles(tmp_path / "texts", "subrip"))[0].extras.tracks[0]
+    extras = Extras((junk, text, font), {"title": "kept"}, chapters=(GOOD,))
+    with Writer(tmp_path / "b.mp4", info(), extras, codec) as writer:
+        for packet in packets if early else []:
+            writer.write_packet(packet)
+        for picture in pictures():
+            writer.write(picture)
+        writer.write_packet(TrackPacket(1, 40, 40, 80, True, b"Hallo"))
+        for packet in [] if early else packets:
+            writer.write_packet(packet)
+    assert writer.problems == [
+        "audio track opus: Invalid data found when processing input; left out"
+    ]
+    reader, shown, texts = read(tmp_path / "b.mp4")
+    assert [round(p.pts * reader.info.time_base * 25) for p in shown] == list(range(COUNT))
+    assert psnr(shown[0], pictures()[0]) > 40
+    assert reader.extras.metadata["title"] == "kept"
+    assert len(reader.extras.chapters) == 1
+    assert [str(found) for found in reader.extras.tracks] == ["subtitle track mov_text (deu)"]
+    assert b"\0\x05Hallo" in [packet.data for packet in texts]
 
 
 def test_packets_of_no_track(tmp_path: Path) -> None:
