@@ -89,7 +89,7 @@ def _for_level(make: Callable[[], T]) -> Callable[[], T]:
 
 
 def _block_case(layers: list[Any], name: str, rows: Rows, positions: Ints, shape: Shape) -> Case:
-    block = _for_level(lambda: PackedBlock.of(*layers))
+    block = _for_level(lambda: PackedBlock.of(layers))
     channels = rows.shape[1]
     places, own = Field.places(positions, shape[1]), rows[: len(positions)].copy()
     field, part = Field(*shape, channels), slice(0, len(positions))

@@ -92,7 +92,8 @@ struct RoundingArrays {
 // Pack a pointwise layer for the level in use.
 //
 // memory: 64-byte aligned, as many bytes as this returns; NULL only counts them.
-// weight: [cout, cin]; bias, shift: [cout]; quantizer: shifts [cin] in -15..16.
+// weight: [cout, cin]; bias, shift: [cout]; quantizer: shifts [cin] in -15..16, or NULL where rows
+// hold the integers of codes.
 // bits: of the codes; signed_codes: whether they are signed. low, high: the target's grid.
 RQ_EXPORT int64_t rq_pack_pointwise(unsigned char* memory, int32_t cin, int32_t cout,
                                     const int16_t* weight, const int32_t* bias,
@@ -163,9 +164,9 @@ RQ_EXPORT int64_t rq_pack_pointwise(unsigned char* memory, int32_t cin, int32_t 
     first += width;
   }
   // Dot products read whole groups.
-  layer.identity = !layer.narrow && bits == 16 && signed_codes && cin % 2 == 0;
+  layer.identity = !layer.narrow && bits == 16 && (signed_codes || !quantizer) && cin % 2 == 0;
   for (int64_t c = 0; c < cin; ++c) {
-    const int32_t s = quantizer[c];
+    const int32_t s = quantizer ? quantizer[c] : 0;
     layer.identity &= s == 0;
     layer.any_left |= s < 0;
     layer.any_right |= s > 0;

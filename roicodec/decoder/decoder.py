@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
 from roicodec.bitstream.entropy import SymbolDecoder
@@ -68,7 +67,6 @@ class FrameDecoder:
         self._skip: Mask | None = None
         self._shape = grid_shape(header.width, header.height)
 
-    @torch.inference_mode()
     def decode(self, chunk: FrameChunk | None) -> list[DecodedFrame]:
         """Frames that are ready to be shown, in presentation order.
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roicodec.bitstream.constants import (
     BLOCK,
@@ -34,6 +33,7 @@ from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.model import Model, NetworkModel
+from roicodec.decoder.network import Context
 from roicodec.decoder.planes import Packed, crop, padded_size
 from roicodec.decoder.post_filter import FilteredPlane, merged
 from roicodec.decoder.references import Reference
@@ -129,7 +129,7 @@ class PreparedFrame:
     quality: RegionQuality
     prediction: Packed
     features: NDArray[np.int16] | None
-    context: Tensor | None
+    context: Context | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ class FrameCodec:
         self._check_bits(setting)
         model = self.model.intra if setting.kind == INTRA else self.model.inter
         mask, skipped = padded_grid(setting.mask, setting.skip)
-        layout = Layout(mask, setting.b_roi, setting.b_bg, self.model.backend.device, skipped)
+        layout = Layout(mask, setting.b_roi, setting.b_bg, skipped)
         quality = RegionQuality(
             *(
                 min(max(setting.quality + self.offsets[bits], 0), MAX_QUALITY)
@@ -215,12 +215,11 @@ class FrameCodec:
             if setting.unmatched is not None:
                 at = finer(padded_grid(setting.unmatched, None)[0])
                 prediction = block_means(prediction, at)
-                vectors = model.network.unmatched(quality).numpy(force=True)
+                vectors = model.network.unmatched(quality)
                 features[at] = vectors[layout.roi[at].astype(np.int64)]
         context = None
         if layout.parts:
-            centred = torch.from_numpy(prediction - MID_GRAY)
-            context = model.network.context(layout, centred, torch.from_numpy(features))
+            context = model.network.context(layout, prediction, features)
         return PreparedFrame(
             setting, reference, layout, model, quality, prediction, features, context
         )
@@ -259,14 +258,14 @@ class FrameCodec:
         for step, arrays in enumerate(self._steps):
             pairs, channel = (layout.of(a) for a in arrays)
             if step:
-                state = network.entropy_next(layout, state, step, torch.from_numpy(decoded))
+                state = network.entropy_next(layout, state, step, decoded)
             mean, index = network.distribution(layout, state, step, frame.quality)
-            named = np.clip(index.numpy(force=True), 0, tables - 1)
+            named = np.clip(index, 0, tables - 1)
             ratios = sums.ratios()
             place = (channel * tables + named).ravel()
             model = Distribution(
                 pairs.ravel(),
-                mean.numpy(force=True).ravel(),
+                mean.ravel(),
                 adaptation(ratios).take(place),
                 own.take(channel + region).ravel(),
                 place,
@@ -285,15 +284,8 @@ class FrameCodec:
         if frame.features is not None and not frame.layout.parts:
             return frame.prediction, frame.features
         network = frame.model.network
-        made = network.synthesise(
-            frame.layout, torch.from_numpy(latents), frame.quality, frame.context
-        )
-        samples = add_residual(frame.prediction, made.residual.numpy(force=True))
-        # An intra frame's features speak of the picture, not of what a prediction leaves over.
-        if frame.features is None:
-            return samples, np.zeros(made.features.shape, np.int16)
-        kept = torch.from_numpy(frame.features)
-        return samples, frame.layout.merged(made.features, kept).numpy(force=True)
+        rows = network.synthesise(frame.layout, latents, frame.quality, frame.context)
+        return network.finish(frame.layout, rows, frame.prediction, frame.features)
 
     def reconstruct(self, frame: PreparedFrame, coded: CodedLatents) -> Reference:
         """A frame from its latents, without post-filter, as later frames refer to it."""

@@ -74,7 +74,7 @@ class LatentRefiner:
         least_rows: int = _LEAST_ROWS,
         restore: Callable[[Arrays], FrameNet] = restore_network,
     ) -> None:
-        self._device = model.backend.device
+        self._device = torch.device(model.backend.device)
         self._model = model
         self._positions, self._least_rows = positions, least_rows
         self._restore = restore
@@ -122,8 +122,7 @@ class LatentRefiner:
         )
         before = torch.from_numpy(target).to(self._device).view(decoded.shape)
         moves = _PART * (decoded - gradient / scale - before)
-        moved: NDArray[np.float32] = layout.merged(moves, torch.zeros_like(moves)).numpy(force=True)
-        return moved.ravel()
+        return layout.merged(moves.numpy(force=True).astype(np.float32), 0).ravel()
 
     def _gradient(
         self, frame: PreparedFrame, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
@@ -151,10 +150,11 @@ class LatentRefiner:
             context = None
             path = network.architecture.context
             if frame.context is not None and path is not None:
-                rows = layout.frame(network.backend.values(frame.context))
-                context = whole(rows, int(network.arrays.exponents(path.out.target)[0]))
+                rows = torch.from_numpy(network.context_values(layout, frame.context))
+                context = whole(rows.to(self._device), int(network.arrays.exponents(path.out.target)[0]))
             weighted = _weighted(error) / UNIT
-            pull = whole(layout.merged(weighted, torch.zeros_like(weighted)))
+            pulled = layout.merged(weighted.numpy(force=True), 0)
+            pull = whole(torch.from_numpy(pulled).to(self._device))
             gradient = torch.zeros_like(latents)
             reach, height = (
                 len(net.synthesis),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import INTRA, LATENT_EXPONENT
@@ -144,9 +143,9 @@ class FrameTrials:
         shape = self._codec.hyper_shape
         if not frame.layout.parts:
             return np.zeros(1, np.float32), np.zeros(shape, np.int32)
-        residual = torch.from_numpy(samples - frame.prediction)
+        residual = samples - frame.prediction
         latents = network.analyse(frame.layout, residual, frame.quality, frame.context)
-        z = network.hyper_analyse(frame.layout, latents).numpy(force=True)
+        z = network.hyper_analyse(frame.layout, latents)
         step = network.hyper_step[frame.setting.quality] * 2.0**LATENT_EXPONENT
         hyper = np.rint(z / step).astype(np.int32).reshape(shape)
-        return latents.numpy(force=True).ravel().astype(np.float32), hyper
+        return latents.ravel().astype(np.float32), hyper

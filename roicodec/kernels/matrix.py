@@ -6,7 +6,7 @@ leaves native code. Everything gives the integers of :mod:`roicodec.kernels.inte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.kernels import native
-from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
+from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise, Quantize
 from roicodec.kernels.native import address
 
 __all__ = ["Field", "PackedBlock", "PackedDepthwise", "PackedPointwise", "run_block"]
@@ -35,7 +35,8 @@ class PackedPointwise:
 
     Args:
         layer: with a target that is signed 16 bits, or unsigned.
-        quantize: of the rows that the layer reads; None for rows that hold its codes' integers.
+        quantize: of the rows that the layer reads; None for rows that hold integers of its source
+            grid and no others.
         to_bytes: whether codes are written as uint8, which needs an unsigned target of at most 8
             bits; else as int16.
 
@@ -52,15 +53,15 @@ class PackedPointwise:
         self.cout, self.cin = layer.weight.shape
         self.dtype = np.dtype(np.uint8 if to_bytes else np.int16)
         source = layer.source
-        shift = np.zeros(self.cin, np.int64) if quantize is None else quantize.shift
         if quantize is not None and quantize.target != source:
             raise ValueError(f"{layer.name}: quantizer and layer differ in their grid")
-        arrays = layer.weight, layer.bias, layer.shift, shift
-        dtypes = np.int16, np.int32, np.int32, np.int32
+        arrays = layer.weight, layer.bias, layer.shift
+        dtypes = np.int16, np.int32, np.int32
         moved = [np.ascontiguousarray(a, t) for a, t in zip(arrays, dtypes, strict=True)]
+        shift = None if quantize is None else quantize.shift.astype(np.int32)
         self.memory = _packed(
             _functions().pack_pointwise,
-            (self.cin, self.cout, *map(address, moved, dtypes)),
+            (self.cin, self.cout, *map(address, moved, dtypes), _optional(shift)),
             source.bits,
             int(source.signed),
             _BYTES if to_bytes else _WORDS,
@@ -171,9 +172,14 @@ class Field:
     """
 
     def __init__(self, height: int, width: int, channels: int) -> None:
-        step = -(-channels // _LINE) * _LINE
+        step = self.step(channels)
         self.values = _aligned((height + 2) * (width + 2) * step).reshape(height + 2, -1, step)
         self.values[:] = 0
+
+    @staticmethod
+    def step(channels: int) -> int:
+        """Channels stored of a position."""
+        return -(-channels // _LINE) * _LINE
 
     @property
     def pitch(self) -> int:
@@ -204,17 +210,21 @@ class PackedBlock:
     project: PackedPointwise
 
     @classmethod
-    def of(
-        cls,
-        quantize_first: Quantize,
-        mix_in: Pointwise,
-        depthwise: Depthwise,
-        mix_out: Pointwise,
-        quantize_second: Quantize,
-        expand: Pointwise,
-        project: Pointwise,
-    ) -> PackedBlock:
-        """Pack the layers in their order."""
+    def of(cls, layers: Iterable[Layer]) -> PackedBlock:
+        """Pack a block.
+
+        Args:
+            layers: quantizer, ``mix_in``, depthwise, ``mix_out``; quantizer, ``expand``,
+                ``project``.
+        """
+        quantize_first, mix_in, depthwise, mix_out, quantize_second, expand, project = layers
+        assert isinstance(quantize_first, Quantize)
+        assert isinstance(quantize_second, Quantize)
+        assert isinstance(depthwise, Depthwise)
+        assert isinstance(mix_in, Pointwise)
+        assert isinstance(mix_out, Pointwise)
+        assert isinstance(expand, Pointwise)
+        assert isinstance(project, Pointwise)
         if mix_in.target != Grid(8, signed=False):
             raise ValueError(f"{mix_in.name}: regions meet in unsigned 8 bits")
         if mix_out.target != SKELETON or project.target != SKELETON:
@@ -267,7 +277,7 @@ def run_block(
     starts = np.array([own.start for _, own in parts] + [parts[-1][1].stop], np.int64)
     if starts[-1] != len(rows) or len(places) != len(rows):
         raise ValueError(f"{len(rows)} rows, {len(places)} places, parts up to {starts[-1]}")
-    if field.values.shape[2] != -(-first.depthwise.channels // _LINE) * _LINE:
+    if field.values.shape[2] != Field.step(first.depthwise.channels):
         raise ValueError(f"a field of {field.values.shape[2]} channels")
     if context is not None and len(context) != len(rows):
         raise ValueError(f"{len(context)} rows of context for {len(rows)}")

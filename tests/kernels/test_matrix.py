@@ -247,7 +247,7 @@ def test_block(
         rows = [rng.integers(-32768, 32768, (len(p), width)) for p in positions]
         context = [rng.integers(-32768, 32768, (len(p), extra)) for p in positions]
         expected = expected_block(blocks, positions, rows, context, shape)
-        packed = [PackedBlock.of(*block) for block in blocks]
+        packed = [PackedBlock.of(block) for block in blocks]
         parts = [(packed[0], slice(0, split)), (packed[1], slice(split, len(region)))]
         places = Field.places(np.concatenate(positions), shape[1])
         field = Field(*shape, width)
@@ -267,7 +267,7 @@ def test_nothing_to_compute(instructions: str) -> None:
     field = Field(4, 4, 16)
     rows, places = np.zeros((0, 16), np.int16), np.zeros(0, np.int32)
     assert run_block([], rows, places, field) is rows
-    block = PackedBlock.of(*random_block(np.random.default_rng(0), 8, 16, 0, 32))
+    block = PackedBlock.of(random_block(np.random.default_rng(0), 8, 16, 0, 32))
     run_block([(block, slice(0, 0))], rows, places, field)
     assert not field.values.any()
 
@@ -287,7 +287,7 @@ def test_what_does_not_fit_is_refused(instructions: str) -> None:
         packed.accumulate(np.zeros((3, 8), np.int16), rows)
     with pytest.raises(ValueError, match="no unsigned bytes"):
         PackedPointwise(layer, to_bytes=True)
-    block = PackedBlock.of(*random_block(rng, 8, 16, 0, 32))
+    block = PackedBlock.of(random_block(rng, 8, 16, 0, 32))
     rows = np.zeros((2, 16), np.int16)
     with pytest.raises(IndexError, match="outside of a field of 1x1"):
         run_block([(block, slice(0, 2))], rows, np.array([4, 5], np.int32), Field(1, 1, 16))
