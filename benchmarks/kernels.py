@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from roicodec.kernels.choose import choose_backend
 from roicodec.kernels.integer import (
     SKELETON,
     Depthwise,
@@ -32,6 +31,7 @@ from roicodec.kernels.integer import (
     accumulator_bound,
 )
 from roicodec.kernels.interface import Backend
+from roicodec.kernels.torch_backends import choose_torch_backend
 
 COMMON = Grid(8, signed=False)
 
@@ -171,10 +171,10 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--backend", default=None)
+    parser.add_argument("--backend", default="auto", choices=("auto", "onednn", "reference"))
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    backend = choose_backend(args.backend)
+    backend = choose_torch_backend(args.backend)
     print(f"{backend.name} ({backend.reason}), {torch.get_num_threads()} thread(s)")
     rng = np.random.default_rng(1)
     values = torch.tensor(rng.integers(-2000, 2000, (args.height * args.width, args.channels)))

@@ -15,6 +15,7 @@ MODULES = (
     "kernels.compensation",
     "kernels.packing",
     "kernels.post_filter",
+    "kernels.rows",
 )
 """Modules that define operations."""
 

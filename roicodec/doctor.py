@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 import numpy as np
@@ -15,15 +16,20 @@ import torch
 from roicodec import __version__
 from roicodec.all_operations import all_operations
 from roicodec.errors import ModelError
+from roicodec.kernels import native
 from roicodec.kernels.choose import BACKENDS, ENVIRONMENT, choose_backend
-from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise
+from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Ints, Layer, Pointwise
 from roicodec.kernels.interface import Backend
+from roicodec.kernels.matrix import Field, PackedDepthwise, PackedPointwise
+from roicodec.kernels.native_backend import NativeBackend
 
 __all__ = ["BackendReport", "OperationReport", "Report", "report", "text_lines"]
 
 _LIBRARIES = ("torch", "numpy", "av", "constriction", "opencv-python-headless")
 _VARIABLES = (
     ENVIRONMENT,
+    native.ENVIRONMENT,
+    native.LIBRARY_ENVIRONMENT,
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
     "GOMP_SPINCOUNT",
@@ -152,28 +158,58 @@ def _examine(name: str, layers: list[Layer]) -> BackendReport:
     return BackendReport(name, "", _rates(backend))
 
 
-def _rates(backend: Backend) -> dict[str, float]:
+def _rates(backend: NativeBackend | Backend) -> dict[str, float]:
+    runs = _native_runs() if isinstance(backend, NativeBackend) else _torch_runs(backend)
+    with torch.inference_mode():
+        return {name: macs / _least_seconds(run) / 1e9 for name, run, macs in runs}
+
+
+_Run = tuple[str, Callable[[], object], int]
+"""What is measured, a call of it, and the multiply-accumulates of that."""
+
+
+def _layers() -> Iterator[tuple[Pointwise, Ints]]:
+    """Layers onto the residual stream, with the codes that they read."""
     rng = np.random.default_rng(0)
     rows, c = _HEIGHT * _WIDTH, _CHANNELS
     zeros = np.zeros(c, np.int64)
-    rates = {}
-    with torch.inference_mode():
-        for bits, top in ((8, 128), (16, 256)):
-            source = Grid(bits, signed=False)
-            weight = rng.integers(-top, top, (c, c))
-            op = backend.pointwise(Pointwise(weight, zeros, zeros + 12, source, SKELETON))
-            values = torch.tensor(rng.integers(0, source.high + 1, (rows, c)))
-            codes = backend.codes(values, source)
-            stream = backend.skeleton(torch.zeros((rows, c), dtype=torch.int32))
-            seconds = _least_seconds(lambda op=op, s=stream, a=codes: op.accumulate(s, a))  # type: ignore[misc]
-            rates[f"pointwise {bits}"] = rows * c * c / seconds / 1e9
-        grid = Grid(8, signed=False)
-        weight = rng.integers(-128, 128, (c, 3, 3))
-        spatial = backend.depthwise(Depthwise(weight, zeros, zeros + 9, grid, grid))
-        values = torch.tensor(rng.integers(0, 256, (_HEIGHT, _WIDTH, c)))
-        frame = backend.codes(values, grid)
-        rates["depthwise 8"] = rows * c * 9 / _least_seconds(lambda: spatial(frame)) / 1e9
-    return rates
+    for bits, top in ((8, 128), (16, 256)):
+        source = Grid(bits, signed=False)
+        layer = Pointwise(rng.integers(-top, top, (c, c)), zeros, zeros + 12, source, SKELETON)
+        yield layer, rng.integers(0, source.high + 1, (rows, c))
+
+
+def _spatial() -> tuple[Depthwise, Ints]:
+    rng = np.random.default_rng(1)
+    grid, zeros = Grid(8, signed=False), np.zeros(_CHANNELS, np.int64)
+    weight = rng.integers(-128, 128, (_CHANNELS, 3, 3))
+    values = rng.integers(0, 256, (_HEIGHT, _WIDTH, _CHANNELS))
+    return Depthwise(weight, zeros, zeros + 9, grid, grid), values
+
+
+def _torch_runs(backend: Backend) -> Iterator[_Run]:
+    for layer, values in _layers():
+        op = backend.pointwise(layer)
+        codes = backend.codes(torch.tensor(values), layer.source)
+        stream = backend.skeleton(torch.zeros(values.shape, dtype=torch.int32))
+        run = partial(op.accumulate, stream, codes)
+        yield f"pointwise {layer.source.bits}", run, len(values) * layer.weight.size
+    spatial, values = _spatial()
+    run = partial(backend.depthwise(spatial), backend.codes(torch.tensor(values), spatial.source))
+    yield "depthwise 8", run, 9 * values.size
+
+
+def _native_runs() -> Iterator[_Run]:
+    for layer, values in _layers():
+        stream = np.zeros(values.shape, np.int16)
+        run = partial(PackedPointwise(layer).accumulate, stream, values.astype(np.int16))
+        yield f"pointwise {layer.source.bits}", run, len(values) * layer.weight.size
+    spatial, values = _spatial()
+    field = Field(*values.shape)
+    field.values[1:-1, 1:-1, : values.shape[2]] = values
+    places = Field.places(np.arange(_HEIGHT * _WIDTH), _WIDTH)
+    run = partial(PackedDepthwise(spatial, to_bytes=True), field, places)
+    yield "depthwise 8", run, 9 * values.size
 
 
 def _least_seconds(run: Callable[[], object]) -> float:

@@ -23,7 +23,7 @@ THREADS = (1, 2)
 
 
 def lines(folder: Path) -> Iterator[str]:
-    for name in ("reference", "onednn"):
+    for name in ("reference", "onednn", "native"):
         try:
             model = load_model(folder, name)
         except ModelError as error:

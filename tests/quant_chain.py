@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from roicodec.kernels import integer
-from roicodec.kernels.choose import choose_backend
 from roicodec.kernels.integer import (
     SKELETON,
     Depthwise,
@@ -25,6 +24,7 @@ from roicodec.kernels.integer import (
     accumulator_bound,
 )
 from roicodec.kernels.interface import Backend, PointwiseOp, TensorOp
+from roicodec.kernels.torch_backends import choose_torch_backend
 
 HEIGHT, WIDTH, CHANNELS, DEPTH = 14, 21, 32, 2
 PAIRS = ((16, 8), (4, 2), (7, 0))
@@ -176,5 +176,5 @@ if __name__ == "__main__":
         for threads in (1, 2):
             torch.set_num_threads(threads)
             for name in ("reference", "auto"):
-                chosen = choose_backend(name, all_layers())
+                chosen = choose_torch_backend(name, all_layers())
                 print(chosen.name, threads, digest(chosen))

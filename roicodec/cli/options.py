@@ -104,7 +104,7 @@ def backend_option(command: Command) -> Command:
     """``--backend``."""
     return click.option(
         "--backend",
-        type=click.Choice(["auto", "reference", "onednn"]),
+        type=click.Choice(["auto", "native", "onednn", "reference"]),
         default="auto",
         envvar="ROICODEC_BACKEND",
         show_envvar=True,

@@ -74,7 +74,9 @@ class _Places:
             slice(min(s.start for s in own), max(s.stop for s in own)) for own in spans
         )
         top, left = (span.start for span in self._field)
-        self._boxes, self._inside, self._placed = [], [], []
+        self._boxes: list[Box] = []
+        self._inside: list[Tensor] = []
+        self._placed: list[Tensor] = []
         for part, rows, columns in zip(layout.parts, *spans, strict=True):
             y, x = row[part.rows], column[part.rows]
             self._boxes.append(
@@ -98,8 +100,7 @@ class _Places:
 
     def around(self, field: Tensor, part: int) -> Tensor:
         """The box of a field that holds a part and its neighbours, contiguous."""
-        box: Box = self._boxes[part]
-        return field[box].contiguous()
+        return field[self._boxes[part]].contiguous()
 
     def inside(self, box: Tensor, part: int) -> Tensor:
         """A part's rows from its box."""

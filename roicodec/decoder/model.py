@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
@@ -14,14 +15,18 @@ from roicodec.bitstream.entropy import Tables
 from roicodec.decoder.adaptation import Adaptation
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.layers import NetworkArrays
+from roicodec.decoder.native_network import NativeNetwork
 from roicodec.decoder.network import IntegerNetwork
 from roicodec.decoder.post_filter import PostFilter
 from roicodec.decoder.shapes import FrameShape, decoder_layers
-from roicodec.decoder.weights import NAMES, POST_FILTER, Arrays, load_arrays, model_id
+from roicodec.decoder.weights import NAMES, POST_FILTER, WEIGHTS, Arrays, load_arrays, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels.choose import choose_backend, hardest_layers, heaviest
 from roicodec.kernels.integer import Layer
-from roicodec.kernels.interface import Backend
+from roicodec.kernels.native_backend import NativeBackend
+
+if TYPE_CHECKING:
+    from roicodec.kernels.interface import Backend
 
 __all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
 
@@ -36,8 +41,10 @@ class NetworkModel:
         post_filter: of the pictures that are shown.
     """
 
-    def __init__(self, arrays: Arrays, backend: Backend, post_filter: PostFilter) -> None:
-        self.network = IntegerNetwork(arrays, backend)
+    def __init__(
+        self, arrays: Arrays, backend: NativeBackend | Backend, post_filter: PostFilter
+    ) -> None:
+        self.network = _network(arrays, backend)
         self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
         if self.latents.certain[0] != 0:
             raise ValueError("table 0 of the latents is not certain of 0")
@@ -46,6 +53,14 @@ class NetworkModel:
         if len(self.hyper) != self.network.hyper_step.shape[1] * HYPER_CONTEXTS:
             raise ValueError(f"{len(self.hyper)} tables of hyper-latents")
         self.post_filter = post_filter
+
+
+def _network(arrays: Arrays, backend: NativeBackend | Backend) -> IntegerNetwork:
+    if isinstance(backend, NativeBackend):
+        return NativeNetwork(arrays)
+    from roicodec.decoder.backend_network import BackendNetwork
+
+    return BackendNetwork(arrays, backend)
 
 
 def _post_filter(filters: Arrays, name: str) -> PostFilter:
@@ -57,8 +72,8 @@ def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
     return Tables(frequencies, offset=-size, escape=True)
 
 
-def tried_layers(networks: Mapping[str, Arrays]) -> list[Layer]:
-    """What a backend must compute exactly before these networks run on it.
+def tried_layers(networks: Mapping[str, Arrays]) -> Iterator[Layer]:
+    """What a backend on torch must compute exactly before these networks run on it.
 
     The hardest layers that the arithmetic allows, and the heaviest of each kind of the networks'
     own.
@@ -66,8 +81,8 @@ def tried_layers(networks: Mapping[str, Arrays]) -> list[Layer]:
     Raises:
         ModelError: naming a layer whose accumulators could overflow.
     """
-    own = (layer for name in NAMES for layer in NetworkArrays(networks[name]).layers())
-    return [*hardest_layers(), *heaviest(own)]
+    yield from hardest_layers()
+    yield from heaviest(layer for name in NAMES for layer in NetworkArrays(networks[name]).layers())
 
 
 class Model:
@@ -75,8 +90,9 @@ class Model:
 
     Args:
         files: arrays of ``intra``, ``inter`` and ``post_filter``.
-        backend: one, or its name, see :func:`roicodec.kernels.choose.choose_backend`; it is tried
-            on :func:`tried_layers`.
+        backend: one, or its name, see :func:`roicodec.kernels.choose.choose_backend`; one on torch
+            is tried on :func:`tried_layers`.
+        released: whether the arrays are those of the package, whose bounds the tests check.
 
     Raises:
         ModelError: naming a layer whose accumulators could overflow, or that no backend computes
@@ -87,10 +103,23 @@ class Model:
         backend: the backend in use.
     """
 
-    def __init__(self, files: Mapping[str, Arrays], backend: str | Backend | None = None) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, Arrays],
+        backend: str | NativeBackend | Backend | None = None,
+        *,
+        released: bool = False,
+    ) -> None:
         self.id = model_id(files)
-        tried = tried_layers(files)
-        self.backend = backend if isinstance(backend, Backend) else choose_backend(backend, tried)
+        self.backend = (
+            choose_backend(backend, tried_layers(files))
+            if backend is None or isinstance(backend, str)
+            else backend
+        )
+        if not released:
+            for name in NAMES:
+                for _ in NetworkArrays(files[name]).layers():
+                    pass
         filters = files[POST_FILTER]
         self.intra, self.inter = (
             NetworkModel(files[name], self.backend, _post_filter(filters, name)) for name in NAMES
@@ -124,7 +153,6 @@ def load_model(folder: Path | None = None, backend: str | Backend | None = None)
     """
     files = load_arrays(folder)
     try:
-        with torch.inference_mode():
-            return Model(files, backend)
+        return Model(files, backend, released=folder is None and WEIGHTS not in os.environ)
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(f"the weights do not fit this version ({error!r})") from error

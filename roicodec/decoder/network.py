@@ -187,7 +187,8 @@ class IntegerNetwork(ABC):
 
     def vector(self, table: QualityVectors, quality: int) -> NDArray[np.int32]:
         """The vector of a quality index."""
-        return self._vectors[table][quality]
+        found: NDArray[np.int32] = self._vectors[table][quality]
+        return found
 
     def head(self, step: int, first: int) -> Pointwise:
         """The head of a step for every fourth channel from ``first``: means, then indices."""
@@ -201,11 +202,13 @@ class IntegerNetwork(ABC):
     def hyper_values(self, hyper: NDArray[np.int32], base_quality: int) -> Words:
         """Dequantized hyper-latents, int16 of the same shape."""
         product = hyper.astype(np.int64) * self.hyper_step[base_quality]
-        return np.clip(product, -32768, 32767).astype(np.int16)
+        found: Words = np.clip(product, -32768, 32767).astype(np.int16)
+        return found
 
     def steps(self, quality: RegionQuality) -> NDArray[np.int32]:
         """Quantizer steps of the latents outside the ROI and in it, int32 ``[2, 96]``."""
-        return self.step[quality.by_mask]
+        found: NDArray[np.int32] = self.step[quality.by_mask]
+        return found
 
     @staticmethod
     def dequantize(
@@ -224,4 +227,5 @@ class IntegerNetwork(ABC):
         ``[2, 32]``."""
         path = self.architecture.context
         assert path is not None
-        return self._vectors[path.unmatched][quality.by_mask].astype(np.int16)
+        found: Words = self._vectors[path.unmatched][quality.by_mask].astype(np.int16)
+        return found

@@ -14,13 +14,15 @@ from safetensors.numpy import load_file
 
 from roicodec.errors import ModelError
 
-__all__ = ["FILES", "NAMES", "POST_FILTER", "Arrays", "load_arrays", "model_id"]
+__all__ = ["FILES", "NAMES", "POST_FILTER", "WEIGHTS", "Arrays", "load_arrays", "model_id"]
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 NAMES = ("intra", "inter")
 """The networks of a model, each a file."""
 POST_FILTER = "post_filter"
+WEIGHTS = "ROICODEC_WEIGHTS"
+"""Environment variable that names another folder of weights."""
 FILES = (*NAMES, POST_FILTER)
 """All files of a model."""
 
@@ -47,7 +49,7 @@ def load_arrays(folder: Path | None = None) -> dict[str, Arrays]:
     Raises:
         ModelError: if a file is missing or damaged.
     """
-    named = os.environ.get("ROICODEC_WEIGHTS")
+    named = os.environ.get(WEIGHTS)
     where = folder or (Path(named) if named else Path(str(files("roicodec") / "weights")))
     arrays: dict[str, Arrays] = {}
     for name in FILES:

@@ -151,7 +151,9 @@ class LatentRefiner:
             path = network.architecture.context
             if frame.context is not None and path is not None:
                 rows = torch.from_numpy(network.context_values(layout, frame.context))
-                context = whole(rows.to(self._device), int(network.arrays.exponents(path.out.target)[0]))
+                context = whole(
+                    rows.to(self._device), int(network.arrays.exponents(path.out.target)[0])
+                )
             weighted = _weighted(error) / UNIT
             pulled = layout.merged(weighted.numpy(force=True), 0)
             pull = whole(torch.from_numpy(pulled).to(self._device))

@@ -55,9 +55,7 @@ def _put_distribution(
     index[places] = (values[:, channels:] + quality + (1 << (shift - 1))) >> shift
 
 
-def _finish(
-    rows: Words, order: Places, shift: int, samples: Words, features: Words | None
-) -> None:
+def _finish(rows: Words, order: Places, shift: int, samples: Words, features: Words | None) -> None:
     """Add residuals to samples and put features, at some positions of frames, in place.
 
     Args:
@@ -96,8 +94,9 @@ def _put_distribution_native(
     if shapes != {channels} or len(values) != len(places):
         raise ValueError(f"values {values.shape} for {len(places)} places of {channels} channels")
     own = _places(places, min(len(mean), len(index)))
+    offset = np.ascontiguousarray(quality, np.int32)
     function("rq_distribution", "plpiplpp")(
-        *(address(values, np.int16), channels, address(quality, np.int32), shift),
+        *(address(values, np.int16), channels, address(offset, np.int32), shift),
         *(address(own, np.int32), len(own)),
         *(address(mean, np.int16, writable=True), address(index, np.int32, writable=True)),
     )
@@ -153,8 +152,8 @@ def _finish_probe(finish: Callable[..., None]) -> Arrays:
     yield from (samples, features)
 
 
-gather_rows = Operation("gather rows", _gather, _gather_native, _gather_probe, 0x3f46fda6)
+gather_rows = Operation("gather rows", _gather, _gather_native, _gather_probe, 0x3F46FDA6)
 put_distribution = Operation(
-    "put distribution", _put_distribution, _put_distribution_native, _distribution_probe, 0x72702fb0
+    "put distribution", _put_distribution, _put_distribution_native, _distribution_probe, 0x72702FB0
 )
-finish_rows = Operation("finish rows", _finish, _finish_native, _finish_probe, 0x6b54f324)
+finish_rows = Operation("finish rows", _finish, _finish_native, _finish_probe, 0x6B54F324)

@@ -402,4 +402,4 @@ def test_doctor(run: Run) -> None:
     assert done.status == 0, done.err
     found = json.loads(done.out)
     assert found["chosen"] == "reference"
-    assert {b["name"] for b in found["backends"]} == {"reference", "onednn"}
+    assert {b["name"] for b in found["backends"]} == {"native", "onednn", "reference"}

@@ -8,7 +8,7 @@ import torch
 
 from roicodec import doctor
 from roicodec.errors import InputError
-from roicodec.kernels import choose as backends
+from roicodec.kernels import choose, native
 from roicodec.kernels.choose import ENVIRONMENT
 from roicodec.kernels.integer import Grid, Pointwise
 from roicodec.kernels.onednn import OnednnBackend
@@ -22,9 +22,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "reference")
-    found = doctor.report(None, backends.hardest_layers())
+    found = doctor.report(None, choose.hardest_layers())
     assert (found.chosen, found.reason) == ("reference", "asked for")
-    assert [b.name for b in found.backends] == ["reference", "onednn"]
+    assert [b.name for b in found.backends] == ["native", "onednn", "reference"]
     for backend in found.backends:
         assert set(backend.rates) == (
             set() if backend.error else {"pointwise 8", "pointwise 16", "depthwise 8"}
@@ -45,11 +45,16 @@ def test_says_why_a_backend_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(self: OnednnBackend, layer: Pointwise) -> None:
         raise RuntimeError("no such kernel\nat some line")
 
-    monkeypatch.setattr(backends.OnednnBackend, "pointwise", refuse)
+    monkeypatch.setattr(OnednnBackend, "pointwise", refuse)
+    monkeypatch.setattr(native, "library", lambda: None)
     grid = Grid(8, signed=False)
     layer = Pointwise(np.eye(3, dtype=int), [0] * 3, [0] * 3, grid, grid, name="head")
     found = doctor.report(None, [layer])
-    assert (found.chosen, found.reason) == ("reference", "no such kernel")
+    assert (found.chosen, found.reason) == (
+        "reference",
+        f"no such kernel; no native kernels: {native.reason()}",
+    )
+    assert found.backends[0].error.startswith("no native kernels")
     assert found.backends[1].error.startswith("no such kernel; use")
     assert any("no such kernel" in line for line in doctor.text_lines(found))
 

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from roicodec.errors import InputError, ModelError
-from roicodec.kernels import choose as backends
+from roicodec.kernels import native, native_backend
+from roicodec.kernels import torch_backends as backends
 from roicodec.kernels import integer
-from roicodec.kernels.choose import ENVIRONMENT, choose_backend, heaviest, verify
+from roicodec.kernels.choose import ENVIRONMENT, choose_backend, heaviest
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
 from roicodec.kernels.interface import Backend, PointwiseOp
 from roicodec.kernels.onednn import OnednnBackend
+from roicodec.kernels.operations import checksum
 from roicodec.kernels.reference import ReferenceBackend
+from roicodec.kernels.torch_backends import choose_torch_backend, verify
 from tests import layers, quant_chain
 
 _ROOT = Path(__file__).parents[2]
@@ -37,7 +40,7 @@ def _inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def exact() -> list[Backend]:
     """The reference, and oneDNN where this CPU runs it exactly."""
-    chosen = choose_backend("auto")
+    chosen = choose_torch_backend("auto")
     return [ReferenceBackend()] + ([chosen] if chosen.name == "onednn" else [])
 
 
@@ -145,12 +148,12 @@ def _identity(name: str = "identity") -> Pointwise:
 
 def test_an_inexact_backend_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "OnednnBackend", _Truncating)
-    chosen = choose_backend("auto", [_identity("branch 3")])
+    chosen = choose_torch_backend("auto", [_identity("branch 3")])
     assert chosen.name == "reference"
     assert "off by" in chosen.reason
     assert "branch 3" in chosen.reason
     with pytest.raises(ModelError, match="use the reference backend"):
-        choose_backend("onednn", [_identity()])
+        choose_torch_backend("onednn", [_identity()])
 
 
 class _SaturatingPointwise:
@@ -196,7 +199,7 @@ def test_a_missing_operator_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AttributeError("'_OpNamespace' 'onednn' object has no attribute 'qlinear_prepack'")
 
     monkeypatch.setattr(torch.ops.onednn, "qlinear_prepack", missing)
-    chosen = choose_backend("auto", [_identity()])
+    chosen = choose_torch_backend("auto", [_identity()])
     assert (chosen.name, "qlinear_prepack" in chosen.reason) == ("reference", True)
 
 
@@ -209,7 +212,7 @@ def test_an_inexact_reference_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
         ),
     )
     with pytest.raises(ModelError, match="off by"):
-        choose_backend("reference", [_identity()])
+        choose_torch_backend("reference", [_identity()])
 
 
 def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,10 +220,10 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "reference")
     assert choose_backend(layers=[]).reason == "asked for"
     monkeypatch.setenv(ENVIRONMENT, "cuda")
-    with pytest.raises(InputError, match="auto, reference, onednn"):
+    with pytest.raises(InputError, match="auto, native, onednn, reference"):
         choose_backend()
     with pytest.raises(ModelError, match="does not run on meta"):
-        choose_backend("onednn", [], device="meta")
+        choose_torch_backend("onednn", [], device="meta")
 
 
 def _run_chain(variables: tuple[str | None, str | None]) -> dict[tuple[str, int], str]:
@@ -276,3 +279,48 @@ def test_the_heaviest_of_each_kind_stands_for_the_others() -> None:
 
     light, heavy, narrow = layer(5, source), layer(7, source), layer(2, other)
     assert heaviest([layers.quantize([0, 0], source), light, heavy, narrow]) == [heavy, narrow]
+
+
+@pytest.mark.parametrize("bits", integer.CANDIDATE_BITS)
+def test_known_answers_are_those_of_the_definition(bits: int) -> None:
+    assert checksum(native_backend.defined(bits)) == native_backend.ANSWERS[bits]
+
+
+def test_known_answers_reach_both_ends() -> None:
+    """Every bit-width's answers hold clamped values and many that are not."""
+    for bits in integer.CANDIDATE_BITS:
+        for layer, rows in native_backend.trials(bits):
+            low, high = layer.target.low, layer.target.high
+            out = integer.pointwise(rows, layer)
+            if layer.shift.any():
+                assert (out == high).any(), layer
+                assert len(np.unique(out)) > min(high - low, 100) // 2, layer
+
+
+def test_native_kernels_are_first_where_they_are_exact(instructions: str) -> None:
+    chosen = choose_backend("auto")
+    assert (chosen.name, chosen.reason) == (
+        "native",
+        f"fastest, exact on this CPU, {instructions} instructions",
+    )
+    assert choose_backend("native").reason.startswith("asked for, exact")
+
+
+def test_inexact_native_kernels_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(native_backend.ANSWERS, 5, 0)
+    if native.library():
+        with pytest.raises(ModelError, match="not exact on this machine at 5 bits"):
+            choose_backend("native")
+        chosen = choose_backend("auto", [])
+        assert chosen.name in ("onednn", "reference")
+        assert "not exact on this machine at 5 bits" in chosen.reason
+
+
+def test_without_native_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(native, "reason", lambda: "not built")
+    with pytest.raises(ModelError, match="no native kernels: not built"):
+        choose_backend("native")
+    chosen = choose_backend("auto", [])
+    assert chosen.name in ("onednn", "reference")
+    assert chosen.reason.endswith("no native kernels: not built")

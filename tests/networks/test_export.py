@@ -21,13 +21,14 @@ from roicodec.bitstream.constants import (
     INDEX_GAIN,
     LATENT_CHANNELS,
     LATENT_EXPONENT,
+    PIXEL_CHANNELS,
     STREAM_EXPONENT,
     UNIT,
 )
 from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
+from roicodec.decoder.backend_network import BackendNetwork
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, load_model, tried_layers
-from roicodec.decoder.network import IntegerNetwork
 from roicodec.decoder.regions import Layout, RegionQuality
 from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
@@ -91,8 +92,8 @@ def _rows(x: Tensor) -> NDArray[np.float64]:
     return x[0].flatten(1).T.double().numpy()
 
 
-def _integers(x: Tensor, exponent: int) -> Tensor:
-    return torch.tensor(np.rint(_rows(x) * 2.0**-exponent)).clamp(-32768, 32767).to(torch.int16)
+def _integers(x: Tensor, exponent: int) -> NDArray[np.int16]:
+    return np.rint(_rows(x) * 2.0**-exponent).clip(-32768, 32767).astype(np.int16)
 
 
 class _Case:
@@ -101,10 +102,10 @@ class _Case:
     def __init__(self, inter: bool, b_roi: int, b_bg: int) -> None:
         nets = tiny_model.networks()
         self.net, self.inter = _float32(nets[1] if inter else nets[0]), inter
-        self.network = IntegerNetwork(nets[2][NAMES[inter]], ReferenceBackend())
+        self.network = BackendNetwork(nets[2][NAMES[inter]], ReferenceBackend())
         self.mask = np.zeros((_HEIGHT // 16, _WIDTH // 16), bool)
         self.mask[1:3, 2:5] = True
-        self.layout = Layout(self.mask, b_roi, b_bg, torch.device("cpu"))
+        self.layout = Layout(self.mask, b_roi, b_bg)
         (now,) = tiny_model.pictures(_WIDTH, _HEIGHT, 1, seed=9)
         noise = torch.Generator().manual_seed(2)
 
@@ -141,25 +142,24 @@ class _Case:
         spread = net.exponent.exp2()[:, None, None]
         flat = np.full((_HEIGHT * _WIDTH // 64, 96), 128, np.int16)
         predicted = pack_rows(self.prediction) if self.inter else flat
-        residual = torch.from_numpy(pack_rows(self.frame) - predicted)
         out, context = {}, None
         if self.inter:
             features = _integers(self.features, STREAM_EXPONENT)
-            context = network.context(layout, torch.from_numpy(predicted - 128), features)
-            whole = layout.frame(network.backend.values(context))
+            context = network.context(layout, predicted, features)
+            whole = network.context_values(layout, context)
             path = network.architecture.context
             assert path is not None
             unit = np.exp2(network.arrays.exponents(path.out.target))
-            out["context"] = _difference(whole.numpy() * unit, _rows(taken["context_out"]))
-        latents = network.analyse(layout, residual, quality, context)
-        out["latents"] = _difference(latents.numpy() * _LATENT, _rows(taken["down"]))
+            out["context"] = _difference(whole * unit, _rows(taken["context_out"]))
+        latents = network.analyse(layout, pack_rows(self.frame) - predicted, quality, context)
+        out["latents"] = _difference(latents * _LATENT, _rows(taken["down"]))
 
         shape = 1, LATENT_CHANNELS, layout.height, layout.width
-        coarse = (latents.float() * _LATENT).T.view(shape) / spread
+        coarse = (torch.from_numpy(latents).float() * _LATENT).T.view(shape) / spread
         z = net.hyper_analysis[0](coarse)
         for layer in net.hyper_analysis[1:]:
             z = layer(functional.pixel_unshuffle(functional.relu(z), 2))
-        out["hyper"] = _difference(network.hyper_analyse(layout, latents).numpy(), _rows(z))
+        out["hyper"] = _difference(network.hyper_analyse(layout, latents), _rows(z))
         gain = torch.exp(net.hyper_log_gain(q)).numpy()
         symbols = np.rint(_rows(taken["hyper_analysis.2"]) * gain).astype(np.int32)
         state = network.entropy_start(layout, symbols, quality, _QUALITY, context)
@@ -177,11 +177,11 @@ class _Case:
                 INDEX_GAIN * expected[:, LATENT_CHANNELS:] + net.index_quality(q).numpy()
             )
             own = _rows(torch.eq(step_of, step).double()) > 0
-            out[f"mean{step}"] = _difference(mean.numpy().ravel() * _LATENT, expected_mean[own])
-            out[f"index{step}"] = _difference(index.numpy().ravel(), np.rint(expected_index[own]))
-        made = network.synthesise(layout, decoded, quality, context)
-        out["samples"] = _difference(made.residual.numpy() / 16, _rows(taken["added"]) * UNIT)
-        left = made.features.numpy() * 2.0**STREAM_EXPONENT
+            out[f"mean{step}"] = _difference(mean.ravel() * _LATENT, expected_mean[own])
+            out[f"index{step}"] = _difference(index.ravel(), np.rint(expected_index[own]))
+        made = layout.frame(network.synthesise(layout, decoded, quality, context))
+        out["samples"] = _difference(made[:, :PIXEL_CHANNELS] / 16, _rows(taken["added"]) * UNIT)
+        left = made[:, PIXEL_CHANNELS:] * 2.0**STREAM_EXPONENT
         out["features"] = _difference(left, _rows(taken.out.features))
         return out
 
