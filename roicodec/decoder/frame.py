@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import (
@@ -42,7 +41,7 @@ from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.compensation import compensate, compensate_features
 from roicodec.kernels.integer import CANDIDATE_BITS
-from roicodec.kernels.packing import add_residual, block_means, unpack
+from roicodec.kernels.packing import block_means, unpack
 from roicodec.picture import Picture, Plane
 
 __all__ = [
