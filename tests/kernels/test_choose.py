@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from roicodec.errors import InputError, ModelError
-from roicodec.kernels import native, native_backend
+from roicodec.kernels import integer, native, native_backend
 from roicodec.kernels import torch_backends as backends
-from roicodec.kernels import integer
 from roicodec.kernels.choose import ENVIRONMENT, choose_backend, heaviest
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quantize
 from roicodec.kernels.interface import Backend, PointwiseOp
