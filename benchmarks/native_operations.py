@@ -8,6 +8,10 @@ from functools import partial
 import numpy as np
 
 from benchmarks.case import Case
+from roicodec.bitstream.motion_coding import decode_field, encode_field
+from roicodec.bitstream.motion_trees import shipped_contexts
+from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
+from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.kernels import compensation, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
@@ -62,5 +66,45 @@ def prediction_cases() -> Iterator[Case]:
     yield Case("block means", means, rows.size, "samples")
 
 
-OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [post_filter_cases, prediction_cases]
+def entropy_cases() -> Iterator[Case]:
+    """The range coder alone, and the syntax of a field of motion."""
+    rng = np.random.default_rng(0)
+    weights = np.exp(-np.abs(np.arange(-64, 66)) / np.linspace(0.3, 20, 47)[:, None])
+    tables = Tables(integer_frequencies(weights), offset=-64, escape=True)
+    index = rng.integers(0, 47, 70000).astype(np.int32)
+    symbols = np.rint(rng.laplace(0, 2, len(index))).clip(-64, 64).astype(np.int32)
+    encoder = NativeEncoder()
+    encoder.put(tables, symbols, index)
+    section = encoder.finish()
+    write = partial(_written, tables, symbols, index)
+    yield Case("range encoder", write, len(index), "symbols")
+    yield Case("range decoder", lambda: NativeDecoder(section).get(tables, index), 70000, "symbols")
+    field = rng.integers(-40, 40, (12, 20, 2)).repeat(8, 0).repeat(8, 1)[:92]
+    stray = rng.random(field.shape[:2]) < 0.03
+    field[stray] += rng.integers(-8, 9, (stray.sum(), 2))
+    vectors, contexts = field.astype(np.int16), shipped_contexts()
+    encoder = NativeEncoder()
+    encode_field.native(encoder, vectors, None, contexts)
+    motion = encoder.finish()
+    shape = 92, 160
+
+    def read() -> object:
+        return decode_field.native(NativeDecoder(motion), shape, None, contexts)
+
+    yield Case("motion decoding", read, 92 * 160, "vectors")
+    code = partial(encode_field.native, contexts=contexts)
+    yield Case("motion encoding", lambda: code(NativeEncoder(), vectors, None), 92 * 160, "vectors")
+
+
+def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:
+    encoder = NativeEncoder()
+    encoder.put(tables, symbols, index)
+    return encoder.finish()
+
+
+OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [
+    post_filter_cases,
+    prediction_cases,
+    entropy_cases,
+]
 """Functions that yield cases, one for each module of operations."""

@@ -11,6 +11,8 @@ from roicodec.kernels.operations import Operation, operations
 __all__ = ["MODULES", "all_operations"]
 
 MODULES = (
+    "bitstream.mask_coding",
+    "bitstream.motion_coding",
     "bitstream.range_coder",
     "kernels.compensation",
     "kernels.packing",

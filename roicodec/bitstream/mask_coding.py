@@ -8,9 +8,10 @@ one, the previous mask. Byte-exact layout: ``docs/format.md``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ from numpy.typing import NDArray
 from roicodec.bitstream import mask_tables, skip_tables
 from roicodec.bitstream.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
 from roicodec.bitstream.masks import Mask
+from roicodec.bitstream.range_coder import (
+    NativeDecoder,
+    NativeEncoder,
+    RangeDecoder,
+    RangeEncoder,
+    check,
+    range_decoder,
+    range_encoder,
+)
+from roicodec.kernels.native import address, function
+from roicodec.kernels.operations import Arrays, Operation
 
 __all__ = [
     "INTER_CONTEXTS",
@@ -25,7 +37,9 @@ __all__ = [
     "STAGES",
     "Kind",
     "contexts",
+    "decode_cells",
     "decode_mask",
+    "encode_cells",
     "encode_mask",
     "get_mask",
     "put_mask",
@@ -92,9 +106,9 @@ def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> M
 
 def put_mask(encoder: SymbolEncoder, mask: Mask, previous: Mask | None, kind: Kind) -> None:
     """Code a mask, as :func:`encode_mask` but changed or not, in a run that holds more."""
-    flat = mask.ravel()
-    for number, stage in enumerate(_stages(*mask.shape)):
-        encoder.put(_tables(kind), flat[stage.cells], _tables_of(number, stage, flat, previous))
+    if previous is not None:
+        unchanged(mask.shape, previous)
+    encode_cells(encoder.coder, mask, previous, _tables(kind))
 
 
 def get_mask(
@@ -105,10 +119,9 @@ def get_mask(
     Raises:
         StreamError: as :func:`decode_mask`.
     """
-    flat = np.zeros(shape[0] * shape[1], np.bool_)
-    for number, stage in enumerate(_stages(*shape)):
-        flat[stage.cells] = decoder.get(_tables(kind), _tables_of(number, stage, flat, previous))
-    return flat.reshape(shape)
+    if previous is not None:
+        unchanged(shape, previous)
+    return decode_cells(decoder.coder, shape, previous, _tables(kind))
 
 
 def contexts(flat: Mask, previous: Mask | None) -> list[tuple[Index, Index]]:
@@ -200,3 +213,85 @@ def _reflect(place: Index, offset: Index, size: int) -> tuple[Index, Mask]:
     there = np.where((there < 0) | (there >= size), place - offset, there)
     inside = (there >= 0) & (there < size)
     return np.where(inside, there, 0), inside
+
+
+# --- both forms ---------------------------------------------------------------------------------
+
+
+def _encode_cells(encoder: RangeEncoder, mask: Mask, previous: Mask | None, tables: Tables) -> None:
+    flat = mask.ravel()
+    for number, stage in enumerate(_stages(*mask.shape)):
+        values = flat[stage.cells].astype(np.int32)
+        encoder.put(tables, values, _tables_of(number, stage, flat, previous))
+
+
+def _decode_cells(
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Mask | None, tables: Tables
+) -> Mask:
+    flat = np.zeros(shape[0] * shape[1], np.bool_)
+    for number, stage in enumerate(_stages(*shape)):
+        flat[stage.cells] = decoder.get(tables, _tables_of(number, stage, flat, previous))
+    return flat.reshape(shape)
+
+
+def _native_encode_cells(
+    encoder: RangeEncoder, mask: Mask, previous: Mask | None, tables: Tables
+) -> None:
+    if not isinstance(encoder, NativeEncoder):
+        return _encode_cells(encoder, mask, previous, tables)
+    _call("rq_encode_mask", encoder.state, np.ascontiguousarray(mask), previous, tables)
+    return None
+
+
+def _native_decode_cells(
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Mask | None, tables: Tables
+) -> Mask:
+    if not isinstance(decoder, NativeDecoder):
+        return _decode_cells(decoder, shape, previous, tables)
+    mask = np.empty(shape, np.bool_)
+    _call("rq_decode_mask", decoder.state, mask, previous, tables)
+    return mask
+
+
+def _call(name: str, state: int, mask: Mask, previous: Mask | None, tables: Tables) -> None:
+    before = None if previous is None else np.ascontiguousarray(previous)
+    check(
+        function(name, "ppllpp", "i")(
+            state, address(tables.laid_out, np.int64), *mask.shape,
+            None if before is None else address(before, np.bool_), address(mask, np.bool_),
+        )
+    )  # fmt: skip
+
+
+def _probe_masks() -> Iterator[tuple[Mask, Mask | None]]:
+    """Masks of several shapes, with and without one before."""
+    for rows, columns in ((1, 1), (3, 17), (23, 40)):
+        row, column = np.indices((rows, columns))
+        mask = (row - rows // 2) ** 2 + (column - columns // 3) ** 2 < 30
+        yield mask, None
+        yield mask ^ (row * column % 13 == 5), mask
+
+
+def _probe_encode(form: Callable[[RangeEncoder, Mask, Mask | None, Tables], None]) -> Arrays:
+    for kind in get_args(Kind):
+        for mask, previous in _probe_masks():
+            encoder = range_encoder()
+            form(encoder, mask, previous, _tables(kind))
+            yield np.frombuffer(encoder.finish(), np.uint8)
+
+
+def _probe_decode(
+    form: Callable[[RangeDecoder, tuple[int, int], Mask | None, Tables], Mask],
+) -> Arrays:
+    data = (np.arange(300) ** 3 % 251).astype(np.uint8).tobytes()
+    for mask, previous in _probe_masks():
+        shape = mask.shape[0], mask.shape[1]
+        yield form(range_decoder(data), shape, previous, _tables("skip"))
+
+
+encode_cells = Operation(
+    "mask encoding", _encode_cells, _native_encode_cells, _probe_encode, 0xADDA1C8C
+)
+decode_cells = Operation(
+    "mask decoding", _decode_cells, _native_decode_cells, _probe_decode, 0x1A31F536
+)

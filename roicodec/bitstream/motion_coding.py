@@ -9,6 +9,8 @@ vector in the same way. Within a stage no symbol depends on another, so all of i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,23 +18,39 @@ from roicodec.bitstream.constants import VECTOR_LIMIT
 from roicodec.bitstream.entropy import Ints, SymbolDecoder, SymbolEncoder
 from roicodec.bitstream.motion_trees import Contexts, shipped_contexts
 from roicodec.bitstream.motion_walk import walk
+from roicodec.bitstream.range_coder import (
+    NativeDecoder,
+    NativeEncoder,
+    RangeDecoder,
+    RangeEncoder,
+    check,
+    range_decoder,
+    range_encoder,
+)
+from roicodec.kernels.native import address, function
+from roicodec.kernels.operations import Arrays, Operation
 
 __all__ = [
     "checked",
+    "decode_field",
+    "encode_field",
     "get_motion",
     "put_motion",
 ]
 
 
+Field = NDArray[np.int16]
+
+
 class _Writer:
-    def __init__(self, encoder: SymbolEncoder, contexts: Contexts) -> None:
+    def __init__(self, encoder: RangeEncoder, contexts: Contexts) -> None:
         self._contexts = contexts
         self._encoder = encoder
 
     def symbols(self, name: str, features: Ints, values: Ints | None) -> Ints:
         assert values is not None
         index = self._contexts.trees[name].leaf(features)
-        self._encoder.put(self._contexts.tables[name], values, index)
+        self._encoder.put(self._contexts.tables[name], np.ascontiguousarray(values), index)
         return values
 
     def uniform(self, widths: Ints, values: Ints | None) -> Ints:
@@ -43,7 +61,7 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, decoder: SymbolDecoder, contexts: Contexts) -> None:
+    def __init__(self, decoder: RangeDecoder, contexts: Contexts) -> None:
         self._contexts = contexts
         self._decoder = decoder
 
@@ -57,6 +75,96 @@ class _Reader:
             at = widths == width
             out[at] = self._decoder.get_uniform(int(at.sum()), 1 << width)
         return out
+
+
+# --- both forms ---------------------------------------------------------------------------------
+
+
+def _encode_field(
+    encoder: RangeEncoder, vectors: Field, previous: Field | None, contexts: Contexts
+) -> None:
+    walk(vectors.shape[:2], previous, _Writer(encoder, contexts), vectors)
+
+
+def _decode_field(
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, contexts: Contexts
+) -> Field:
+    return walk(shape, previous, _Reader(decoder, contexts), None).astype(np.int16)
+
+
+def _native_encode_field(
+    encoder: RangeEncoder, vectors: Field, previous: Field | None, contexts: Contexts
+) -> None:
+    if not isinstance(encoder, NativeEncoder):
+        return _encode_field(encoder, vectors, previous, contexts)
+    _call("rq_encode_motion", encoder.state, np.ascontiguousarray(vectors), previous, contexts)
+    return None
+
+
+def _native_decode_field(
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, contexts: Contexts
+) -> Field:
+    if not isinstance(decoder, NativeDecoder):
+        return _decode_field(decoder, shape, previous, contexts)
+    field = np.empty((*shape, 2), np.int16)
+    _call("rq_decode_motion", decoder.state, field, previous, contexts)
+    return field
+
+
+def _call(name: str, state: int, field: Field, previous: Field | None, contexts: Contexts) -> None:
+    rows, columns = field.shape[0] // 2, field.shape[1] // 2
+    before = None if previous is None else np.ascontiguousarray(previous, np.int16)
+    check(
+        function(name, "ppllpp", "i")(
+            state, address(contexts.laid_out[0], np.int64), rows, columns,
+            None if before is None else address(before, np.int16), address(field, np.int16),
+        )
+    )  # fmt: skip
+
+
+def _probe_fields() -> Iterator[tuple[Field, Field | None]]:
+    """Fields that pan, are split, and jump, with and without one before."""
+    row, column = np.indices((14, 22))
+    pan = np.stack([row // 5 * 9 - 7, column // 8 * 5 - 3], -1)
+    jump = np.stack([row * 613 % 4095 - 2047, column * row * 37 % 4095 - 2047], -1)
+    mixed = np.where((row * column % 11 == 3)[..., None], jump, pan)
+    fields = [f.astype(np.int16) for f in (pan, mixed, jump)]
+    yield fields[0], None
+    yield fields[1], None
+    yield fields[1], fields[0]
+    yield fields[2], fields[1]
+
+
+def _probe_encode(form: Callable[[RangeEncoder, Field, Field | None, Contexts], None]) -> Arrays:
+    for field, previous in _probe_fields():
+        encoder = range_encoder()
+        form(encoder, field, previous, shipped_contexts())
+        yield np.frombuffer(encoder.finish(), np.uint8)
+
+
+def _probe_decode(
+    form: Callable[[RangeDecoder, tuple[int, int], Field | None, Contexts], Field],
+) -> Arrays:
+    data = (np.arange(700) ** 3 % 251).astype(np.uint8).tobytes()
+    for number, (field, previous) in enumerate(_probe_fields()):
+        shape = field.shape[0], field.shape[1]
+        yield form(range_decoder(data[97 * number :]), shape, previous, shipped_contexts())
+
+
+encode_field = Operation(
+    "motion encoding", _encode_field, _native_encode_field, _probe_encode, 0x2F4D9511
+)
+decode_field = Operation(
+    "motion decoding", _decode_field, _native_decode_field, _probe_decode, 0x9B729001
+)
+
+
+# --- public -------------------------------------------------------------------------------------
+
+
+def _matching(shape: tuple[int, ...], previous: Field | None) -> None:
+    if previous is not None and previous.shape[:2] != shape:
+        raise ValueError(f"a field of {list(shape)} after one of {list(previous.shape)}")
 
 
 def checked(vectors: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -90,8 +198,8 @@ def put_motion(
     Raises:
         ValueError: if the shape or a vector is out of range.
     """
-    writer = _Writer(encoder, contexts or shipped_contexts())
-    walk(vectors.shape[:2], previous, writer, checked(vectors))
+    _matching(vectors.shape[:2], previous)
+    encode_field(encoder.coder, checked(vectors), previous, contexts or shipped_contexts())
 
 
 def get_motion(
@@ -114,5 +222,5 @@ def get_motion(
     Raises:
         StreamError: if it cannot be read at all.
     """
-    reader = _Reader(decoder, contexts or shipped_contexts())
-    return walk(shape, previous, reader, None).astype(np.int16)
+    _matching(shape, previous)
+    return decode_field(decoder.coder, shape, previous, contexts or shipped_contexts())

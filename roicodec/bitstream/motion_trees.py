@@ -15,9 +15,23 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roicodec.bitstream.entropy import Ints, Tables
+from roicodec.bitstream.tables import Ints, Tables
+from roicodec.kernels.native import address
 
 __all__ = ["ContextTree", "Contexts", "shipped_contexts"]
+
+_FEATURES = {
+    "base": 14,
+    "base_x": 21,
+    "base_y": 21,
+    "base_sign": 5,
+    "split": 12,
+    "block": 11,
+    "block_x": 17,
+    "block_y": 17,
+    "block_sign": 4,
+}
+"""Features of every kind of symbol, in the order of ``native/motion.h``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +74,19 @@ class ContextTree:
         leaves: Ints = self.above[node]
         return leaves
 
+    def nodes(self, features: int, tables: int) -> Ints:
+        """The nodes as rows of feature, threshold and target, ``[N, 3]``.
+
+        Raises:
+            ValueError: if a node tests a feature or leads to a node or a table that there is not.
+        """
+        number, leaf = np.arange(len(self.feature)), self.feature < 0
+        onwards = (self.above > number) & (self.above < len(number)) & (number + 1 < len(number))
+        sound = np.where(leaf, (self.above >= 0) & (self.above < tables), onwards)
+        if not len(number) or not sound.all() or self.feature.max() >= features:
+            raise ValueError("a decision tree leads nowhere")
+        return np.ascontiguousarray(np.stack([self.feature, self.threshold, self.above], 1))
+
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
@@ -92,6 +119,24 @@ class Contexts:
             symbols.append(f'"{name}": {{"nodes": {json.dumps(nodes)}, "rows": [\n{rows}]}}')
         joined = ",\n".join(symbols)
         return f"{{\n{joined}\n}}\n"
+
+    @cached_property
+    def laid_out(self) -> tuple[NDArray[np.int64], list[Ints]]:
+        """The contexts of ``native/motion.h``: addresses of nodes and tables of every kind of
+        symbol ``[9, 2]``, and what must be kept meanwhile.
+
+        Raises:
+            ValueError: as :meth:`ContextTree.nodes`.
+        """
+        nodes = [
+            self.trees[name].nodes(features, len(self.tables[name]))
+            for name, features in _FEATURES.items()
+        ]
+        tables = [self.tables[name].laid_out for name in _FEATURES]
+        addresses = [
+            (address(n, np.int32), address(t, np.int64)) for n, t in zip(nodes, tables, strict=True)
+        ]
+        return np.array(addresses, np.int64), nodes
 
     def cost(self, name: str) -> NDArray[np.float64]:
         """Bits of every symbol in every leaf, ``[leaves, S]``."""
