@@ -2,11 +2,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 DATA ?= ../shared/data/train
+SECONDS ?= 60
 READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long native sanitize lint bench bench-kernels results train clean
+.PHONY: help install demo test test-long native sanitize fuzz lint bench bench-kernels results train clean
 
 help:
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,8 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 sanitize: $(READY) ## run the kernels' tests on a build with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.sanitize tests/kernels
+fuzz: $(READY) ## mutated streams against reader, info and decoder, SECONDS (60) for each
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 lint: $(READY) ## ruff, its format, and mypy strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

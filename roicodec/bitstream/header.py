@@ -103,12 +103,12 @@ class Header:
 
     def nominal(self, number: int) -> int:
         """``number`` frame periods in units of the time base, halves rounded up."""
-        span = number * self._period
-        return (2 * span.numerator + span.denominator) // (2 * span.denominator)
-
-    @property
-    def _period(self) -> Fraction:
-        return 1 / (self.frame_rate * self.time_base) if self.frame_rate else Fraction(0)
+        rate, base = self.frame_rate, self.time_base
+        if not rate:
+            return 0
+        span = number * rate.denominator * base.denominator
+        period = rate.numerator * base.numerator
+        return (2 * span + period) // (2 * period)
 
     def pack(self) -> bytes:
         """The payload of the header chunk."""

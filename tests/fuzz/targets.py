@@ -1,0 +1,159 @@
+"""Programs under test, and what must hold of every input.
+
+Nothing but the errors of :mod:`roicodec.errors` may come out, every byte of a stream is accounted
+for, and of a stream that is only damaged every chunk that is left is found.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+
+from roicodec.bitstream.chunks import Chunk, Damage
+from roicodec.bitstream.reader import StreamReader
+from roicodec.decoder.decoder import FrameDecoder
+from roicodec.decoder.model import Model, load_model
+from roicodec.decoder.weights import Arrays, load_arrays
+from roicodec.errors import RoicodecError, StreamError
+from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
+from tests.fuzz.mutate import Mutant
+
+__all__ = ["TARGETS", "Target"]
+
+MAX_PIXELS = 64 * 64
+"""Largest picture that is decoded."""
+
+Target = Callable[[Mutant], str]
+"""Runs a program on an input; a word for what came of it.
+
+Raises:
+    AssertionError: if something does not hold.
+"""
+
+
+class Pipe(io.RawIOBase):
+    """Bytes that come in pieces and cannot be sought."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(min(size, 997))
+
+
+def _items(reader: StreamReader, size: int) -> list[Chunk | Damage]:
+    """All that a reader gives, once it is found to be consistent."""
+    items, at, lost, last = [], reader.header_size, 0, -1
+    for item in reader:
+        if item.size:
+            assert item.offset == at, f"byte {at} is in nothing, or twice"
+        at += item.size
+        if isinstance(item, Damage):
+            lost += item.frames
+            assert item.message.isprintable()
+        elif item.frame is not None:
+            assert item.number > last, f"frame {item.number} after {last}"
+            last = item.number
+        items.append(item)
+    assert at == size, f"{size - at} bytes are in nothing"
+    assert lost == reader.frames_lost
+    return items
+
+
+def read(mutant: Mutant) -> str:
+    """The reader: from a file and from a pipe, its index, and what follows each entry."""
+    data = mutant.data
+    try:
+        reader = StreamReader(io.BytesIO(data))
+        items = _items(reader, len(data))
+        piped = list(StreamReader(Pipe(data)))  # type: ignore[arg-type]
+    except StreamError:
+        return "refused"
+    chunks = [i for i in items if isinstance(i, Chunk)]
+    assert chunks == [i for i in piped if isinstance(i, Chunk)], "file and pipe differ"
+    sound = chunks == items and not reader.truncated
+    reader.frame_count()
+    try:
+        for entry in reader.index()[:3]:
+            reader.seek(entry)
+            deque(reader, maxlen=0)
+    except StreamError:
+        pass
+    return "sound" if sound else "damaged"
+
+
+def find(mutant: Mutant, whole: bytes) -> None:
+    """Check that chunks of a sound stream that are in a damaged one are found there.
+
+    Raises:
+        AssertionError: if one is not.
+    """
+    try:
+        found = {i.payload for i in StreamReader(io.BytesIO(mutant.data)) if isinstance(i, Chunk)}
+    except StreamError:
+        return
+    for chunk in StreamReader(io.BytesIO(whole)):
+        piece = whole[chunk.offset : chunk.offset + chunk.size]
+        if isinstance(chunk, Chunk) and chunk.type == "FRAM" and piece in mutant.data:
+            assert chunk.payload in found, f"frame {chunk.number} is whole, and was not found"
+
+
+def info(mutant: Mutant) -> str:
+    """Listings as text, JSON and CSV."""
+    result = "refused"
+    networks = _arrays() if len(mutant.data) % 20 == 0 else None  # they are hashed every time
+    for lines in (
+        lambda i: text_lines(i, frames=True),
+        lambda i: json_lines(i, frames=True),
+        csv_lines,
+    ):
+        told: list[str] = []
+        try:
+            reader = StreamReader(io.BytesIO(mutant.data), max_pixels=MAX_PIXELS)
+            listing = StreamInfo(reader, told.append, networks=networks)
+            deque(lines(listing), maxlen=0)
+        except StreamError:
+            continue
+        assert len(told) <= 11, f"{len(told)} warnings"
+        result = "damaged" if told or reader.truncated else "sound"
+    return result
+
+
+def decode(mutant: Mutant) -> str:
+    """The decoder with the released networks, frame by frame."""
+    result, waiting = "sound", False
+    try:
+        reader = StreamReader(io.BytesIO(mutant.data), max_pixels=MAX_PIXELS, max_frames=1000)
+        decoder = FrameDecoder(reader.header, _model())
+        for item in reader:
+            if isinstance(item, Damage):
+                result = "damaged"
+                waiting |= item.frames > 0
+            elif item.frame is not None and not (waiting and item.frame.kind):
+                try:
+                    for decoded in decoder.decode(item.frame):
+                        assert decoded.picture.crc32() == item.frame.crc32
+                    waiting = False
+                except StreamError:
+                    result, waiting = "damaged", True
+    except RoicodecError:
+        return "refused"
+    return result
+
+
+@cache
+def _arrays() -> dict[str, Arrays]:
+    return dict(load_arrays())
+
+
+@cache
+def _model() -> Model:
+    return load_model()
+
+
+TARGETS: dict[str, Target] = {"reader": read, "info": info, "decoder": decode}
