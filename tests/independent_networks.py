@@ -23,7 +23,7 @@ Parts = list[tuple[int, Mask]]
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16)
 SKELETON = (-32768, 32767)
-SKELETON_LAYERS: dict[str, tuple[int | str, int | str]] = {
+PROJECTIONS: dict[str, tuple[int | str, int | str]] = {
     "hyper_synthesis.0": (-8, "hyper_synthesis.0"),
     "hyper_synthesis.1": ("hyper_synthesis.0", "hyper_synthesis.1"),
     "hyper_synthesis.2": ("hyper_synthesis.1", "entropy"),
@@ -150,7 +150,7 @@ class Network:
 
     def _skeleton(self, X: str) -> Layer:
         """Layers: skeleton layer X."""
-        source, target = SKELETON_LAYERS[X]
+        source, target = PROJECTIONS[X]
         E, e = self.exponent(source), self[f"{X}.exponent"]
         heads = np.r_[-8 - self["spread"], np.full(96, -6)]
         T = heads if X.startswith("heads") else self.exponent(target)
