@@ -1,7 +1,7 @@
-"""What a frame costs: MACs, BitOPs, Bit-FLOPs, OPs and memory, from a plain list of layers.
+"""Complexity of a frame: MACs, BitOPs, Bit-FLOPs, OPs and memory, from a list of layers.
 
-Every count has its own name, formula and source, written out in ``docs/complexity.md``. None of
-them is run time, which depends on the machine: ``make bench`` measures that.
+``docs/complexity.md`` has the formula and the source of each count. None of them is run time, which
+depends on the machine: ``make bench`` measures that.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ __all__ = ["FLOAT", "Complexity", "LayerShape", "Region", "complexity"]
 Region = Literal["roi", "bg"]
 
 FLOAT = 32
-"""The bit-width of what is not quantized."""
+"""Bit-width of weights and activations that are not quantized."""
 
 _OPS_SHARE = {1: 1 / 64, 2: 1 / 32, 3: 1 / 16, 4: 1 / 8}
+"""OPs of a multiply-accumulate by bit-width."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class LayerShape:
     """One convolution of a network as it runs on one frame.
 
     Attributes:
-        name: of the layer.
-        c_in, c_out: channels.
-        positions_roi, positions_bg: output positions it computes in either region.
-        bits_roi, bits_bg: bit-widths ``(weights, activations)`` in either region;
-            :data:`FLOAT` where it is not quantized. A region that is skipped has no positions.
+        name: name of the layer.
+        c_in, c_out: number of input and output channels.
+        positions_roi, positions_bg: number of output positions in each region; 0 if it is skipped.
+        bits_roi, bits_bg: bit-widths ``(weights, activations)`` in each region; :data:`FLOAT` where
+            not quantized.
         kernel: side of the square kernel.
-        groups: groups of channels; equal to ``c_in`` for a depthwise layer.
+        groups: number of groups of channels; ``c_in`` for a depthwise layer.
     """
 
     name: str
@@ -45,7 +46,7 @@ class LayerShape:
     groups: int = 1
 
     def positions(self, region: Region) -> int:
-        """Output positions in a region."""
+        """Number of output positions in a region."""
         return self.positions_roi if region == "roi" else self.positions_bg
 
     def bits(self, region: Region) -> tuple[int, int]:
@@ -66,8 +67,8 @@ class Complexity:
         macs: multiply-accumulate operations.
         bit_ops: BitOPs, the sum over layers of ``b_w * b_a * MACs``.
         bit_flops: Bit-FLOPs, the sum of ``b_w * b_a / 32 * 2 * MACs``.
-        ops: OPs of Bi-Real Net and Q-DETR.
-        memory_bits: parameters, 32 bits each where float and b bits where quantized.
+        ops: OPs as counted by Bi-Real Net and Q-DETR.
+        memory_bits: bits of the weights, at each bit-width in use.
     """
 
     macs: int
@@ -78,11 +79,14 @@ class Complexity:
 
 
 def complexity(layers: Iterable[LayerShape], region: Region | None = None) -> Complexity:
-    """Count the cost of a frame, or of one of its regions.
+    """Complexity of a frame or of one of its regions.
 
-    Operations of the two regions add up. Parameters count once for each distinct bit-width they are
-    used at, since a region's weights are held at that region's bit-width; biases and steps are not
-    counted.
+    Operations of the two regions add up. Weights count once for each bit-width at which they are
+    used; biases and steps do not count.
+
+    Args:
+        layers: layers that the frame runs.
+        region: None for the whole frame.
     """
     regions: tuple[Region, ...] = ("roi", "bg") if region is None else (region,)
     macs = bit_ops = memory = 0
@@ -97,7 +101,7 @@ def complexity(layers: Iterable[LayerShape], region: Region | None = None) -> Co
             held.add(weight_bits)
             macs += count
             bit_ops += weight_bits * activation_bits * count
-            # The papers define shares up to 4 bits; what is wider counts as float.
+            # The papers define shares up to 4 bits; wider ones count as float.
             ops += count * _OPS_SHARE.get(max(weight_bits, activation_bits), 1)
         memory += layer.weights * sum(held)
     return Complexity(macs, bit_ops, bit_ops / FLOAT * 2, ops, memory)

@@ -1,14 +1,14 @@
-"""What the networks leave of ringing and of ragged edges, taken off the picture that is shown.
+"""Post-filter: removes ringing and jagged edges from the output picture, outside the loop.
 
 Each 4x4 block of a plane has a class, by its activity against the quantizer step and by the
 direction of its edges, as in the adaptive loop filter of VVC (Karczewicz et al., IEEE Trans.
-Circuits and Systems for Video Technology 31(10), 2021, section V); each class has a filter that was
+Circuits and Systems for Video Technology 31(10), 2021, section V); each class has a filter
 fitted to training clips, as in RAISR (Romano, Isidoro and Milanfar, IEEE Trans. Computational
-Imaging 3(1), 2017). It weighs what its neighbours differ from a sample twice: as it is, and clipped
-(nonlinear adaptive loop filter; Taquet et al., JVET-N0242, 2019), so that it can tell noise from
-edges::
+Imaging 3(1), 2017). A filter has two weights for each difference of a neighbour from the sample,
+one for the difference itself and one for the clipped difference (nonlinear adaptive loop filter;
+Taquet et al., JVET-N0242, 2019), which distinguishes noise from edges::
 
-    planes -> classes -> filtered -> kept or not, by activity -> picture
+    planes -> classes -> filtered -> switched on or off, by activity -> picture
        |
        +-> reference of the next frame, not filtered
 
@@ -47,9 +47,9 @@ from roicodec.kernels.post_filter import (
 __all__ = ["PARTS", "RANGES", "FilteredPlane", "PostFilter", "merged", "useful"]
 
 PARTS = 2
-"""Luma and chroma."""
+"""Number of filter sets: luma and chroma."""
 RANGES = 6
-"""Ranges of quality indices, equally long."""
+"""Number of equal ranges of quality indices."""
 
 _SUM_LIMIT = 1 << 15
 """Limit of the sum of a filter's absolute weights, so that its sums of 510 times each and the
@@ -61,8 +61,12 @@ Samples = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class FilteredPlane:
-    """A plane before and after, uint8 ``[H, W]``, and the activity of its blocks, 0..15, uint8
-    ``[H / 4, W / 4]``."""
+    """A plane without and with post-filter.
+
+    Attributes:
+        before, after: samples, uint8 ``[H, W]``.
+        activity: of each 4x4 block, 0..15, uint8 ``[H / 4, W / 4]``.
+    """
 
     before: Samples
     after: Samples
@@ -70,17 +74,18 @@ class FilteredPlane:
 
 
 class PostFilter:
-    """The filters of one kind of frame.
+    """The filters of one frame type.
 
     Args:
-        weights: int16 ``[2, 6, 16, 9, 24]``: luma and chroma, range of qualities, activity,
-            direction, weight; in ``2**-8``.
-        levels: int32 ``[64, 15]``, ascending: where the next activity begins, for every quality.
-        bounds: int32 ``[64, 16]``: to what differences are clipped, for every quality and activity.
+        weights: in ``2**-8``, int16 ``[2, 6, 16, 9, 24]``: luma and chroma, range of qualities,
+            activity, direction, weight.
+        levels: lower bounds of the activities but the first, by quality, ascending, int32
+            ``[64, 15]``.
+        bounds: clipping bounds of differences, by quality and activity, int32 ``[64, 16]``.
 
     Raises:
-        ValueError: if shapes are others, the weights of a filter sum to ``2**15`` or more, or a
-            bound is negative.
+        ValueError: if a shape is wrong, the absolute weights of a filter sum to ``2**15`` or more,
+            or a bound is negative.
     """
 
     def __init__(self, weights: ArrayLike, levels: ArrayLike, bounds: ArrayLike) -> None:
@@ -98,20 +103,25 @@ class PostFilter:
         self._tables = [[filter_table(filters) for filters in part] for part in w]
 
     def filtered(self, plane: Samples, part: int, quality: int) -> FilteredPlane:
-        """Filter a plane, as if everything were switched on.
+        """A plane with all switches on.
 
         Args:
             plane: ``[H, W]``, sides multiples of 4.
             part: 0 for luma, 1 for chroma.
-            quality: index of the frame.
+            quality: quality index of the frame, 0..63.
         """
         return FilteredPlane(plane, *self._filtered(plane, part, quality, ALL_ON))
 
     def shown(
         self, planes: Sequence[Samples], quality: int, filters: tuple[int, int]
     ) -> list[Samples]:
-        """Y, U and V, filtered by the switches of luma and those of chroma; planes of which
-        nothing is switched on are returned themselves."""
+        """Y, U and V, filtered by switches; a plane without any is returned itself.
+
+        Args:
+            planes: uint8 ``[H, W]`` and twice ``[H / 2, W / 2]``.
+            quality: quality index of the frame, 0..63.
+            filters: switches of luma and of chroma, a bit for each pair of activities.
+        """
         switched = zip(planes, (0, 1, 1), strict=True)
         return [
             self._filtered(plane, part, quality, filters[part])[0] if filters[part] else plane
@@ -126,7 +136,12 @@ class PostFilter:
 
 
 def merged(planes: Sequence[FilteredPlane], filters: tuple[int, int]) -> list[Samples]:
-    """Y, U and V, filtered by the switches of luma and those of chroma."""
+    """Y, U and V, filtered by switches.
+
+    Args:
+        planes: with and without post-filter.
+        filters: switches of luma and of chroma.
+    """
     switches = (filters[0], filters[1], filters[1])
     return [
         merge(plane.before, plane.after, plane.activity, on) if on else plane.before
@@ -135,13 +150,13 @@ def merged(planes: Sequence[FilteredPlane], filters: tuple[int, int]) -> list[Sa
 
 
 def useful(planes: list[FilteredPlane], targets: list[Samples]) -> int:
-    """The switches, eight bits, that bring planes nearest to their targets.
+    """Switches, eight bits, of least squared error.
 
     Args:
-        planes: those that share their switches.
-        targets: of each, uint8 ``[H', W']`` with H' <= H and W' <= W.
+        planes: planes that share their switches.
+        targets: original of each, uint8 ``[H', W']`` with H' <= H and W' <= W.
     """
-    won = np.zeros(SWITCHES, np.int64)
+    gains = np.zeros(SWITCHES, np.int64)
     for plane, target in zip(planes, targets, strict=True):
-        won += squared_gains(plane.before, plane.after, plane.activity, target)
-    return sum(1 << a for a in range(SWITCHES) if won[a] > 0)
+        gains += squared_gains(plane.before, plane.after, plane.activity, target)
+    return sum(1 << a for a in range(SWITCHES) if gains[a] > 0)

@@ -1,4 +1,4 @@
-"""Which layers a frame runs, where and at how many bits: what the complexity counts start from."""
+"""Layers that a frame runs, with positions and bit-widths, for the complexity counts."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Box = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class FrameShape:
-    """The regions of a frame, on the grid of the frame padded to multiples of 32.
+    """Sizes of the regions of a frame, padded to multiples of 32 luma samples.
 
     Attributes:
-        roi, bg: 16x16 cells in either region.
+        roi, bg: number of 16x16 cells in each region.
         b_roi, b_bg: bit-widths; 0 is skip.
-        skip_roi, skip_bg: cells of either region where the prediction stands.
-        box_roi, box_bg: positions in the box around what is computed of either region
-            (:func:`box_around`); None for those of the whole frame.
+        skip_roi, skip_bg: number of skipped cells in each region.
+        box_roi, box_bg: number of positions in the box around the computed ones of each region
+            (:func:`box_around`); None for the whole frame.
     """
 
     roi: int
@@ -52,7 +52,7 @@ class FrameShape:
 
         Args:
             mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
-            skip: where the prediction stands, of the same shape; None for nowhere.
+            skip: skipped cells, of the same shape; None for none.
             b_roi, b_bg: bit-widths.
         """
         roi, skipped = padded_grid(mask, skip)
@@ -63,13 +63,13 @@ class FrameShape:
 
     @property
     def parts(self) -> tuple[int, int]:
-        """Cells that are computed in either region."""
+        """Number of computed cells in each region."""
         roi = self.roi - self.skip_roi if self.b_roi else 0
         return roi, self.bg - self.skip_bg if self.b_bg else 0
 
 
 def box_around(cells: Mask) -> Box:
-    """The smallest box that holds the positions of cells, and their neighbours in the frame.
+    """Smallest box that holds the positions of cells and their neighbours in the frame.
 
     Args:
         cells: bool ``[h, w]``, of a frame of 2 h rows and 2 w columns of positions.
@@ -90,7 +90,14 @@ def _area(box: Box) -> int:
 
 
 def padded_grid(mask: Mask, skip: Mask | None) -> tuple[Mask, Mask]:
-    """ROI and skip map on the padded frame's grid: beyond the frame no ROI, skip as at its edge."""
+    """ROI and skip map on the padded frame's grid, bool ``[h, w]``.
+
+    Beyond the frame there is no ROI, and cells are skipped as at its edge.
+
+    Args:
+        mask: ROI of the unpadded frame.
+        skip: skipped cells, of the same shape; None for none.
+    """
     beyond = [(0, -n % (PAD // CELL)) for n in mask.shape]
     nowhere = np.zeros_like(mask) if skip is None else skip
     return np.pad(mask, beyond), np.pad(nowhere, beyond, "edge")

@@ -1,4 +1,4 @@
-"""Trained networks, from a checkpoint or from a release."""
+"""Trained networks from checkpoints and weights files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ __all__ = ["trained_network"]
 
 
 def trained_network(path: Path, inter: bool) -> FrameNet:
-    """The averaged network of a checkpoint of ``fit``, or a released one (``.safetensors``).
+    """Network of a file.
+
+    Args:
+        path: checkpoint of ``fit``, whose averaged weights are taken, or ``.safetensors`` file.
+        inter: whether it must be an inter network.
 
     Raises:
-        InputError: if a released network is of the other kind of frame.
+        InputError: if a weights file is of the other frame type.
     """
     if path.suffix == ".safetensors":
         net = restore_network(load_file(path))

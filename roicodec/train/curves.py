@@ -1,4 +1,4 @@
-"""Curves of training runs."""
+"""Plots of training runs."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ VIDEO = {".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m"}
 IMAGE = {".jpeg", ".jpg", ".png", ".webp"}
 GRID = 16
 MOTION_QPS = (26, 32, 38)
-"""Quantizers at which the motion of training clips is searched."""
+"""libx264 quantizer parameters at which the motion of training clips is searched."""
 
 _ONCE = {"": slice(None)}
 _TIMES = {**_ONCE, " reversed": slice(None, None, -1), " halved": slice(None, None, 2)}
-"""Which frames of a clip to take, in which order."""
+"""Variants of a clip: suffix of the name, and the frames in order."""
 
 Planes = NDArray[np.uint8]
 
@@ -40,10 +40,11 @@ class Clip:
     """Decoded frames of one clip or photograph.
 
     Attributes:
-        name: file name.
+        name: file name, with the suffix of its variant.
         frames: I420, uint8 ``[T, H * 3 / 2, W]``, memory-mapped; H and W multiples of 16.
-        cuts: indices of frames that do not continue the previous one (0 always is one).
-        motion: int16 ``[len(MOTION_QPS), T, H / 8, W / 8, 2]`` in quarter samples, or None.
+        cuts: indices of first frames of scenes, 0 included.
+        motion: motion fields in quarter samples, int16 ``[len(MOTION_QPS), T, H / 8, W / 8, 2]``;
+            None if not searched.
     """
 
     name: str
@@ -99,20 +100,29 @@ def _crop_to_grid(i420: Planes) -> Planes:
 
 
 def planes_of(i420: Planes) -> tuple[Planes, Planes, Planes]:
-    """Split I420 ``[..., H * 3 / 2, W]`` into Y ``[..., H, W]``, U and V ``[..., H/2, W/2]``."""
+    """Planes of I420 frames: Y ``[..., H, W]``, U and V ``[..., H/2, W/2]``.
+
+    Args:
+        i420: ``[..., H * 3 / 2, W]``.
+    """
     h, w = i420.shape[-2] * 2 // 3, i420.shape[-1]
     chroma = i420[..., h:, :].reshape(*i420.shape[:-2], 2, h // 2, w // 2)
     return i420[..., :h, :], chroma[..., 0, :, :], chroma[..., 1, :, :]
 
 
 def picture_of(i420: Planes, pts: int = 0) -> Picture:
-    """One I420 frame ``[H * 3 / 2, W]`` as a picture of duration 1."""
+    """Picture of duration 1.
+
+    Args:
+        i420: frame, ``[H * 3 / 2, W]``.
+        pts: time stamp of the picture.
+    """
     y, u, v = (np.ascontiguousarray(p) for p in planes_of(i420))
     return Picture(y, u, v, pts, 1)
 
 
 def _find_cuts(i420: Planes) -> tuple[int, ...]:
-    """Frames whose histogram and content both leap; the first frame always counts."""
+    """First frames of scenes, by a jump of both histogram and samples; 0 included."""
     y = planes_of(i420)[0][:, ::4, ::4].astype(np.int16)
     cuts = [0]
     for t in range(1, len(y)):
@@ -135,7 +145,7 @@ def _search_motion(i420: Planes) -> NDArray[np.int16]:
 
 
 def _stored(path: Path, make: Callable[[], ArrayLike]) -> NDArray[Any]:
-    """The array of a file, memory-mapped; made and written whole if it is not there."""
+    """Memory-mapped array of a file, which is written first if it does not exist."""
     if not path.exists():
         part = path.with_suffix(f".{os.getpid()}.tmp.npy")
         np.save(part, make())
@@ -144,12 +154,13 @@ def _stored(path: Path, make: Callable[[], ArrayLike]) -> NDArray[Any]:
 
 
 def load_folder(folder: Path, cache: Path, *, motion: bool, times: bool = False) -> list[Clip]:
-    """Decode every clip and photograph below ``folder``; later calls map the cached arrays.
+    """All clips and photographs below a folder, decoded once; later calls map the cached arrays.
 
     Args:
-        folder, cache: where they are, and where their arrays go.
-        motion: whether to search the motion of clips.
-        times: whether clips come backwards and at half their frame rate, too.
+        folder: of the data.
+        cache: folder of decoded arrays.
+        motion: whether the motion of clips is searched.
+        times: whether clips are added reversed and at half their frame rate.
 
     Raises:
         InputError: if there is nothing to train on.
@@ -175,13 +186,18 @@ def load_folder(folder: Path, cache: Path, *, motion: bool, times: bool = False)
 
 
 def to_tensors(i420: Sequence[Planes]) -> Batch:
-    """Stack I420 frames of one size."""
+    """Batch of I420 frames of one size."""
     planes = [planes_of(np.ascontiguousarray(f)) for f in i420]
     return Batch(*(torch.from_numpy(np.stack(p)).float() for p in zip(*planes, strict=True)))
 
 
 def crop(i420: Planes, top: int, left: int, size: int) -> Planes:
-    """Crop I420 ``[..., H * 3 / 2, W]`` to ``size`` squared; all arguments even."""
+    """Square crop of I420 frames, ``[..., size * 3 / 2, size]``.
+
+    Args:
+        i420: ``[..., H * 3 / 2, W]``.
+        top, left, size: in luma samples, even.
+    """
     y, u, v = planes_of(i420)
     half = size // 2
     parts = [y[..., top : top + size, left : left + size]]
@@ -192,7 +208,7 @@ def crop(i420: Planes, top: int, left: int, size: int) -> Planes:
 
 
 def flip(i420: Planes) -> Planes:
-    """Mirror I420 frames left to right."""
+    """I420 frames mirrored left to right."""
     planes = [p[..., ::-1] for p in planes_of(i420)]
     h, w = planes[0].shape[-2:]
     chroma = [p.reshape(*p.shape[:-2], h // 4, w) for p in planes[1:]]
@@ -200,7 +216,14 @@ def flip(i420: Planes) -> Planes:
 
 
 def sample_intra(clips: Sequence[Clip], rng: np.random.Generator, batch: int, size: int) -> Batch:
-    """Random crops of random frames; every clip is as likely as any other."""
+    """Random crops of random frames; all clips are equally likely.
+
+    Args:
+        clips: the data.
+        rng: source of the random draws.
+        batch: number of crops.
+        size: their side in luma samples.
+    """
     out = []
     for _ in range(batch):
         clip = clips[int(rng.integers(len(clips)))]

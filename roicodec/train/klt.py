@@ -1,4 +1,4 @@
-"""The Karhunen-Loeve transform of training blocks, from which the networks start."""
+"""Karhunen-Loève transform of training blocks, with which the networks are initialized."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ def _sample_weights() -> Tensor:
 
 
 def block_covariance(packed: Tensor) -> Tensor:
-    """Second moments ``[96, 96]`` of the weighted 8x8 blocks of ``[B, 96, H/8, W/8]``."""
+    """Second moments of weighted 8x8 blocks, ``[96, 96]``.
+
+    Args:
+        packed: packed samples, ``[B, 96, H/8, W/8]``.
+    """
     blocks = packed.permute(0, 2, 3, 1).reshape(-1, PIXEL_CHANNELS)
     blocks = blocks * _sample_weights()
     return blocks.T @ blocks / len(blocks)
 
 
 def klt_basis(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """The ``[96, 96]`` projection onto the principal axes, strongest first, and deviations."""
+    """Projection onto the principal axes, strongest first, one a column ``[96, 96]``, and their
+    standard deviations ``[96]``.
+
+    Args:
+        covariance: of :func:`block_covariance`.
+    """
     values, vectors = torch.linalg.eigh(covariance.double())
     basis = _sample_weights()[:, None] * vectors.flip(1).float()
     return basis, values.flip(0).clamp_min(1e-6).sqrt().float()

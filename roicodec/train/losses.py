@@ -1,4 +1,4 @@
-"""The rate-distortion loss over all qualities."""
+"""Rate-distortion loss over all qualities."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ __all__ = ["CHROMA_SAMPLE_WEIGHT", "RateDistortion", "rate_distortion", "relativ
 
 LUMA_WEIGHT, CHROMA_WEIGHT = 0.75, 0.125
 CHROMA_SAMPLE_WEIGHT = 2.5 * (CHROMA_WEIGHT / 64) / (LUMA_WEIGHT / 256)
-"""Weight of a squared chroma error against a squared luma error, sample by sample, in the encoder.
+"""Per-sample weight of a squared chroma error against a squared luma error in the encoder.
 
-Above 1, because the measure is the mean of the planes' PSNR, a logarithm, and chroma's error is
-the smaller one, 2.5 times usually.
+Above 1 because the measure is a mean of PSNR over planes, which is logarithmic, and chroma's error
+is usually 2.5 times smaller.
 """
 
 FINER_CHROMA = (1.0, 10.0)
-"""Bounds of that ratio of errors in the loss, where it is each frame's own."""
+"""Bounds of the ratio of luma's to chroma's error in the loss, where it is measured per frame."""
 
 LAMBDA = 0.13
-"""Squared error per bit, in squared quantizer steps: near d(MSE)/d(bits) of a uniform quantizer."""
+"""Lagrange multiplier of the loss: squared error per bit, in squared quantizer steps; near
+d(MSE)/d(bits) of a uniform quantizer."""
 
 
 class RateDistortion(dict[str, Tensor]):
-    """Per frame ``[B]``: ``bpp``, squared errors ``mse_y``, ``mse_u``, ``mse_v``, and ``loss``."""
+    """Results of each frame, ``[B]``: bits per luma sample ``bpp``, squared errors ``mse_y``,
+    ``mse_u`` and ``mse_v``, and ``loss``."""
 
 
 def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDistortion:
     """Rate plus distortion over lambda, for every frame of a batch.
 
     Args:
-        out: what the network made of the frames.
-        target: their planes, in sample values 0..255.
+        out: output of the network.
+        target: planes of the frames in sample values 0..255.
         quality: indices 0..63, ``[B]``; lambda is proportional to the squared quantizer step.
     """
     pixels = target.y.shape[-1] * target.y.shape[-2]
@@ -55,16 +57,16 @@ def rate_distortion(out: FrameOutput, target: Batch, quality: Tensor) -> RateDis
 
 
 def relative_weight(loss: Tensor, quality: Tensor, sequences: int) -> Tensor:
-    """Weight of every frame, so that a percent counts the same in all content.
+    """Weight of every frame such that a percent counts the same in all content.
 
-    BD-BR is relative: a tenth of the bits of a still scene is worth a tenth of those of a crowd,
-    though it has a twentieth of them. So each frame weighs one over what its sequence costs (the
-    gradient of the logarithm), up to a floor for the least.
+    BD-BR is relative: a tenth of the bits of a still scene counts as much as a tenth of those of a
+    crowd, though these are twenty times as many. So each frame is weighted by the reciprocal of its
+    sequence's loss (the gradient of the logarithm), with a floor for very small ones.
 
     Args:
-        loss: of every frame, ``[F * sequences]``, the frames of a moment together.
+        loss: of every frame, ``[F * sequences]``; frames of one time are adjacent.
         quality: indices 0..63, of the same shape.
-        sequences: how many are coded side by side.
+        sequences: number of sequences that are coded side by side.
     """
     cost = loss.detach().view(-1, sequences).mean(0).repeat(len(loss) // sequences)
     floor = 0.011 * torch.exp(3.3 * quality / (QUALITIES - 1))

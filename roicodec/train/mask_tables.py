@@ -1,8 +1,8 @@
-"""Fit the tables of :mod:`roicodec.bitstream.mask_coding` to annotated masks.
+"""Fit of the probability tables of :mod:`roicodec.bitstream.mask_coding` to annotated masks.
 
 ``python -m roicodec.train.mask_tables FOLDER --hold-out NAME …`` reads the masks in
-``FOLDER/<clip>/*.png`` frame by frame, also at twice and three times their size (so that the
-tables fit larger videos, too), and rewrites ``roicodec/bitstream/mask_tables.py``.
+``FOLDER/<clip>/*.png`` frame by frame, also enlarged to twice and three times their size for larger
+videos, and rewrites ``roicodec/bitstream/mask_tables.py``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from roicodec.bitstream.masks import Mask, cells_of
 __all__ = ["count_mask", "main", "write_tables"]
 
 _BITS = 12
+"""Fractional bits of the probabilities."""
 _SCALES = (1, 2, 3)
+"""Factors by which masks are enlarged."""
 _PRIOR = 2.0
+"""Weight of the group's probability in that of a context, in cells."""
 
 Counts = NDArray[np.float64]
 
@@ -46,9 +49,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write_tables(path: Path, what: str, intra: Counts, inter: Counts) -> None:
-    """Fit tables to counts and write their module."""
+    """Fit tables to counts and write their module.
+
+    Args:
+        path: file of the module.
+        what: meaning of a cell that is set.
+        intra: counts of cells that are not and that are set, ``[stages, contexts, 2]``.
+        inter: the same with a previous mask.
+    """
     around = np.arange(INTER_CONTEXTS)
-    # Rare contexts lean on those of all stages with the same cell before, change and neighbours.
+    # Contexts of all stages with the same previous cell, change and neighbours share a prior.
     groups = (around // 125) * 25 + around % 25
     _write(path, what, _fit(intra, np.arange(5)), _fit(inter, groups))
 
@@ -71,13 +81,19 @@ def _masks(clip: Path, scale: int) -> Iterator[Mask]:
 
 
 def count_mask(mask: Mask, previous: Mask | None, counts: Counts) -> None:
-    """Add a mask's cells to ``counts``, ``[stages, contexts, 2]``."""
+    """Add the cells of a mask to counts.
+
+    Args:
+        mask: bool ``[h, w]``.
+        previous: mask of the frame before, of the same shape; None to count intra contexts.
+        counts: ``[stages, contexts, 2]``, changed in place.
+    """
     for stage, (cells, context) in enumerate(mask_coding.contexts(mask, previous)):
         np.add.at(counts[stage], (context, mask.ravel()[cells].astype(np.intp)), 1)
 
 
 def _fit(counts: Counts, groups: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Probability of ROI in units of ``2**-_BITS``, shrunk to that of the context's group."""
+    """Probability of a set cell in ``2**-_BITS``, shrunk towards that of the context's group."""
     pooled = np.zeros((groups.max() + 1, 2))
     np.add.at(pooled, groups, counts.sum(0))
     prior = ((pooled[:, 1] + 0.5) / (pooled.sum(1) + 1))[groups]

@@ -1,9 +1,9 @@
-"""Fit the context trees and frequency tables of motion coding to the vectors of real clips.
+"""Fit of the context trees and frequency tables of motion coding to the vectors of real clips.
 
 ``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder and writes
-``roicodec/motion/tables.json``. It starts from the vectors that libx264 finds, and then, by turns,
-refines the vectors at the prices of the last tables and fits the tables to them. The result is
-part of the stream's format: writing another makes older streams unreadable.
+``roicodec/bitstream/motion_tables.json``. It starts from the vectors of libx264; each further round
+refines the vectors with the last tables' bit costs and fits the tables to them. The result is part
+of the stream's format: another one makes older streams unreadable.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from roicodec.picture import Picture
 __all__ = ["fit_contexts", "fit_tree", "main"]
 
 _SMOOTHING = 16.0
-"""How many symbols of its parent's distribution each leaf is given."""
+"""Weight of the parent's distribution in that of a node, in symbols."""
 
 
 def fit_tree(
     features: NDArray[np.uint8], values: Ints, size: int, *, leaves: int, gain: float
 ) -> tuple[ContextTree, Tables]:
-    """Grow a tree, best split first, by the entropy that a split saves.
+    """Context tree grown best split first by the entropy it saves, and its tables.
 
     Args:
-        features: ``[N, F]``.
-        values: the symbols ``[N]``, in ``0..size - 1``.
-        leaves: most leaves.
-        gain: least bits that a split must save.
+        features: of each symbol, uint8 ``[N, F]``.
+        values: symbols in ``0..size - 1``, ``[N]``.
+        size: size of the alphabet.
+        leaves: largest number of leaves.
+        gain: smallest saving of a split in bits.
     """
     total = np.bincount(values, minlength=size).astype(float)
     prior = total + 0.01
@@ -74,6 +75,17 @@ def fit_tree(
 
 @dataclass(eq=False)
 class _Node:
+    """A node of a growing tree.
+
+    Attributes:
+        where: numbers of its symbols.
+        counts: how often each symbol occurs, ``[size]``.
+        prior: distribution of its parent, ``[size]``.
+        saving: bits that its best split saves; 0 for none.
+        feature, threshold: that split.
+        children: below and above the threshold; empty of a leaf.
+    """
+
     where: NDArray[np.int64]
     counts: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -122,7 +134,7 @@ class _Node:
 
 
 def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bits of an ideal code for symbols counted along the last axis."""
+    """Bits of an ideal code for counts along the last axis."""
     total = counts.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.where(counts > 0, counts * np.log2(counts), 0).sum(-1)
@@ -132,7 +144,12 @@ def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts:
-    """Fit trees of at most ``leaves`` leaves, and their tables, to recorded frames."""
+    """Trees and tables fitted to recorded frames.
+
+    Args:
+        recorders: of the frames.
+        leaves: largest number of leaves of a tree.
+    """
     trees, tables = {}, {}
     for name, size in SYMBOLS.items():
         calls = [call for recorder in recorders for call in recorder.calls if call[0] == name]
@@ -153,7 +170,7 @@ def _pictures(path: Path) -> Iterator[Picture]:
 
 
 def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> Iterator[Recorder]:
-    """A clip's motion: x264's own, or refined with ``contexts`` against its reconstruction."""
+    """Motion of a clip: libx264's, or refined with ``contexts`` against its reconstruction."""
     searcher: X264Searcher | None = None
     previous = None
     for picture in itertools.islice(_pictures(path), frames):
@@ -174,8 +191,8 @@ def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> It
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--qp", "qps", multiple=True, default=(26, 30, 34, 38), show_default=True)
-@click.option("--frames", default=8, show_default=True, help="How many of each clip.")
-@click.option("--rounds", default=2, show_default=True, help="The first fits x264's own vectors.")
+@click.option("--frames", default=8, show_default=True, help="Frames of each clip.")
+@click.option("--rounds", default=2, show_default=True, help="The first fits libx264's vectors.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -1,4 +1,4 @@
-"""Post-filters by least squares, from pictures that were decoded without them."""
+"""Least-squares fit of the post-filters to pictures that were decoded without them."""
 
 from __future__ import annotations
 
@@ -21,48 +21,55 @@ __all__ = ["PostFilterFit", "activity_levels", "difference_bounds", "no_post_fil
            "post_filter"]  # fmt: skip
 
 _ACTIVITY = 0.02 * 2 ** (0.5 * np.arange(15))
-"""Where the next begins: mean magnitude of second differences, in quantizer steps."""
+"""Lower bounds of the activities but the first: mean magnitude of second differences, in
+quantizer steps."""
 _SAMPLES = 192
-"""Second differences that an activity sums, each counted as often as it is."""
+"""Number of second differences in the sum of an activity, with repetitions."""
 _BOUND = 0.12
-"""To what differences are clipped where the activity is middling, in quantizer steps."""
+"""Clipping bound of differences at the middle activity, in quantizer steps."""
 _REACH = 1.5
-"""Lengths of a range of qualities within which a frame counts, ever less."""
+"""Half-width of the triangular weight of a frame around a range of qualities, in ranges."""
 _RIDGE = 3e-3
-"""Of a term's own energy, added to it."""
+"""Ridge: share of each term's energy that is added to the diagonal of the normal equations."""
 _UNIT = 256
+"""Weights count in ``1 / 256``."""
 _LARGEST = 4 * _UNIT
+"""Limit of a weight's magnitude."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
 
 def activity_levels() -> NDArray[np.int32]:
-    """Where activities begin at every quality, ``[64, 15]``."""
+    """Lower bounds of the activities at every quality, int32 ``[64, 15]``."""
     return np.asarray(np.rint(_SAMPLES * QUANTIZER_STEPS[:, None] * _ACTIVITY), np.int32)
 
 
 def difference_bounds() -> NDArray[np.int32]:
-    """To what differences are clipped at every quality and activity, ``[64, 16]``."""
+    """Clipping bounds of differences at every quality and activity, int32 ``[64, 16]``."""
     usual = 2.0 ** ((np.arange(ACTIVITIES) - 7) / 4)
     return np.asarray(np.rint(_BOUND * QUANTIZER_STEPS[:, None] * usual).clip(1), np.int32)
 
 
 def post_filter(intra: NDArray[np.int16], inter: NDArray[np.int16]) -> Arrays:
-    """The file of a post-filter with these weights."""
+    """Arrays of the post-filter's file.
+
+    Args:
+        intra, inter: weights, int16 ``[2, 6, 16, 9, 24]``.
+    """
     weights = {"intra.weight": intra, "inter.weight": inter}
     return {**weights, "levels": activity_levels(), "bounds": difference_bounds()}
 
 
 def no_post_filter() -> Arrays:
-    """The file of a post-filter that changes nothing."""
+    """Arrays of a post-filter that changes nothing."""
     weights = np.zeros((PARTS, RANGES, ACTIVITIES, DIRECTIONS, WEIGHTS), np.int16)
     return post_filter(weights, weights.copy())
 
 
 class PostFilterFit:
-    """Collects pictures of one kind of frame, and fits its filters to them.
+    """Fit of the filters of one frame type.
 
-    Every plane weighs one over its squared error: what the filters win is decibels.
+    Each plane is weighted by the reciprocal of its squared error, so that the gain is in decibels.
     """
 
     def __init__(self) -> None:
@@ -72,12 +79,12 @@ class PostFilterFit:
         self._levels, self._bounds = activity_levels(), difference_bounds()
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
-        """Learn from a picture that was decoded without a post-filter.
+        """Add a picture.
 
         Args:
-            made: the decoded picture.
-            original: of the same size.
-            quality: index of the frame, 0..63.
+            made: reconstruction without post-filter.
+            original: the picture itself.
+            quality: quality index of the frame, 0..63.
         """
         for plane, target, part in zip(made.planes, original.planes, (0, 1, 1), strict=True):
             height, width = (n // 4 * 4 for n in plane.shape)
@@ -111,8 +118,8 @@ class PostFilterFit:
                 self._goal[where] += near[:, None] * (turned @ wanted_c)
 
     def weights(self) -> NDArray[np.int16]:
-        """The filters, int16 ``[2, 6, 16, 9, 24]``, as
-        :class:`~roicodec.decoder.post_filter.PostFilter` takes them."""
+        """Weights of the filters, int16 ``[2, 6, 16, 9, 24]``
+        (:class:`~roicodec.decoder.post_filter.PostFilter`)."""
         own = np.diagonal(self._gram, axis1=-2, axis2=-1)[..., None] * np.eye(WEIGHTS)
         solved = np.linalg.solve(
             self._gram + _RIDGE * own + 1e-9 * np.eye(WEIGHTS), self._goal[..., None]

@@ -1,4 +1,4 @@
-"""Training by several processes at once, as ``torchrun`` starts them; by one without it."""
+"""The processes of a training run, started by ``torchrun``; one without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Ranks", "joined"]
 _T = TypeVar("_T")
 
 _PATIENCE = timedelta(hours=24)
-"""How long others wait for the first to decode the data."""
+"""Time-out while the first rank decodes the data."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Ranks:
     """The processes that train together.
 
     Attributes:
-        rank: number of this one; 0 logs and saves.
+        rank: number of this process; 0 logs and saves.
         local: its number on this machine.
-        world: how many there are.
+        world: number of processes.
     """
 
     rank: int = 0
@@ -36,16 +36,21 @@ class Ranks:
     world: int = 1
 
     def replica(self, module: nn.Module) -> nn.Module:
-        """Start from rank 0's weights; from now on gradients are the mean over the ranks."""
+        """The module with rank 0's weights, whose gradients are the mean over the ranks.
+
+        Args:
+            module: returned as it is where there is one process.
+        """
         if self.world == 1:
             return module
-        # At 16 bits the steps of the quantizers have no part in a result.
+        # Quantizer steps take no part in results at 16 bits.
         return DistributedDataParallel(
             module, forward_sync_buffers=False, find_unused_parameters=True
         )
 
     def first_alone(self, run: Callable[[], _T]) -> _T:
-        """Run on one process of each machine, then, what it wrote being there, on the others."""
+        """Result of a function that writes files: local rank 0 runs it first, the others follow and
+        find its files."""
         if self.world == 1:
             return run()
         if self.local:
@@ -56,15 +61,15 @@ class Ranks:
         return result
 
     def agreed(self, decision: bool) -> bool:
-        """What rank 0 decides."""
+        """Decision of rank 0, the same on all ranks."""
         if self.world == 1:
             return decision
-        told = torch.tensor([decision], dtype=torch.uint8)
-        distributed.broadcast(told, 0)
-        return bool(told)
+        shared = torch.tensor([decision], dtype=torch.uint8)
+        distributed.broadcast(shared, 0)
+        return bool(shared)
 
     def gathered(self, value: object) -> list[Any]:
-        """The values of all ranks, on rank 0; nothing on the others."""
+        """Values of all ranks on rank 0; an empty list on the others."""
         if self.world == 1:
             return [value]
         values: list[Any] | None = [None] * self.world if self.rank == 0 else None
@@ -74,7 +79,7 @@ class Ranks:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Meet the processes that ``torchrun`` started with this one."""
+    """The ranks that ``torchrun`` started with this process."""
     world = int(os.environ.get("WORLD_SIZE", 1))
     if world == 1:
         yield Ranks()
@@ -82,7 +87,7 @@ def joined() -> Iterator[Ranks]:
     distributed.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield Ranks(distributed.get_rank(), int(os.environ["LOCAL_RANK"]), world)
-        # None leaves while others may still wait for what it sent.
+        # A process must not leave while others may wait for its data.
         distributed.barrier()
     finally:
         distributed.destroy_process_group()

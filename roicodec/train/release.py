@@ -1,4 +1,4 @@
-"""From checkpoints to released weights: quantize, export, fit the entropy tables."""
+"""Released weights from checkpoints: quantization, export, entropy tables, post-filters."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def release(
 ) -> None:
     """Write intra, inter and post_filter.safetensors from two checkpoints.
 
-    A network that is named by a released file keeps its integers; its tables are counted anew.
+    A network given as a weights file keeps its integers; its tables are counted again.
     """
     torch.set_num_threads(threads)
     write_release(intra_path, inter_path, data, out, cache, count=count, filtered=filtered)
@@ -134,7 +134,7 @@ def write_release(
 
 
 def _integers(net: FrameNet, stage: Stage) -> Arrays:
-    """Quantize a float network where it is not yet, and export it with logistic tables."""
+    """Integers of a network, quantized first where it is float, with logistic tables."""
 
     def run(times: int = 1) -> None:
         with torch.no_grad():
@@ -157,7 +157,7 @@ def _spread_over(clips: list[Clip], count: int) -> list[Clip]:
 
 
 def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arrays]:
-    """Replace the tables by those counted while encoding the first frames of clips."""
+    """Networks with tables that are counted while encoding the first frames of clips."""
     counters = {INTRA: Counter(), INTER: Counter()}
     for encoder, pictures in _encoders(networks, clips):
         for picture in pictures:
@@ -171,7 +171,7 @@ def fit_tables(networks: dict[str, Arrays], clips: list[Clip]) -> dict[str, Arra
 
 
 def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> Arrays:
-    """The post-filters that bring the first frames of clips nearest to their originals."""
+    """Post-filters fitted to the first frames of clips."""
     fits = {INTRA: PostFilterFit(), INTER: PostFilterFit()}
     for encoder, pictures in _encoders(networks, clips):
         for picture in pictures:
@@ -183,7 +183,7 @@ def fit_post_filters(networks: dict[str, Arrays], clips: list[Clip]) -> Arrays:
 def _encoders(
     networks: dict[str, Arrays], clips: list[Clip]
 ) -> Iterator[tuple[FrameEncoder, list[Picture]]]:
-    """Encoders without post-filter and what to encode, for each clip; qualities in turn."""
+    """Encoders without post-filter, and the pictures to encode, of each clip; qualities in turn."""
     model = Model({**networks, POST_FILTER: no_post_filter()})
     for number, clip in enumerate(clips):
         start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0

@@ -1,4 +1,4 @@
-"""A new start for hidden channels that never fire."""
+"""New weights for dead hidden channels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["revive"]
 
 @torch.no_grad()
 def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
-    """Draw anew what feeds the hidden channels that are zero on all data; the rest learns on.
+    """Initialize the input weights of dead hidden channels again; all others stay.
 
-    Behind a ReLU a channel that is always negative has no gradient and never comes back. A new one
-    has zeros behind it, so that the network computes what it did before.
+    In front of a ReLU a channel that is always negative has no gradient. The output weights of the
+    new channels are zero, so that the network computes the same as before.
 
     Args:
-        net: a float network.
-        run: passes data through it; called ``times`` times.
+        net: float network.
+        run: passes data through it.
+        times: number of runs; a channel is dead if it is zero in all of them.
 
     Returns:
-        How many channels there were.
+        number of dead channels.
     """
     blocks = [m for m in net.modules() if isinstance(m, Block)]
     layers = [layer for b in blocks for layer in (b.depthwise, b.mix_out, b.project)]
@@ -36,7 +37,7 @@ def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
         across, hidden, wide = (
             tops[layer] == 0 for layer in (block.depthwise, block.mix_out, block.project)
         )
-        # A channel that is dead before the depthwise layer may be a constant behind it.
+        # A channel that is dead in front of the depthwise layer may be a constant behind it.
         assert block.depthwise.bias is not None
         assert block.mix_out.bias is not None
         constant = F.relu(block.depthwise.bias) * across
@@ -51,10 +52,10 @@ def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
 
 
 def _redraw(layer: nn.Conv2d, dead: Tensor) -> None:
-    """Random weights, as large as those of the living outputs, and no bias."""
+    """Set the weights of dead outputs to noise of the other outputs' deviation, and biases to 0."""
     assert layer.bias is not None
     living = layer.weight[~dead] if (~dead).any() else layer.weight
     drawn = torch.randn_like(layer.weight[dead]) * living.square().mean().sqrt()
-    # What a depthwise layer sees is never negative.
+    # Inputs of a depthwise layer are never negative.
     layer.weight[dead] = drawn.abs() if layer.groups > 1 else drawn
     layer.bias[dead] = 0

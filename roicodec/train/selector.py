@@ -1,4 +1,5 @@
-"""Fit the choice of bit-widths to what each pair costs (:mod:`roicodec.train.selector_costs`)."""
+"""Fit of the bit-width selector to the measured costs of pairs
+(:mod:`roicodec.train.selector_costs`)."""
 
 from __future__ import annotations
 
@@ -29,24 +30,24 @@ Layer = dict[str, NDArray[np.float64]]
 _PLAIN = BITS.index(PLAIN)
 _RIDGE = 30.0
 _PRICES = (0, 5, 10, 15, 30, 100, 400)
-"""Of 10^6 BitOPs a pixel, in percent of a region's cost, at which choices are scored."""
+"""Prices of 10^6 BitOPs a pixel at which choices are scored, in percent of a region's cost."""
 
 
 def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float64]:
-    """What each bit-width costs a region: such that what is best of each is the best pair.
+    """Cost of each bit-width in each region, such that the best choices make the best pair.
 
-    J does not add up over regions, and what is best for one depends on the other. These costs do:
-    as arithmetic gets a price, and the pair that is best in J + price * BitOPs goes from one to
-    the next, each region's bit-width goes along with it, at the same price. What is passed over
-    costs as much more as the best pair that it is part of does, at that price.
+    J is not additive over regions: the best choice for one depends on the other. These costs are:
+    as the price of arithmetic rises, the pair of least J + price * BitOPs changes step by step, and
+    each region's choice by these costs changes with it, at the same price. A bit-width that is
+    never chosen costs as much more as the best pair with it does, at that price.
 
     Args:
-        sample: of a clip.
-        candidates: what both regions choose from.
+        sample: measured costs of a clip.
+        candidates: bit-widths that both regions choose from.
 
     Returns:
-        ``[2, bits]`` as a share of the region's part of J at 8 bits, 0 at 8; linear in between
-        where not tried, NaN for 0 if it was not.
+        ``[2, bits]`` as a share of the region's part of J at 8 bits, 0 at 8; interpolated linearly
+        where not measured, NaN for 0 if it was not.
     """
     parts, bit_ops = (sample.share, 1 - sample.share), sample.bit_ops
     chosen = [BITS.index(b) for b in candidates]
@@ -56,7 +57,7 @@ def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float6
     costs = np.full((2, len(BITS)), np.nan)
 
     def beyond(region: int, k: int, now: _Pair, price: float) -> float:
-        """How much more the best pair with a bit-width costs than another pair, in the region."""
+        """Excess of the best pair with a bit-width over another pair, as a share of the region."""
         those = [worth[p] + price * work[p] for p in worth if p[region] == k]
         more = min(those, default=math.nan) - worth[now] - price * work[now]
         return float(max(more, 0.0) / parts[region])
@@ -84,11 +85,14 @@ def region_costs(sample: Sample, candidates: Sequence[int]) -> NDArray[np.float6
 
 
 def fit_layer(samples: Sequence[Sample], candidates: Sequence[int] = BITS) -> Layer:
-    """Ridge regression of minus the regions' costs on their normalized features.
+    """Ridge regression of the regions' negative costs on their normalized features.
+
+    Fitted separately per candidate set: the best choice for one region depends on the options of
+    the other.
 
     Args:
-        samples: to fit to.
-        candidates: what both regions choose from.
+        samples: measured costs.
+        candidates: bit-widths that both regions choose from.
     """
     flat = np.concatenate([log_features(s.features) for s in samples])
     mean, scale = flat.mean(0), flat.std(0) + 1e-3
@@ -105,7 +109,7 @@ def fit_layer(samples: Sequence[Sample], candidates: Sequence[int] = BITS) -> La
             if not known.any():
                 continue
             x = np.column_stack([inputs[known, region], np.ones(known.sum())])
-            # One dear clip must not outvote many: what costs ten times as much is bad enough.
+            # Costs are clipped at tenfold, so that one outlier does not dominate.
             y = -np.minimum(costs[known, region, k], 10.0)
             penalty = np.diag([_RIDGE] * len(FEATURES) + [0.0])
             solved = np.linalg.solve(x.T @ x + penalty, x.T @ y)
@@ -125,12 +129,12 @@ def excess(
     layers: Mapping[str, Layer],
     price: float = 0.0,
 ) -> dict[str, float]:
-    """What every fixed pair and the layers' choices cost over the oracle's, the mean as a share.
+    """Mean excess cost over the oracle of fixed pairs and of the layers, as a share of J at 8 bits.
 
     Args:
-        samples: to score on.
-        candidates: what both regions choose from.
-        layers: of each clip, by its name.
+        samples: measured costs to score on.
+        candidates: bit-widths that both regions choose from.
+        layers: layer for each clip, by the clip's name.
         price: of 10^6 BitOPs a pixel, as a share of J.
     """
     chosen = [BITS.index(b) for b in candidates]
@@ -164,7 +168,7 @@ def excess(
     type=click.Path(path_type=Path),
     default=Path("runs/selector"),
     show_default=True,
-    help="Folder of what was measured: taken from there if the model is the same.",
+    help="Folder of measured costs; those of the same model are used again.",
 )
 @click.option(
     "--out",
@@ -172,9 +176,9 @@ def excess(
     default=Path(selector_module.__file__).with_name("selector.json"),
 )
 def selector(data: Path, cache: Path, count: int, kept: Path, out: Path) -> None:
-    """Measure what every pair of bit-widths costs, and fit the selector to it.
+    """Measure the cost of every pair of bit-widths, and fit the selector to it.
 
-    Then each clip is scored with the layer that is fitted to the others.
+    Then each clip is scored with a layer fitted to the others.
     """
     torch.set_num_threads(1)
     model = load_model()
@@ -187,7 +191,7 @@ def selector(data: Path, cache: Path, count: int, kept: Path, out: Path) -> None
 
 
 def _served(candidates: Sequence[int]) -> list[int]:
-    """All bit-widths that have the same layer."""
+    """Bit-widths served by the layer of these candidates."""
     return [b for b in BITS if b <= candidates[-1]]
 
 

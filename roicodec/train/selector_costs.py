@@ -1,12 +1,12 @@
-"""What every pair of bit-widths costs a clip, measured with the released networks.
+"""Cost of every pair of bit-widths for a clip, measured with the released networks.
 
-A clip is encoded, its first frame intra, with each pair of bit-widths from end to end: what a pair
-saves in one frame the next ones may have to pay, and all the more if they have another pair.
+A clip is encoded, its first frame intra, with each pair of bit-widths from end to end: bits that a
+pair saves in one frame may have to be spent in the next ones.
 
-A pair's J is the bits that it takes at the ROI-weighted PSNR of 8 bits everywhere: its quality is
-moved to come near that, and the rest of the way ln R is taken for a straight line over PSNR with
-the slope that 8 bits have there. Near them it is R + lambda D, with the lambda at which they are
-best. So a pair that only moves along the curve is as dear as before.
+The cost J of a pair is its bits at the ROI-weighted PSNR of 8 bits everywhere: its quality index is
+moved near that PSNR, and ln R is extrapolated linearly over PSNR with the slope that 8 bits have
+there. For small differences J is R + lambda D with the lambda of 8 bits, so a pair that only moves
+along the rate-distortion curve costs the same.
 """
 
 from __future__ import annotations
@@ -39,35 +39,34 @@ __all__ = ["BITS", "TABLES", "TRIED", "Sample", "samples_of_clip", "samples_of_f
 BITS = tuple(QUALITY_OFFSETS)
 """All bit-widths, 0 first."""
 TABLES = ((2, 4, 8), (4, 8, 16))
-"""Candidates of which every pair is tried. What other bit-widths cost is read off in between."""
+"""Candidate sets of which every pair is measured; other bit-widths are interpolated."""
 _BEYOND = {(16, 2), (16, 0), (8, 0)}
-"""Pairs tried beside those."""
+"""Further pairs that are measured."""
 TRIED = sorted({pair for table in TABLES for pair in product(table, table)} | _BEYOND)
 """Pairs of bit-widths (ROI, rest) whose costs are measured."""
 _QUALITIES = (41, 45, 50, 54, 58)
-"""Of 8 bits. Pairs that look good have indices from 0 to 63 then, too."""
+"""Quality indices at 8 bits, such that those of the better pairs lie within 0..63, too."""
 _LENGTH = 25
-"""Frames of a clip that are encoded. With 9, few bits outside the ROI look better than they are
-over a GOP."""
+"""Frames of a clip that are encoded. Nine would overrate few bits outside the ROI, whose errors
+accumulate over a GOP."""
 _COARSER = 6
-"""Quality indices between the two points that tell how rate goes with distortion."""
+"""Quality indices between the two points that give the slope of rate over distortion."""
 _EFFORT = 4
-"""Of the encoder: a trial for skip, and little more time than that takes."""
+"""Effort of the encoder: one trial for skip."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The intra frame or the inter frames of a clip, and what each pair of bit-widths costs.
+    """Measured costs of the intra frame or of the inter frames of a clip.
 
     Attributes:
-        clip: its name.
-        inter: whether of the inter frames.
-        features: of ROI and rest, ``[2, 10]``; of inter frames the mean.
-        share: of the area that is ROI, 0..1, exclusive.
-        cost: J of all frames, in bits, ``[bits, bits]`` (ROI, rest) over :data:`BITS`; NaN where
-            not tried.
-        bit_ops: 10^6 BitOPs a pixel of decoding at each bit-width, ``[bits]``; of inter frames,
-            as nearly all are.
+        clip: name of the clip.
+        inter: whether the features are those of the inter frames.
+        features: of ROI and background, ``[2, 10]``; of inter frames the mean.
+        share: share of the area in the ROI, 0..1, exclusive.
+        cost: J of all frames in bits, ``[bits, bits]`` (ROI, background) over :data:`BITS`; NaN
+            where not measured.
+        bit_ops: 10^6 BitOPs a pixel of decoding an inter frame at each bit-width, ``[bits]``.
     """
 
     clip: str
@@ -79,7 +78,7 @@ class Sample:
 
 
 class _Remembered:
-    """A source of ROI that is asked once for each frame."""
+    """ROI source that computes each frame's mask once."""
 
     def __init__(self, inner: RoiSource) -> None:
         self._inner = inner
@@ -95,7 +94,7 @@ class _Remembered:
 
 
 class _Fixed:
-    """Picks one pair, 8 bits instead of skip in intra frames, and keeps what it is shown."""
+    """Selector of one pair, 8 bits instead of skip in intra frames; keeps features and masks."""
 
     def __init__(self, pair: tuple[int, int]) -> None:
         self._pair = pair
@@ -112,7 +111,15 @@ class _Fixed:
 def samples_of_clip(
     name: str, pictures: Sequence[Picture], roi: RoiSource, quality: int, model: Model
 ) -> list[Sample]:
-    """Samples of a clip's intra and inter frames; none if its ROI is next to nothing or all."""
+    """Samples of a clip's intra and inter frames; none if its ROI is nearly nothing or everything.
+
+    Args:
+        name: name of the clip.
+        pictures: its pictures.
+        roi: finds the ROI.
+        quality: quality index at 8 bits, 0..63.
+        model: the networks.
+    """
     known = _Remembered(roi)
     plain = _coded(pictures, known, quality, model, (PLAIN, PLAIN))
     if not 0.02 < plain.shares.min() <= plain.shares.max() < 0.9:
@@ -136,15 +143,15 @@ def samples_of_clip(
 
 
 def _ahead(pair: tuple[int, int]) -> int:
-    """About as many quality indices as a pair's ROI-weighted PSNR is ahead of that of 8 bits."""
+    """Approximate lead of a pair's ROI-weighted PSNR over that of 8 bits, in quality indices."""
     roi, rest = (QUALITY_OFFSETS[bits] for bits in pair)
     return round(ROI_WEIGHT * roi + (1 - ROI_WEIGHT) * rest)
 
 
 @dataclass(frozen=True)
 class _Coded:
-    """What a clip comes to with one pair: bits, the mean of ROI-weighted PSNR in dB, the features
-    and the share of ROI of each frame."""
+    """A clip encoded with one pair: bits, mean ROI-weighted PSNR in dB, features and ROI share of
+    each frame."""
 
     bits: float
     psnr: float
@@ -175,7 +182,15 @@ def _coded(
 def samples_of_folder(
     data: Path, cache: Path, count: int, model: Model, kept: Path
 ) -> list[Sample]:
-    """Samples of clips spread over a folder; each clip's are written to ``kept`` when measured."""
+    """Samples of clips spread over a folder.
+
+    Args:
+        data: folder of clips.
+        cache: folder of decoded data.
+        count: number of clips.
+        model: the networks.
+        kept: folder in which the samples of each clip are stored when measured.
+    """
     kept.mkdir(parents=True, exist_ok=True)
     clips = [c for c in load_folder(data, cache, motion=False) if len(c.frames) >= _LENGTH]
     samples = []

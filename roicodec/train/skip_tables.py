@@ -1,4 +1,4 @@
-"""Fit the tables of skip maps to those that the encoder makes of training clips.
+"""Fit of the probability tables of skip maps to those that the encoder chooses.
 
 ``python -m roicodec.train.skip_tables FOLDER`` rewrites ``roicodec/bitstream/skip_tables.py``.
 """

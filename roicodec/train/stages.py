@@ -1,4 +1,4 @@
-"""What one optimizer step sees in each stage of training."""
+"""Data, rate and distortion of one optimizer step in each stage of training."""
 
 from __future__ import annotations
 
@@ -49,33 +49,37 @@ __all__ = [
 
 
 def packed_centred(batch: Batch) -> Tensor:
-    """Packed frames minus mid-gray, as the networks take them."""
+    """Packed frames minus mid-gray in units, ``[B, 96, H/8, W/8]``."""
     return pack(batch.y - 128, batch.u - 128, batch.v - 128)
 
 
 def decoded_planes(packed: Tensor) -> Batch:
-    """Reconstruction as a decoder outputs it, whole sample values 0..255; gradients pass."""
+    """Reconstruction as a decoder outputs it: integers 0..255, with straight-through gradients.
+
+    Args:
+        packed: minus mid-gray in units, ``[B, 96, H/8, W/8]``.
+    """
     planes = [p + 128 for p in unpack(packed)]
     return Batch(*(_through(p.round().clamp(0, 255), p) for p in planes))
 
 
 def _through(exact: Tensor, smooth: Tensor) -> Tensor:
-    """The exact value, with the gradient of the smooth one."""
+    """Exact values with the gradient of the smooth ones."""
     return smooth + (exact - smooth).detach()
 
 
 _USUAL, _NARROW, _USUAL_SHARE = (4, 8, 16), (2, 4, 8), 0.75
-"""Candidates that a step takes together, those that the codec offers, and how often the first."""
+"""Sets of candidates of a sandwich step, and the probability of the first."""
 
 PARTS = 4
-"""Of a batch in few bits: the candidates, and a random pair."""
+"""Shares of a sandwich step's batch: three candidates, and a random pair."""
 
 NEW_CONTENT = 0.05
 """Usual share of inter frames with content of another sequence."""
 
 WARM_UP = 12
-"""Steps before one whose data sets a network's quantizers: features grow along a GOP, and steps set
-on its first frames cost 2 dB at 8 bits."""
+"""Training steps before calibration: features grow along a GOP, and quantizers calibrated on its
+first frames cost 2 dB at 8 bits."""
 
 
 def skipped(
@@ -86,12 +90,13 @@ def skipped(
     quality: Tensor,
     matched: Tensor,
 ) -> FrameOutput:
-    """The frame with its prediction where the encoder would skip (:mod:`roicodec.encoder.skip`).
+    """Output with the prediction in cells that the encoder would skip
+    (:mod:`roicodec.encoder.skip`).
 
-    Borders of the map are free here: its bits are not in the loss.
+    The bits of the skip map are not counted.
 
     Args:
-        out: the frame, all of it coded.
+        out: output with all cells coded.
         x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
         features: motion-compensated, ``[B, 32, H/8, W/8]``; a skipped cell keeps them.
         quality: indices 0..63, ``[B]``.
@@ -119,7 +124,7 @@ def skipped(
 
 @torch.no_grad()
 def unmatched(x: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
-    """Positions of the cells that an encoder would try without a match
+    """Positions of the cells that an encoder would try as intra-coded ones
     (:mod:`roicodec.encoder.intra_cells`), bool ``[B, 1, H/8, W/8]``.
 
     Args:
@@ -138,14 +143,14 @@ def unmatched(x: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
 
 
 class Stage:
-    """Draws the data of a step and computes its rate and distortion.
+    """Source of a training step's data, and its rate and distortion.
 
     Attributes:
-        quantized: whether to draw bit-widths and regions too, for a quantized network.
-        batch: frames or sequences that a step codes side by side.
-        bits: instead of a sandwich, the bit-width of everything.
-        finest: quality index up to which frames are drawn.
-        new_content: share of inter frames of which a part is another sequence's.
+        quantized: whether bit-widths and regions are drawn too, for a quantized network.
+        batch: number of frames or sequences that a step codes side by side.
+        bits: bit-width of everything; None for the sandwich rule.
+        finest: highest quality index of the frames.
+        new_content: share of inter frames with content of another sequence.
     """
 
     quantized = False
@@ -156,16 +161,24 @@ class Stage:
     batch: int
 
     def step(self, net: Callable[..., FrameOutput]) -> tuple[RateDistortion, Tensor]:
-        """Per-frame results of one step with gradients, and the quality indices ``[B]``."""
+        """Results of the frames of one step, with gradients, and their quality indices ``[B]``.
+
+        Args:
+            net: the network.
+        """
         raise NotImplementedError
 
     def regions(self, batch: int, cells: int) -> Regions | Sandwich | None:
         """Bit-widths of a step: a set of candidates, and a random pair on random 64x64 regions.
 
-        Each has a quarter of the batch, so that every step moves the weights for the widest and the
-        narrowest at once: the sandwich rule of Yu and Huang, "Universally Slimmable Networks and
+        Each has a quarter of the batch, so that every step updates the weights for the widest and
+        the narrowest: the sandwich rule of Yu and Huang, "Universally Slimmable Networks and
         Improved Training Techniques", ICCV 2019 (arXiv:1903.05134), section 3.1. A sequence keeps
-        its place in the set, and with it the errors that build up at its bit-width.
+        its place in the set, and so the errors that accumulate at its bit-width.
+
+        Args:
+            batch: number of frames or sequences.
+            cells: rows and columns of cells of a crop.
         """
         if not self.quantized:
             return None
@@ -178,15 +191,23 @@ class Stage:
         return Sandwich((*(Regions(b, b) for b in candidates), Regions(roi, bg, mask)))
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to continue exactly."""
+        """State from which training continues exactly."""
         raise NotImplementedError
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
         raise NotImplementedError
 
 
 class IntraStage(Stage):
-    """Single frames."""
+    """Training on single frames.
+
+    Args:
+        clips: the data.
+        seed: of the random draws.
+        batch: number of frames of a step.
+        size: side of the crops in luma samples.
+    """
 
     def __init__(self, clips: Sequence[Clip], seed: int, batch: int, size: int) -> None:
         self.clips, self.batch, self.size = clips, batch, size
@@ -207,7 +228,7 @@ class IntraStage(Stage):
 
 
 class _Sequence:
-    """One training sequence: cropped frames, their motion, a quality for each frame."""
+    """A training sequence: cropped frames, their motion fields and quality indices."""
 
     def __init__(
         self, clip: Clip, rng: np.random.Generator, size: int, length: int, finest: float
@@ -219,7 +240,7 @@ class _Sequence:
         left = 8 * int(rng.integers((clip.width - size) // 8 + 1))
         frames = crop(clip.frames[start : start + length], top, left, size)
         base = rng.uniform(0, finest)
-        # A coarser quantizer goes with sparser motion, as in the encoder.
+        # At a lower quality the encoder's motion search is coarser, too.
         qp = int(np.argmin([abs(near_qp(base) - q) for q in MOTION_QPS]))
         span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
         motion = np.array(clip.motion[qp, start : start + length][:, *span])
@@ -231,15 +252,19 @@ class _Sequence:
 
 
 class InterStage(Stage):
-    """Inter frames in closed loop: each step codes the next frames of running sequences.
+    """Training on inter frames in closed loop: each step codes the next frames of sequences.
 
-    The reference of a step is what the network itself decoded in the step before, so that training
-    sees the errors that build up along a GOP. Within a step gradients flow from each frame to those
-    before it, which is how references and features learn to serve the next frame.
+    The reference of a step is the network's reconstruction of the step before, so that training
+    includes the errors that accumulate along a GOP. Within a step gradients flow from each frame to
+    those before it, so that references and features learn to serve the next frame.
 
     Args:
-        intra: the network that codes the first frame of a sequence; it is not trained.
-        length: frames of a sequence, the first included. Sequences start staggered.
+        clips: the data; those without motion or smaller than the crops are left out.
+        seed: of the random draws.
+        batch: number of sequences that are coded side by side.
+        size: side of the crops in luma samples.
+        intra: network that codes the first frame of a sequence; it is not trained.
+        length: frames of a sequence, with the first. Sequences start staggered.
         unroll: frames of a step.
     """
 
@@ -275,7 +300,7 @@ class InterStage(Stage):
         self.residual = torch.zeros(batch, PIXEL_CHANNELS, size // 8, size // 8)
 
     def _renew(self) -> None:
-        """Replace finished sequences and code the intra frame of the new ones."""
+        """Replace finished sequences, and code the intra frames of the new ones."""
         new = [i for i in range(self.batch) if self.position[i] + self.unroll > self.limit[i]]
         if not new:
             return

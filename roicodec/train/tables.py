@@ -1,4 +1,4 @@
-"""Entropy tables: logistic at first, then counted from what the encoder really codes."""
+"""Frequency tables of latents and hyper-latents: logistic at first, then counted in encoding."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["Counter", "fitted", "logistic_tables"]
 Tables = dict[str, NDArray[np.int32]]
 
 _ROUNDS = 3
-"""How often stand-ins and tables are fitted to each other."""
+"""Rounds of fitting stand-ins and tables to each other."""
 _FAR = 20.0
-"""Bits that a stand-in must win for every table that it is away."""
+"""Bits that a stand-in must save for each table of distance from the named one."""
 
 
 def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -42,7 +42,7 @@ def _logistic(log_s: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def logistic_tables(net: FrameNet) -> Tables:
-    """Tables of the densities that the network was trained with, each its own stand-in."""
+    """Tables of the logistic densities of training, each its own stand-in."""
     latents = _logistic(log_scale(torch.arange(LATENT_TABLES).double()).numpy(), LATENT_ALPHABET)
     with torch.no_grad():
         scales = net.hyper_log_scale(torch.tensor((QUALITIES - 1) / 2)).double().numpy()
@@ -53,7 +53,13 @@ def logistic_tables(net: FrameNet) -> Tables:
 def fitted(
     latents: NDArray[np.float64], hyper: NDArray[np.float64], stand_ins: NDArray[np.int64]
 ) -> Tables:
-    """Frequencies from weights; table 0 of the latents is certain of zero."""
+    """Tables of a weights file; table 0 of the latents is certain of zero.
+
+    Args:
+        latents: weights of the symbols of each table, ``[48, 130]``.
+        hyper: the same of the hyper-latents, ``[channels * contexts, 50]``.
+        stand_ins: table for every class of ratio and table, ``[9, 48]``.
+    """
     tables = {"latents": integer_frequencies(latents), "hyper": integer_frequencies(hyper)}
     tables["latents"][0] = 0
     tables["latents"][0, LATENT_ALPHABET] = 1 << PRECISION
@@ -83,7 +89,11 @@ class Counter:
             _count(self.hyper, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
 
     def tables(self, prior: Tables) -> Tables:
-        """Tables of the counts, the prior weighing as much as a few symbols."""
+        """Tables of a weights file from the counts.
+
+        Args:
+            prior: tables in use; they have the weight of a few symbols.
+        """
         latents, hyper, stand_ins = (
             prior[f"tables.{name}"] for name in ("latents", "hyper", "stand_ins")
         )
@@ -105,17 +115,21 @@ class Counter:
 
 
 _OPPOSITE = np.r_[0, HYPER_CONTEXTS - 1 : 0 : -1]
-"""The context whose neighbours have the other sign."""
+"""Context with the neighbours' signs reversed, of each context."""
 
 
 def _mirrored(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Counts ``[..., S]`` of the symbols with the other sign; the last is the escape."""
+    """Counts ``[..., S]`` with the symbols' signs reversed; the last symbol is the escape."""
     return np.concatenate((counts[..., -2::-1], counts[..., -1:]), -1)
 
 
 def _stand_ins(counts: NDArray[np.float64], bits: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For every class of ratio and table ``[R, T, S]``, that of the tables ``[T, S]`` which codes
-    it best."""
+    """Table that codes each class of ratio and named table best, ``[R, T]``.
+
+    Args:
+        counts: ``[R, T, S]``.
+        bits: cost of each symbol by table, ``[T, S]``.
+    """
     number = np.arange(len(bits))
     cost = counts @ bits.T + _FAR * abs(number[:, None] - number)
     cost[..., 0] = np.inf
