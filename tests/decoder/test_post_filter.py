@@ -97,10 +97,10 @@ def test_fit_finds_the_filters_that_made_the_target() -> None:
     pictures = []
     for seed in range(6):
         planes = plane(seed, 192, 256), plane(seed + 10, 96, 128), plane(seed + 20, 96, 128)
-        wanted = [
+        y, u, v = (
             filters.filtered(p, part, 60).after for p, part in zip(planes, (0, 1, 1), strict=True)
-        ]
-        pictures.append((Picture(*planes), Picture(*wanted)))
+        )
+        pictures.append((Picture(*planes), Picture(y, u, v)))
         fit.add(*pictures[-1], 60)
     made = PostFilter(fit.weights(), LEVELS, BOUNDS)
     for source, target in pictures:
