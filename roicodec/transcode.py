@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from fractions import Fraction
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from roicodec import __version__
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
@@ -18,13 +18,15 @@ from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
 from roicodec.decoder.model import load_model
-from roicodec.encoder.encoder import CodedFrame, FrameEncoder
-from roicodec.encoder.options import EncoderOptions
-from roicodec.encoder.roi.given import Roi, roi_source
 from roicodec.errors import StreamError
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
 from roicodec.media.properties import with_properties
 from roicodec.warning_limit import WarningLimit
+
+if TYPE_CHECKING:
+    from roicodec.encoder.encoder import CodedFrame, FrameEncoder
+    from roicodec.encoder.options import EncoderOptions
+    from roicodec.encoder.roi.given import Roi
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -126,6 +128,10 @@ def encode_video(
         InputError: if the source, a ROI source or an option cannot be used.
         ModelError: if the networks are not there.
     """
+    # Decoding needs neither the encoder nor torch.
+    from roicodec.encoder.encoder import FrameEncoder
+    from roicodec.encoder.roi.given import roi_source
+
     listener = listener or Listener()
     clock, report = _Clock(), EncodeReport()
     with Reader(source, frames, threads, strict=strict, allow_network=allow_network) as reader:

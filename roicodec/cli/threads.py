@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
+import sys
 
 __all__ = ["limit_threads"]
 
 
 def limit_threads(count: int) -> None:
-    """Give torch and OpenCV ``count`` threads. Call it before anything imports torch.
+    """Give native kernels, torch and OpenCV ``count`` threads each; imports none of them.
 
     A pool wider than the free cores makes torch many times slower, and waiting threads that spin
     for long take the cores from those that work. Threads that sleep at once wake too late for the
     next layer: two were slower than one, and twice as fast when they spin for microseconds.
+
+    Args:
+        count: 1 or more; 0 for the cores that this process may use.
     """
-    os.environ["OMP_NUM_THREADS"] = str(count)
+    count = count or len(os.sched_getaffinity(0))
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENCV_FOR_THREADS_NUM"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    import cv2
-    import torch
+    if "torch" in sys.modules:
+        import torch
 
-    torch.set_num_threads(count)
-    cv2.setNumThreads(count)
+        torch.set_num_threads(count)
+    if "cv2" in sys.modules:
+        import cv2
+
+        cv2.setNumThreads(count)
+    from roicodec.kernels.threads import set_threads
+
+    set_threads(count)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 from roicodec.kernels.packing import ROW, pack
+from roicodec.kernels.threads import in_bands
 
 __all__ = ["CHROMA_FILTERS", "LUMA_FILTERS", "WINDOWS", "compensate", "compensate_features"]
 
@@ -48,6 +49,9 @@ Planes = tuple[Samples, Samples, Samples]
 
 
 # --- reference ----------------------------------------------------------------------------------
+
+_BAND_LINES = 16
+"""Rows of blocks of a band for which waking a thread pays."""
 
 
 def _predicted(
@@ -151,11 +155,11 @@ def _native_compensate(planes: Planes, vectors: Vectors) -> Rows:
     if (8 * lines, 8 * per_line) != y.shape or u.shape != chroma or v.shape != chroma:
         raise ValueError(f"planes {y.shape}, {u.shape}, {v.shape} and vectors {vectors.shape}")
     rows = np.empty((lines * per_line, ROW), np.int16)
+    fixed = address(y, np.uint8), address(u, np.uint8), address(v, np.uint8), height, width
+    field, out = address(vectors, np.int16), address(rows, np.int16)
+    run = function("rq_compensate", "pppllpllp")
     if len(rows):
-        function("rq_compensate", "pppllpllp")(
-            address(y, np.uint8), address(u, np.uint8), address(v, np.uint8), height, width,
-            address(vectors, np.int16), 0, lines, address(rows, np.int16),
-        )  # fmt: skip
+        in_bands(lines, lambda top, end: run(*fixed, field, top, end, out), least=_BAND_LINES)
     return rows
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from roicodec.kernels import native
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise, Quantize
 from roicodec.kernels.native import address
+from roicodec.kernels.threads import in_bands
 
 __all__ = ["Field", "PackedBlock", "PackedDepthwise", "PackedPointwise", "run_block"]
 
@@ -26,8 +27,10 @@ Places = NDArray[np.int32]
 _BYTES, _WORDS = 0, 1
 _LINE = 64
 
-FIRST, SECOND, BOTH = 1, 2, 3
-"""Halves of a block, for callers that split its rows between threads."""
+_INDEX = np.dtype(np.int32).itemsize
+
+_BAND_PRODUCTS = 1 << 22
+"""Products of a band for which waking a thread pays: about 20 microseconds of them."""
 
 
 class PackedPointwise:
@@ -109,13 +112,25 @@ class PackedPointwise:
             raise ValueError("as many rows are needed behind a layer as before it")
         for places, size in ((index, len(rows)), (to, len(out))):
             _check_places(places, size)
-        done = _functions().pointwise(
-            self.address,
-            *(address(rows, np.int16), self.cin, _optional(index)),
-            *(address(out, out.dtype, writable=True), self.cout, _optional(to)),
-            *(count, int(accumulate)),
-        )
-        _check(done)
+        read, written = address(rows, np.int16), address(out, out.dtype, writable=True)
+        froms, tos = _optional(index), _optional(to)
+        row, wide = 2 * self.cin, out.itemsize * self.cout
+
+        def work(begin: int, end: int) -> None:
+            done = _functions().pointwise(
+                self.address,
+                read if froms else read + row * begin,
+                self.cin,
+                froms + _INDEX * begin if froms else None,
+                written if tos else written + wide * begin,
+                self.cout,
+                tos + _INDEX * begin if tos else None,
+                end - begin,
+                int(accumulate),
+            )
+            _check(done)
+
+        in_bands(count, work, least=_least(self.cin * self.cout))
 
 
 class PackedDepthwise:
@@ -251,8 +266,6 @@ def run_block(
     places: Places,
     field: Field,
     context: Rows | None = None,
-    span: slice | None = None,
-    passes: int = BOTH,
 ) -> Rows:
     """Run a block in place on the rows of a frame's parts.
 
@@ -262,8 +275,6 @@ def run_block(
         places: of the rows in the field, int32 ``[N]``.
         field: zeros at all other positions; what is at these is overwritten.
         context: channels behind those of the rows for the first layer, int16 ``[N, E]``.
-        span: rows to run, for callers that share them between threads; None for all.
-        passes: :data:`FIRST`, :data:`SECOND` (only when all rows had their first), or both.
 
     Returns:
         ``rows``.
@@ -283,16 +294,25 @@ def run_block(
         raise ValueError(f"{len(context)} rows of context for {len(rows)}")
     field.check(places)
     table = np.array([block.addresses for block, _ in parts], np.uint64)
-    own = slice(0, len(rows)) if span is None else span
-    done = _functions().block(
+    fixed = (
         *(address(table, np.uint64), address(starts, np.int64), len(parts)),
         address(rows, np.int16, writable=True),
         None if context is None else address(context, np.int16),
         *(address(places, np.int32), address(field.values, np.uint8), field.pitch),
-        *(own.start, own.stop, passes),
     )
-    _check(done)
+    least = _least(first.expand.cin * first.expand.cout)
+    for half in (1, 2):
+        # Positions beside those of a band are needed from the first half on.
+        def work(begin: int, end: int, half: int = half) -> None:
+            _check(_functions().block(*fixed, begin, end, half))
+
+        in_bands(len(rows), work, least=least)
     return rows
+
+
+def _least(products: int) -> int:
+    """Rows of a band for which a thread is worth waking, of so many products each."""
+    return max(_BAND_PRODUCTS // products, 64)
 
 
 class _Functions:
