@@ -16,6 +16,7 @@ from roicodec.cli.doctor import doctor
 from roicodec.cli.encode import encode
 from roicodec.cli.info import info
 from roicodec.cli.interrupts import Interrupts
+from roicodec.cli.roi import roi_command
 from roicodec.errors import RoicodecError
 from roicodec.evaluate.command import eval_command
 
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, eval_command, doctor):
+for command in (encode, decode, info, roi_command, eval_command, doctor):
     cli.add_command(command)
 
 

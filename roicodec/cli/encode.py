@@ -9,14 +9,12 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
-from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, common
+from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, SHARE, common
 from roicodec.encoder.effort import DEFAULT_EFFORT
 
 __all__ = ["encode"]
 
 _DEFAULT_QUALITY = 40
-
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command(
@@ -56,19 +54,20 @@ Examples:
     default=("auto",),
     show_default=True,
     metavar="SPEC",
-    help="Where the region of interest is: auto, none, a mask image or video, a Kvazaar ROI file"
-    " (.txt, .bin), or a rectangle x,y,w,h[,offset][,start,end] in luma samples and seconds."
+    help="Where the region of interest is: auto, faces, people, moving, none, a mask image or"
+    " video, a Kvazaar ROI file (.txt, .bin), or a rectangle x,y,w,h[,offset][,start,end] in luma"
+    " samples and seconds."
     " Give it several times for their union.",
 )
 @click.option(
     "--roi-share",
-    type=_SHARE,
-    show_default="0.2",
-    help="With --roi auto: share of the picture that becomes ROI, about.",
+    type=SHARE,
+    help="With --roi auto, faces, people or moving: share of the picture that becomes ROI, about."
+    "  [default: what the content calls for, 0.02 to 0.5]",
 )
 @click.option(
     "--roi-level",
-    type=_SHARE,
+    type=SHARE,
     help="With --roi auto, instead of a share: the saliency, 0 to 1, from which a place is ROI.",
 )
 @click.option(

@@ -12,6 +12,7 @@ __all__ = [
     "BIT_RATE",
     "CANDIDATES",
     "FRAME_RANGE",
+    "SHARE",
     "backend_option",
     "common",
     "default_threads",
@@ -80,6 +81,7 @@ _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 BIT_RATE = _BitRate()
 CANDIDATES = _Candidates()
 FRAME_RANGE = _FrameRange()
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 def default_threads() -> int:

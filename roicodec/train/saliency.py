@@ -15,16 +15,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from roicodec.encoder.roi.network import INPUTS, SaliencyNet, network_input
-from roicodec.train.data import load_folder, picture_of
+from roicodec.encoder.roi.inputs import INPUTS, NetworkInput
+from roicodec.encoder.roi.network import SaliencyNet
 from roicodec.train.saliency_data import (
     DEV_CLIPS,
+    WEIGHTS,
     Photo,
     Sample,
-    davis_masks,
+    clip_inputs,
+    clip_masks,
     is_dev,
     photos,
     prepare,
@@ -34,11 +36,13 @@ from roicodec.train.saliency_metrics import cc, iou, nss, top_share
 
 __all__ = ["saliency"]
 
-_SIZE = (160, 256)
-_SHARES = {"fixations": 5, "masks": 3, "pseudo": 4}
+_SIZE = (128, 208)
+_SHARES = {"photos": 5, "masks": 4, "motion": 1, "people": 2, "things": 1}
 _LOG_EVERY = 50
 _CHECK_EVERY = 300
 _DECAY = 0.998
+_ROLES = 0.5
+_NO_MOTION, _NO_BACKGROUND = 0.2, 0.15
 
 Floats = NDArray[np.float32]
 
@@ -48,6 +52,8 @@ Floats = NDArray[np.float32]
 @click.option("--run", type=click.Path(path_type=Path), required=True, help="Checkpoints, logs.")
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
 @click.option("--out", type=click.Path(path_type=Path), help="Write the released weights here.")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), help="Released weights.")
+@click.option("--roles-only", is_flag=True, help="Leave all but faces and people as it is.")
 @click.option("--steps", default=4000, show_default=True)
 @click.option("--rate", default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", default=1, show_default=True)
@@ -57,6 +63,8 @@ def saliency(
     run: Path,
     cache: Path,
     out: Path | None,
+    start: Path | None,
+    roles_only: bool,
     steps: int,
     rate: float,
     seed: int,
@@ -68,38 +76,60 @@ def saliency(
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     pictures = photos(data / "saliency" / "osie")
-    samples = prepare(data, cache, run, pictures)
+    samples = prepare(data, cache, pictures)
     check = _Check(data, cache, pictures)
-    net = _train(Batches(samples, seed), check, run, steps, rate)
+    net = _train(
+        begin(start), Batches(samples, seed), check, run, steps, rate, roles_only=roles_only
+    )
     if out:
         net.eval().fold()
         click.echo(f"{out}: {check(net)}")
         save_file({n: w.half().contiguous() for n, w in net.state_dict().items()}, out)
 
 
+def begin(start: Path | None) -> SaliencyNet:
+    """A new network, or a released one: that has its normalizations folded, and keeps them so.
+
+    Input channels that it did not have begin without effect, outputs that it did not have anew.
+    """
+    net = SaliencyNet()
+    if start is not None:
+        net.fold()
+        weights = {name: w.float() for name, w in load_file(start).items()}
+        stem = "stem.0.weight"
+        missing = INPUTS - weights[stem].shape[1]
+        weights[stem] = F.pad(weights[stem], (0, 0, 0, 0, 0, missing))
+        for name, own in net.state_dict().items():
+            if name.startswith(("head.", "smooth.")):
+                had = weights[name]
+                weights[name] = torch.cat((had, own[len(had) :]))
+        net.load_state_dict(weights)
+    return net
+
+
 class Batches:
     """Draws batches: so many of each kind, cropped, mirrored, and changed in tone at random."""
 
     def __init__(self, samples: Sequence[Sample], seed: int) -> None:
-        self._kinds = {
-            "fixations": [s for s in samples if s.density],
-            "masks": [s for s in samples if not s.density and s.thing.weight == 1],
-            "pseudo": [s for s in samples if not s.density and s.thing.weight < 1],
-        }
+        self._kinds: dict[str, dict[str, list[Sample]]] = {}
+        for sample in samples:
+            sources = self._kinds.setdefault(sample.kind, {})
+            sources.setdefault(sample.source, []).append(sample)
         self._rng = np.random.default_rng(seed)
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Input ``[B, 5, h, w]``, density (of sum 1, or 0 where unknown) and object
-        ``[B, h/4, w/4]``, and the object's weight ``[B]``."""
+    def draw(self) -> tuple[Tensor, ...]:
+        """Input ``[B, 7, h, w]``, density (of sum 1, or 0 where unknown) and object
+        ``[B, h/4, w/4]``, the object's weight ``[B]``, faces and people ``[B, 2, h/4, w/4]``, and
+        which of them are known ``[B, 2]``."""
         drawn = []
         for kind, count in _SHARES.items():
-            pool = self._kinds[kind]
+            pool = list(self._kinds.get(kind, {}).values())
             for index in self._rng.integers(len(pool), size=count if pool else 0):
-                drawn.append(self._vary(pool[index]))
-        x, density, thing, weight = (np.stack(part) for part in zip(*drawn, strict=True))
-        return tuple(torch.from_numpy(a) for a in (x, density, thing, weight))  # type: ignore[return-value]
+                frames = pool[index]
+                drawn.append(self._vary(frames[self._rng.integers(len(frames))]))
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
 
-    def _vary(self, sample: Sample) -> tuple[Floats, Floats, Floats, np.float32]:
+    def _vary(self, sample: Sample) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
         rng = self._rng
         window = _window(rng)
         flip = rng.random() < 0.5
@@ -114,21 +144,30 @@ class Batches:
         planes[..., 1:] *= rng.uniform(0.5, 1.4) * (rng.random() > 0.08)
         planes[..., 1:] += rng.normal(0, 0.06, 2)
         x[:3] = planes.transpose(2, 0, 1)
-        x[3:] = cut(sample.motion, _SIZE).transpose(2, 0, 1) / 255 * (rng.random() > 0.25)
+        x[3:] = cut(sample.motion, _SIZE).transpose(2, 0, 1) / 255 * (rng.random() > _NO_MOTION)
+        x[-1] *= rng.random() > _NO_BACKGROUND
         small = h // 4, w // 4
         density = np.zeros(small, np.float32)
-        if sample.density:
-            density = cut(sample.density.values, small)
+        if sample.density is not None:
+            density = cut(sample.density, small)
             density /= max(float(density.sum()), 1e-6)
-        thing = cut(sample.thing.values, small) / np.float32(255)
-        return x, density, thing, np.float32(sample.thing.weight)
+        thing = cut(sample.thing, small) / np.float32(255)
+        roles = cut(sample.roles.transpose(1, 2, 0), small).transpose(2, 0, 1) / np.float32(255)
+        weight = np.asarray(WEIGHTS[sample.kind], np.float32)
+        return x, density, thing, weight, roles, np.asarray(sample.known, np.float32)
 
 
 def _window(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Left, top, width, height of a crop, in shares of the frame; often the whole frame."""
-    if rng.random() < 0.3:
+    """Left, top, width, height of a window, in shares of the frame; often the whole frame."""
+    kind = rng.random()
+    if kind < 0.3:
         return 0.0, 0.0, 1.0, 1.0
-    side, aspect = rng.uniform(0.6, 1.0), math.exp(rng.uniform(-0.2, 0.2))
+    aspect = math.exp(rng.uniform(-0.2, 0.2))
+    if kind > 0.85:  # seen from further away, with a mirror around
+        side = rng.uniform(1.0, 1.6)
+        w, h = side * aspect, side / aspect
+        return min(0.0, (1 - w) / 2), min(0.0, (1 - h) / 2), max(w, 1.0), max(h, 1.0)
+    side = rng.uniform(0.6, 1.0)
     w, h = min(1.0, side * aspect), min(1.0, side / aspect)
     return rng.uniform(0, 1 - w), rng.uniform(0, 1 - h), w, h
 
@@ -153,28 +192,45 @@ def _cut(
         place,
         shape[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
     return np.ascontiguousarray(out[:, ::-1] if flip else out, np.float32)
 
 
-def losses(logits: Tensor, density: Tensor, thing: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the fixations (KLD - CC/2 - NSS/10, NSS under the density) and of the object (cross
-    entropy and soft IoU, at half the weight for a teacher's map); means over those that count."""
-    known = density.flatten(1).sum(1) > 0
-    p = density[known].flatten(1)
-    log_q = logits[known, 0].flatten(1).log_softmax(1)
+def losses(
+    logits: Tensor, density: Tensor, thing: Tensor, weight: Tensor, roles: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the fixations (KLD - CC/2 - NSS/10, NSS under the density); of the object, and of faces
+    and people where they are known (cross entropy and soft IoU); means over those that count.
+
+    Args:
+        logits: of the network, ``[B, 4, h, w]``.
+        density, thing, weight, roles, known: as :meth:`Batches.draw` returns them.
+    """
+    looked = density.flatten(1).sum(1) > 0
+    p = density[looked].flatten(1)
+    log_q = logits[looked, 0].flatten(1).log_softmax(1)
     q = log_q.exp()
     divergence = F.kl_div(log_q, p, reduction="none").sum(1)
     z, zp = (_standard(m) for m in (q, p))
     agreement = (z * zp).mean(1)
     gain = (z * p).sum(1)
     fixations = (divergence - 0.5 * agreement - 0.1 * gain).mean()
-    cross = F.binary_cross_entropy_with_logits(logits[:, 1], thing, reduction="none")
-    chance = logits[:, 1].sigmoid()
-    both, either = chance * thing, chance + thing - chance * thing
-    overlap = both.flatten(1).sum(1) / either.flatten(1).sum(1).clamp_min(1e-3)
-    return fixations, ((cross.flatten(1).mean(1) + 0.5 * (1 - overlap)) * weight).mean()
+    return (
+        fixations,
+        (_outline(logits[:, 1], thing) * weight).mean(),
+        (_outline(logits[:, 2:], roles) * known).sum() / known.sum().clamp_min(1),
+    )
+
+
+def _outline(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross entropy and half of what is missing in the soft IoU, over the last two dimensions."""
+    cross = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((-2, -1))
+    chance = logits.sigmoid()
+    both = (chance * truth).sum((-2, -1))
+    either = (chance + truth - chance * truth).sum((-2, -1)).clamp_min(1e-3)
+    somewhere = truth.sum((-2, -1)) > 0
+    return cross + 0.5 * (1 - both / either) * somewhere
 
 
 def _standard(maps: Tensor) -> Tensor:
@@ -184,18 +240,20 @@ def _standard(maps: Tensor) -> Tensor:
 
 
 class _Check:
-    """Scores on what is kept for choosing: photographs and two annotated clips."""
+    """Scores on what is kept for choosing: photographs and annotated clips."""
 
     def __init__(self, data: Path, cache: Path, pictures: Sequence[Photo]) -> None:
         self._photos = [p for index, p in enumerate(pictures) if is_dev(index)]
-        self._inputs = [network_input(p.picture, None) for p in self._photos]
-        self._frames: list[tuple[Floats, NDArray[np.bool_]]] = []
-        for clip in load_folder(data / "train", cache, motion=False):
-            if scene(clip) in DEV_CLIPS and clip.name.endswith("_long.mkv"):
-                truth = davis_masks(data / "saliency" / "davis_masks" / scene(clip))
-                for t in range(2, len(clip.frames), 5):
-                    x = network_input(picture_of(clip.frames[t]), picture_of(clip.frames[t - 1]))
-                    self._frames.append((x, truth[t]))
+        self._inputs = [NetworkInput()(p.picture, None) for p in self._photos]
+        self._clips: dict[str, list[tuple[Floats, NDArray[np.bool_]]]] = {}
+        for path in sorted((data / "train").glob("*.mkv")):
+            truth = clip_masks(data, path.stem) if scene(path.stem) in DEV_CLIPS else None
+            if truth:
+                inputs = clip_inputs(path, cache)
+                last = min(len(truth), len(inputs))
+                self._clips[scene(path.stem)] = [
+                    (inputs[t], truth[t]) for t in range(4, last, 6) if truth[t].any()
+                ]
 
     def __call__(self, net: SaliencyNet) -> dict[str, float]:
         net.eval()
@@ -206,9 +264,12 @@ class _Check:
                 logits = net(torch.from_numpy(x)[None])[0, 0]
                 found = _resized(logits.flatten().softmax(0).view_as(logits), photo.density.shape)
                 rows.append((cc(found, photo.density), nss(found, photo.fixations())))
-            for x, mask in self._frames:
-                found = _resized(net(torch.from_numpy(x)[None])[0, 1], mask.shape)
-                overlaps.append(iou(top_share(found, float(mask.mean())), mask))
+            for frames in self._clips.values():
+                one = []
+                for x, mask in frames:
+                    found = _resized(net(torch.from_numpy(x)[None])[0, 1], mask.shape)
+                    one.append(iou(top_share(found, float(mask.mean())), mask))
+                overlaps.append(float(np.mean(one)))
         net.train()
         means = [*np.mean(rows, 0), np.mean(overlaps)]
         return {k: round(float(v), 4) for k, v in zip(("CC", "NSS", "IoU"), means, strict=True)}
@@ -220,17 +281,27 @@ def _resized(found: Tensor, shape: tuple[int, ...]) -> Floats:
 
 
 def _train(
+    net: SaliencyNet,
     batches: Batches,
     check: Callable[[SaliencyNet], dict[str, float]],
     run: Path,
     steps: int,
     rate: float,
+    *,
+    roles_only: bool = False,
 ) -> SaliencyNet:
     """Returns the moving average of the network."""
-    net = SaliencyNet()
+    if roles_only:
+        net.requires_grad_(False)
+        net.head.requires_grad_(True)
+        net.smooth.requires_grad_(True)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(
+        [p for p in net.parameters() if p.requires_grad],
+        lr=rate,
+        weight_decay=0 if roles_only else 1e-2,  # it would pull at the other outputs, too
+    )
     checkpoint, step, seconds = run / "last.pt", 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
@@ -238,7 +309,7 @@ def _train(
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         step, seconds = saved["step"], saved["seconds"]
-    began, sums = time.time() - seconds, np.zeros(2)
+    began, sums = time.time() - seconds, np.zeros(3)
     while step < steps:
         for group in optimizer.param_groups:
             warm = min(1.0, (step + 1) / 200)
@@ -246,7 +317,8 @@ def _train(
         x, *truth = batches.draw()
         parts = losses(net(x.contiguous(memory_format=torch.channels_last)), *truth)
         optimizer.zero_grad(set_to_none=True)
-        (parts[0] + parts[1]).backward()
+        total = parts[2] if roles_only else parts[0] + parts[1] + _ROLES * parts[2]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         step += 1
@@ -255,7 +327,8 @@ def _train(
         if step % _LOG_EVERY == 0 or step == steps:
             row = {"step": step, "seconds": round(time.time() - began, 1),
                    "fixations": round(sums[0] / _LOG_EVERY, 4),
-                   "thing": round(sums[1] / _LOG_EVERY, 4)}  # fmt: skip
+                   "thing": round(sums[1] / _LOG_EVERY, 4),
+                   "roles": round(sums[2] / _LOG_EVERY, 4)}  # fmt: skip
             sums[:] = 0
             if step % _CHECK_EVERY == 0 or step == steps:
                 row |= check(average)
@@ -279,7 +352,7 @@ def _follow(average: SaliencyNet, net: SaliencyNet, decay: float) -> None:
 
 
 def _log(path: Path, row: dict[str, float]) -> None:
-    names = ["step", "seconds", "fixations", "thing", "CC", "NSS", "IoU"]
+    names = ["step", "seconds", "fixations", "thing", "roles", "CC", "NSS", "IoU"]
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")

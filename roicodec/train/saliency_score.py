@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,12 +25,11 @@ from roicodec.encoder.roi.saliency import (
 )
 from roicodec.media import Reader
 from roicodec.picture import Picture
-from roicodec.train.data import load_folder, picture_of
 from roicodec.train.saliency_data import (
     DEV_CLIPS,
     Photo,
     Teacher,
-    davis_masks,
+    clip_masks,
     is_dev,
     is_test,
     photos,
@@ -39,19 +39,29 @@ from roicodec.train.saliency_metrics import iou, scores, top_share
 
 __all__ = ["saliency_score"]
 
-_SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+_PRIOR_SIZE = (160, 90)
+_SHARE = 0.2
+_THINGS = ("davis_car-roundabout_426x240", "davis_horsejump-high_426x240")
 
 Table = dict[str, dict[str, float]]
 Frame = tuple[Picture, Picture | None]
 Model = Callable[[Picture, Picture | None], NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
+class _Clip:
+    """Frames, each with the one before it, and masks of the same size."""
+
+    name: str
+    frames: list[Frame]
+    masks: list[NDArray[np.bool_]]
+
+
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("runs/cache"))
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="[default: released]")
 @click.option("--threads", default=1, show_default=True)
-def saliency_score(data: Path, cache: Path, weights: Path | None, threads: int) -> None:
+def saliency_score(data: Path, weights: Path | None, threads: int) -> None:
     """Score saliency maps and the masks made of them; print Markdown tables."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
@@ -72,28 +82,19 @@ def saliency_score(data: Path, cache: Path, weights: Path | None, threads: int) 
     click.echo(f"Fixations: {len(test)} held-out photographs of OSIE\n")
     _print(_score_photos({"centre prior": lambda now, before: prior, **rest}, test))
 
-    davis = data / "saliency" / "davis_masks"
-    training = {scene(c) for c in load_folder(data / "train", cache, motion=False)}
-    names = sorted(p.name for p in davis.iterdir())
+    clips = list(_test_clips(data))
     prior_of_things = _mean(
-        m.astype(np.float32)
-        for name in names
-        if name in training and name not in DEV_CLIPS
-        for m in davis_masks(davis / name)[::4]
+        cv2.resize(mask.astype(np.float32), _PRIOR_SIZE, interpolation=cv2.INTER_AREA)
+        for path in sorted((data / "train").glob("*.mkv"))
+        if scene(path.stem) not in DEV_CLIPS
+        for mask in (clip_masks(data, path.stem) or [])[::4]
     )
-    held_out = [name for name in names if name not in training]
-    click.echo(f"\nObjects: {', '.join(held_out)}, every frame\n")
-    _print(
-        _score_clips(
-            {"centre prior": lambda now, before: prior_of_things, **rest},
-            [_clip(data / "valid", davis, name) for name in held_out],
-        )
-    )
-    click.echo("\nShare of the area, on photographs and clips kept for choosing\n")
-    dev = [p for i, p in enumerate(pictures) if is_dev(i)]
-    _print(_by_share(net, dev, list(_dev_clips(data, cache))))
-    click.echo("\nMasks of the validation clips\n")
-    _print(_masks(net, data / "valid"))
+    things = [clip for clip in clips if clip.name in _THINGS]
+    click.echo(f"\nObjects: {', '.join(clip.name for clip in things)}, every frame\n")
+    models = {"centre prior": lambda now, before: prior_of_things, **rest}
+    _print(_score_clips(models, things))
+    click.echo("\nMasks of annotated clips\n")
+    _print(_masks(net, [*clips, *_dev_clips(data)]))
 
 
 def _score_photos(models: Mapping[str, Model], test: Sequence[Photo]) -> Table:
@@ -106,69 +107,44 @@ def _score_photos(models: Mapping[str, Model], test: Sequence[Photo]) -> Table:
     }
 
 
-def _score_clips(
-    models: Mapping[str, Model], clips: Sequence[tuple[list[Frame], list[Mask]]]
-) -> Table:
+def _score_clips(models: Mapping[str, Model], clips: Sequence[_Clip]) -> Table:
     def rows(model: Model) -> Iterator[dict[str, float]]:
-        for frames, masks in clips:
-            for (now, before), mask in zip(frames, masks, strict=True):
+        for clip in clips:
+            for (now, before), mask in zip(clip.frames, clip.masks, strict=True):
                 found = _fit(model(now, before), mask.shape)
-                yield {
-                    **scores(found, mask, mask.astype(np.float32)),
-                    "IoU": iou(top_share(found, float(mask.mean())), mask),
-                }
+                if mask.any():
+                    yield {
+                        **scores(found, mask, mask.astype(np.float32)),
+                        "IoU": iou(top_share(found, float(mask.mean())), mask),
+                    }
 
     return {name: _means(rows(model)) for name, model in models.items()}
 
 
-def _by_share(
-    net: SaliencyModel, test: Sequence[Photo], clips: Sequence[tuple[list[Frame], list[Mask]]]
-) -> Table:
-    """How much of fixations and objects the mask catches, at different shares of area."""
+def _masks(net: SaliencyModel, clips: Sequence[_Clip]) -> Table:
     out = {}
-    for share in _SHARES:
-        rows = []
-        for photo in test:
-            height, width = photo.picture.y.shape
-            mask = AutoRoi(net, width, height, share=share).mask(0, 0.0, photo.picture, None)
-            x, y = (photo.points * (width, height) / 16).astype(int).T
-            inside = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
-            hits = float(mask[y[inside], x[inside]].mean())
-            rows.append({"area": float(mask.mean()), "fixations in it": hits,
-                         "less area": hits - float(mask.mean())})  # fmt: skip
-        things = []
-        for frames, masks in clips:
-            for found, true in zip(_auto(net, frames, share), map(cells_of, masks), strict=True):
-                inside_it = float(found[true].mean())
-                things.append({"area, clips": float(found.mean()), "object in it": inside_it,
-                               "IoU": iou(found, true)})  # fmt: skip
-        out[f"{share:g}"] = {**_means(rows), **_means(things)}
-    return out
-
-
-def _masks(net: SaliencyModel, folder: Path) -> Table:
-    out = {}
-    for path in sorted((folder / "masks").glob("*.npz")):
-        masks = np.load(path)["mask"] > 0
-        frames = _frames(folder / f"{path.stem}.mkv", len(masks))
-        true = [cells_of(mask) for mask in masks]
+    for clip in clips:
+        true = [cells_of(mask) for mask in clip.masks]
         row = {"annotated area": float(np.mean(true)), "annotated changes": _changes(true)}
-        models: dict[str, SaliencyModel] = {"network": net, "spectral": SpectralMotion()}
-        for name, model in models.items():
-            found = _auto(model, frames, None)
-            both = zip(found, true, strict=True)
+        # The spectral model's map is no chance, so that it cannot choose its share.
+        models: dict[str, tuple[SaliencyModel, float | None]] = {
+            "network": (net, None),
+            "spectral": (SpectralMotion(), _SHARE),
+        }
+        for name, (model, share) in models.items():
+            found = _auto(model, clip.frames, share)
+            both = list(zip(found, true, strict=True))
+            row[f"{name} area"] = float(np.mean(found))
             row[f"{name} IoU"] = float(np.mean([iou(f, t) for f, t in both]))
-            row[f"{name} recall"] = float(
-                np.mean([f[t].mean() for f, t in zip(found, true, strict=True) if t.any()])
-            )
+            row[f"{name} recall"] = float(np.mean([f[t].mean() for f, t in both if t.any()]))
             row[f"{name} changes"] = _changes(found)
-        out[path.stem] = row
+        out[clip.name] = row
     return out
 
 
 def _auto(model: SaliencyModel, frames: Sequence[Frame], share: float | None) -> list[Mask]:
     height, width = frames[0][0].y.shape
-    roi = AutoRoi(model, width, height, **({} if share is None else {"share": share}))
+    roi = AutoRoi(model, width, height, share=share)
     return [roi.mask(t, 0.0, now, before) for t, (now, before) in enumerate(frames)]
 
 
@@ -177,19 +153,29 @@ def _changes(masks: Sequence[Mask]) -> float:
     return float(np.mean([np.mean(a != b) for a, b in pairwise(masks)]))
 
 
-def _clip(folder: Path, davis: Path, name: str) -> tuple[list[Frame], list[Mask]]:
-    frames = _frames(next(folder.glob(f"*{name}*")), None)
-    return frames, davis_masks(davis / name)[: len(frames)]
+def _test_clips(data: Path) -> Iterator[_Clip]:
+    """The annotated clips of ``valid`` and ``heldout``."""
+    for folder, masks in ((data / "valid", data / "valid" / "masks"), (data / "heldout",) * 2):
+        for path in sorted(masks.glob("*.npz")):
+            with np.load(path) as file:
+                yield _read(folder / f"{path.stem}.mkv", file["mask"] > 0)
 
 
-def _dev_clips(data: Path, cache: Path) -> Iterator[tuple[list[Frame], list[Mask]]]:
-    for clip in load_folder(data / "train", cache, motion=False):
-        if scene(clip) in DEV_CLIPS and clip.name.endswith("_long.mkv"):
-            size = clip.width, clip.height
-            masks = davis_masks(data / "saliency" / "davis_masks" / scene(clip))
-            large = [cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-                     for m in masks[: len(clip.frames)]]  # fmt: skip
-            yield _with_previous([picture_of(f) for f in clip.frames]), large
+def _dev_clips(data: Path) -> Iterator[_Clip]:
+    for path in sorted((data / "train").glob("*.mkv")):
+        masks = clip_masks(data, path.stem) if scene(path.stem) in DEV_CLIPS else None
+        if masks:
+            yield _read(path, masks)
+
+
+def _read(path: Path, masks: Sequence[NDArray[np.bool_]]) -> _Clip:
+    frames = _frames(path, len(masks))
+    height, width = frames[0][0].y.shape
+    large = [
+        cv2.resize(m.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        for m in masks[: len(frames)]
+    ]
+    return _Clip(path.stem, frames, large)
 
 
 def _frames(path: Path, count: int | None) -> list[Frame]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import cv2
@@ -11,13 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from roicodec.encoder.roi.auto import AutoRoi
-from roicodec.encoder.roi.saliency import (
-    SaliencyMap,
-    SpectralMotion,
-    _flow,
-    motion_contrast,
-    spectral_residual,
-)
+from roicodec.encoder.roi.saliency import SaliencyMap, SpectralMotion, spectral_residual
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
@@ -40,8 +33,8 @@ def gray(y: NDArray[np.uint8]) -> Picture:
 class Given:
     """A saliency model that says what it is told."""
 
-    def __init__(self, maps: list[SaliencyMap]) -> None:
-        self.maps = maps
+    def __init__(self, maps: list[SaliencyMap], bits: SaliencyMap | None = None) -> None:
+        self.maps, self.bits = maps, bits
         self.had_previous: list[bool] = []
 
     def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
@@ -59,36 +52,6 @@ def test_the_odd_one_out_is_salient() -> None:
     row, column = np.unravel_index(spectral_residual(y).argmax(), y.shape)
     assert 60 <= row < 100
     assert 190 <= column < 230
-
-
-def test_motion_against_a_panning_camera() -> None:
-    background, thing = texture(1, WIDTH + 8), texture(2)
-    frames = []
-    for step in range(2):
-        y = background[:, 4 * step : 4 * step + WIDTH].copy()
-        y[60:110, 100 + 5 * step : 150 + 5 * step] = thing[:50, :50]
-        frames.append(y)
-    contrast = motion_contrast(frames[1], frames[0])
-    inside = contrast[70:100, 115:145].mean()
-    outside = np.delete(contrast, np.s_[40:130], axis=0).mean()
-    assert inside > 5
-    assert outside < 1
-
-
-def test_motion_is_the_same_in_threads() -> None:
-    planes = [texture(seed) for seed in range(8)]
-    alone = [motion_contrast(now, before) for before, now in pairwise(planes)] * 8
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(motion_contrast, planes[1:] * 8, planes[:-1] * 8))
-    assert np.array_equal(alone, together)
-
-
-def test_motion_of_flat_frames_is_that_of_their_edges_repeated() -> None:
-    flat = [texture(seed, 256, 12) for seed in (1, 2)]
-    high = [np.pad(plane, ((0, 30), (0, 0)), "edge") for plane in flat]
-    assert motion_contrast(*flat).shape == (12, 256)
-    assert np.isfinite(motion_contrast(*flat)).all()
-    assert _flow(*flat)[:12] == pytest.approx(_flow(*[plane[:32] for plane in high])[:12])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (4096, 16), (16, 2304), (1920, 1080)])
@@ -120,6 +83,49 @@ def test_share_is_met() -> None:
         assert abs(mask.mean() - share) <= 0.06
         assert mask[:, -1].all()
         assert not mask[:, 0].any()
+
+
+def test_the_share_follows_the_content() -> None:
+    frame = gray(texture(3))
+    for width in (32, 96, 128):
+        saliency = np.full((HEIGHT, WIDTH), 0.01, np.float32)
+        saliency[32:160, 64 : 64 + width] = 0.99
+        mask = AutoRoi(Given([saliency]), WIDTH, HEIGHT).mask(0, 0.0, frame, None)
+        expected = np.zeros((12, 20), bool)
+        expected[2:10, 4 : 4 + width // 16] = True
+        assert np.mean(mask != expected) < 0.04
+
+
+def test_where_nothing_stands_out_nothing_is_roi() -> None:
+    random = np.random.default_rng(0)
+    even = (0.1 + random.normal(0, 0.01, (12, 20)).repeat(16, 0).repeat(16, 1)).astype(np.float32)
+    thing = even.copy()
+    thing[64:128, 64:128] = 1
+    frame = gray(texture(3))
+    assert not AutoRoi(Given([even]), WIDTH, HEIGHT).mask(0, 0.0, frame, None).any()
+    assert AutoRoi(Given([thing]), WIDTH, HEIGHT).mask(0, 0.0, frame, None).any()
+    forced = AutoRoi(Given([even]), WIDTH, HEIGHT, share=0.2).mask(0, 0.0, frame, None)
+    assert abs(forced.mean() - 0.2) < 0.06
+
+
+def test_what_takes_nearly_all_bits_is_not_worth_more() -> None:
+    """Finer where everything is spent already, the rest gives too little for it."""
+    saliency = np.full((HEIGHT, WIDTH), 0.01, np.float32)
+    saliency[32:160, 64:192] = 0.9
+    frame = gray(texture(3))
+    for scale, expected in ((1, True), (300, False)):
+        bits = np.where(saliency > 0.5, np.float32(scale), np.float32(1))
+        mask = AutoRoi(Given([saliency], bits), WIDTH, HEIGHT).mask(0, 0.0, frame, None)
+        assert mask.any() == expected
+
+
+def test_every_third_frame_is_looked_at() -> None:
+    frame = gray(texture(3))
+    model = Given([ramp()] * 9)
+    roi = AutoRoi(model, WIDTH, HEIGHT, share=0.3)
+    masks = [roi.mask(i, 0.0, frame, frame if i else None) for i in range(9)]
+    assert model.had_previous == [False, True, True, True, True]  # 0, 1, 2, 3, 6
+    assert np.array_equal(masks[4], masks[5])
 
 
 def test_level_is_met() -> None:

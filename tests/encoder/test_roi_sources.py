@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from roicodec.bitstream.masks import Mask, cells_of, grid_shape, samples_of
+from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.export import open_mask_writer
-from roicodec.encoder.roi.sources import KvazaarRoi, parse_roi
+from roicodec.encoder.roi.network import Aim, load_saliency
+from roicodec.encoder.roi.sources import KvazaarRoi, RoiSource, parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
@@ -340,3 +342,29 @@ def test_a_map_on_one_endless_line(tmp_path: Path) -> None:
     source = KvazaarRoi(path, WIDTH, HEIGHT)
     assert source.mask(0, 0.0, picture(), None).all()
     assert not source.mask(1, 0.0, picture(), None).any()
+
+
+def test_named_models() -> None:
+    """Each looks at what it is named after."""
+    rng = np.random.default_rng(4)
+    noise = rng.integers(60, 120, (96, 256)).astype(np.uint8)
+    half = np.full((48, 128), 128, np.uint8)
+    frames = []
+    for t in range(25):
+        y = noise.copy()
+        y[32:64, 10 + 6 * t : 42 + 6 * t] = 220
+        frames.append(Picture(y, half, half))
+
+    def last(source: RoiSource) -> NDArray[np.bool_]:
+        for t, frame in enumerate(frames):
+            mask = source.mask(t, t / 25, frame, frames[t - 1] if t else None)
+        return mask
+
+    moving = last(parse_roi(["moving"], 256, 96))
+    assert moving[2:4, 10:12].all()  # the square is at 154 to 186
+    assert moving.mean() < 0.4
+    aims: tuple[Aim, ...] = ("auto", "faces", "people")
+    for aim in aims:
+        expected = last(AutoRoi(load_saliency(aim), 256, 96, share=0.2))
+        assert np.array_equal(last(parse_roi([aim], 256, 96, share=0.2)), expected)
+        assert not np.array_equal(expected, moving)

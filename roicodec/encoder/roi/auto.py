@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +9,26 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import CELL
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.encoder.roi.saliency import SaliencyMap, SaliencyModel
+from roicodec.encoder.roi.scene import is_cut, thumbnail
+from roicodec.encoder.roi.share import Choice, worth
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
-__all__ = ["DEFAULT_SHARE", "AutoRoi"]
+__all__ = ["AutoRoi"]
 
-DEFAULT_SHARE = 0.2
-"""Share of the frame's area that ``auto`` makes ROI."""
+_LEAST, _MOST = 0.02, 0.5
+"""Shares of the frame between which ``auto`` chooses."""
+_SHARE_PULL, _SAVING_PULL = 0.6, 0.5
+_WORTH, _STILL_WORTH = 0.03, 0.0
+"""Expected saving from which there is a ROI, and below which there is no longer one."""
 
-_PULL = 0.35
-_ENTER, _STAY = 0.9, 1.35
+_PULL = np.float32(0.8)
+_STAY = 1.3
 _LEVEL_STAY = 0.8
-_MIN_AREA = 0.005
-_CUT_CORRELATION = 0.15
-_SUB = 4
+_MIN_AREA = 0.002
+_SUB = 2
+_EVERY, _AT_FIRST = 3, 3
+"""Every so many frames are looked at, but all of the first."""
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -33,13 +37,16 @@ class AutoRoi:
     """``auto``: the ROI follows a saliency model.
 
     Maps are averaged to the grid and smoothed over time (exponential moving average, started
-    anew at cuts); then a threshold with hysteresis (a cell that is ROI stays so until it falls
-    clearly below), closing of gaps, and removal of specks and holes.
+    anew at cuts). The share of the frame is the one that is expected to save most; where hardly
+    anything would be saved, since nothing stands out, no cell is ROI. Then a threshold with
+    hysteresis (a cell that is ROI stays so until it falls clearly below), closing of gaps, and
+    removal of specks and holes.
 
     Args:
-        saliency: the model.
+        saliency: the model, used by nobody else; its maps are taken for the chance that a place
+            matters.
         width, height: size of the frames in luma samples.
-        share: share of the area that becomes ROI, about, 0..1.
+        share: share of the area that becomes ROI, about, 0..1, whatever is there.
         level: instead of ``share``: smoothed saliency, 0..1, from which a cell becomes ROI.
 
     Raises:
@@ -52,30 +59,49 @@ class AutoRoi:
         width: int,
         height: int,
         *,
-        share: float = DEFAULT_SHARE,
+        share: float | None = None,
         level: float | None = None,
     ) -> None:
-        if not 0 < share < 1:
+        if share is not None and not 0 < share < 1:
             raise InputError(f"ROI share must be above 0 and below 1, not {share:g}")
         if level is not None and not 0 < level < 1:
             raise InputError(f"ROI level must be above 0 and below 1, not {level:g}")
         self._saliency = saliency
         self._size = width, height
-        self._share = share
+        self._forced = share
         self._level = level
         self._smooth: NDArray[np.float32] | None = None
         self._last = np.zeros(grid_shape(width, height), np.bool_)
+        self._choice: Choice | None = None
+        self._active = False
+        self._since = 0
+        self._bits: NDArray[np.float32] | None = None
+        self._thumbnail: NDArray[np.float64] | None = None
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
-        previous = None if reference is None or _is_cut(picture, reference) else reference
-        cells = self._to_cells(self._saliency.map(picture, previous))
-        if previous is None or self._smooth is None:
-            self._smooth = cells
+        before, self._thumbnail = self._thumbnail, thumbnail(picture)
+        if reference is None or before is None or is_cut(self._thumbnail, before):
+            self._smooth, self._choice, self._active = None, None, False
             self._last = np.zeros_like(self._last)
-        else:
-            self._smooth = self._smooth + np.float32(_PULL) * (cells - self._smooth)
-        self._last = _clean(self._threshold(self._smooth), self._last.size)
+            self._since = 0
+        if self._since < _AT_FIRST or self._since % _EVERY == 0:
+            self._look(picture, reference if self._since else None)
+        self._since += 1
         return self._last.copy()
+
+    def _look(self, picture: Picture, previous: Picture | None) -> None:
+        cells = self._to_cells(self._saliency.map(picture, previous))
+        if self._smooth is None:
+            self._smooth = cells
+        else:
+            self._smooth = self._smooth + _PULL * (cells - self._smooth)
+        self._bits = None if self._saliency.bits is None else self._to_cells(self._saliency.bits)
+        self._last = _clean(self._threshold(self._smooth), self._last.size)
+
+    @property
+    def chances(self) -> NDArray[np.float32] | None:
+        """The smoothed map behind the last mask, 0..1, on its grid; None before the first."""
+        return self._smooth
 
     def close(self) -> None:
         pass
@@ -100,20 +126,23 @@ class AutoRoi:
         if self._level is not None:
             enter, stay = self._level, self._level * _LEVEL_STAY
         else:
-            ranks = [max(0.0, 1 - self._share * factor) for factor in (_ENTER, _STAY)]
+            share = self._chosen_share(smooth) if self._forced is None else self._forced
+            if share == 0:
+                return np.zeros_like(self._last)
+            ranks = [max(0.0, 1 - share * factor) for factor in (1, _STAY)]
             enter, stay = (float(value) for value in np.quantile(smooth, ranks))
         return (smooth > enter) | ((smooth > stay) & self._last)
 
-
-def _is_cut(picture: Picture, previous: Picture) -> bool:
-    now, before = (
-        cv2.resize(p.y, (64, 36), interpolation=cv2.INTER_AREA).astype(np.float64).ravel()
-        for p in (picture, previous)
-    )
-    now -= now.mean()
-    before -= before.mean()
-    spread = math.sqrt(float(now @ now) * float(before @ before))
-    return spread > 0 and float(now @ before) < _CUT_CORRELATION * spread
+    def _chosen_share(self, smooth: NDArray[np.float32]) -> float:
+        """What is expected to save most, followed slowly; 0 where nothing stands out."""
+        choice = worth(smooth, self._bits, _LEAST, _MOST)
+        before = choice if self._choice is None else self._choice
+        self._choice = Choice(
+            before.share + _SHARE_PULL * (choice.share - before.share),
+            before.saving + _SAVING_PULL * (choice.saving - before.saving),
+        )
+        self._active = self._choice.saving > (_STILL_WORTH if self._active else _WORTH)
+        return self._choice.share if self._active else 0.0
 
 
 def _clean(mask: Mask, cells: int) -> Mask:

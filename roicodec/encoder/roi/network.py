@@ -7,34 +7,41 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from roicodec.encoder.roi.saliency import SaliencyMap, motion_contrast
+from roicodec.encoder.roi.inputs import INPUTS, NetworkInput
+from roicodec.encoder.roi.saliency import SaliencyMap
 from roicodec.errors import ModelError
 from roicodec.picture import Picture
 
-__all__ = ["INPUTS", "NetworkSaliency", "SaliencyNet", "combine", "load_saliency",
-           "network_input", "small_size"]  # fmt: skip
+__all__ = ["OUTPUTS", "Aim", "Maps", "NetworkSaliency", "SaliencyNet", "combine", "load_saliency"]
 
-INPUTS = 5
-"""Channels of the input: Y, U, V, motion contrast on an absolute and on a relative scale."""
+Aim = Literal["auto", "faces", "people"]
 
-_LONGEST = 256
-_SHORTEST = 32
+OUTPUTS = ("fixations", "object", "face", "person")
+"""What the maps of the output tell of."""
+
 _STEM, _STAGES = 16, ((24, 1), (40, 2), (72, 3), (112, 2))
 _DECODER = (72, 40, 24)
 _EXPANSION = 4
 _PRIORS = 16
 _SMOOTHING = 9
-_STILL = 0.5
+_FACE_PULL = 0.15
+_NO_FACE, _FACE = 0.005, 0.02
+"""Shares of the frame: below the first faces do not count, from the second on nothing else does."""
+_MARGIN = 0.5
+"""What is put on the log odds of a face, so that it is not cut."""
+_LOOKS, _STILL_LOOKS = 0.15, 0.6
+_LEAST_DENSITY = 0.05
+_DOUBT = 2.5
+"""What is taken off the object's log odds: trained on pictures with an object, it sees too many."""
 
 
 class _Conv(nn.Sequential):
@@ -93,8 +100,16 @@ class _Priors(nn.Module):
         self.centre = nn.Parameter(torch.stack(torch.meshgrid(place, place, indexing="ij"), -1)
                                    .reshape(_PRIORS, 2))  # fmt: skip
         self.log_spread = nn.Parameter(torch.full((_PRIORS, 2), math.log(0.25)))
+        self._made: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, height: int, width: int) -> Tensor:
+        if self.centre.requires_grad:
+            return self._make(height, width)
+        if (height, width) not in self._made:
+            self._made[height, width] = self._make(height, width)
+        return self._made[height, width]
+
+    def _make(self, height: int, width: int) -> Tensor:
         axes = [(torch.arange(n, device=self.centre.device) + 0.5) / n for n in (height, width)]
         y, x = (
             torch.exp(-(((axis[None] - self.centre[:, k, None])
@@ -135,15 +150,15 @@ class SaliencyNet(nn.Module):
                 nn.Sequential(_Conv(width + skip, outputs), _InvertedResidual(outputs, outputs))
             )
             width = outputs
-        self.head = nn.Conv2d(width + _PRIORS, 2, 1)
-        self.smooth = nn.Conv2d(2, 2, _SMOOTHING, padding=_SMOOTHING // 2,
-                                padding_mode="replicate", groups=2)  # fmt: skip
+        self.head = nn.Conv2d(width + _PRIORS, len(OUTPUTS), 1)
+        self.smooth = nn.Conv2d(len(OUTPUTS), len(OUTPUTS), _SMOOTHING, padding=_SMOOTHING // 2,
+                                padding_mode="replicate", groups=len(OUTPUTS))  # fmt: skip
         self._start_smooth()
 
     def _start_smooth(self) -> None:
-        """The fixations' filter starts as a Gaussian, the objects' as none."""
+        """The fixations' filter starts as a Gaussian, the others as hardly any."""
         line = torch.arange(_SMOOTHING) - _SMOOTHING // 2
-        for k, spread in enumerate((1.5, 0.4)):
+        for k, spread in enumerate((1.5, 0.4, 0.4, 0.4)):
             bell = torch.exp(-((line / spread) ** 2) / 2)
             bell = bell / bell.sum()
             self.smooth.weight.data[k, 0] = bell[:, None] * bell[None]
@@ -152,7 +167,7 @@ class SaliencyNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """
         Args:
-            x: float32 ``[B, 5, h, w]`` as :func:`network_input` makes them.
+            x: float32 ``[B, 7, h, w]`` as :class:`NetworkInput` makes them.
 
         Returns:
             ``[B, 2, ceil(h/4), ceil(w/4)]``: logits of the fixation density (softmax over the
@@ -181,41 +196,33 @@ class SaliencyNet(nn.Module):
                 module.fold()
 
 
-def network_input(picture: Picture, previous: Picture | None) -> NDArray[np.float32]:
-    """The network's input for a frame: float32 ``[5, h, w]``, its longer side 256 at most.
+class Maps(NamedTuple):
+    """What the network says of a frame, each float32 ``[h/4, w/4]`` of the small frame.
 
-    Y, U and V less 128, over 64; then motion contrast m in samples of the small frame: m/(1 + m),
-    and m relative to its maximum or half a sample. Without ``previous`` both are 0.
+    Attributes:
+        density: of fixations, relative to a uniform one: its mean is 1.
+        thing, face, person: chance of being the main object, a face, a person, 0..1.
     """
-    size = small_size(picture.width, picture.height)
-    planes = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in picture.planes]
-    out = np.zeros((INPUTS, size[1], size[0]), np.float32)
-    out[:3] = (np.stack(planes).astype(np.float32) - 128) / 64
-    if previous is not None:
-        before = np.asarray(cv2.resize(previous.y, size, interpolation=cv2.INTER_AREA), np.uint8)
-        motion = motion_contrast(np.asarray(planes[0], np.uint8), before)
-        out[3] = motion / (1 + motion)
-        out[4] = motion / max(float(motion.max()), _STILL)
-    return out
 
-
-def small_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the network's input for a frame, of the frame's shape."""
-    scale = min(1.0, _LONGEST / max(width, height))
-    return max(_SHORTEST, round(width * scale)), max(_SHORTEST, round(height * scale))
+    density: SaliencyMap
+    thing: SaliencyMap
+    face: SaliencyMap
+    person: SaliencyMap
 
 
 class NetworkSaliency:
-    """The network as a saliency model.
+    """The network as a saliency model, for the frames of one video.
 
     Args:
         weights: of the folded network.
+        aim: what its map is to tell of: of what matters, of faces or of people.
 
     Raises:
         ModelError: if they do not fit.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], aim: Aim = "auto") -> None:
+        self._aim = aim
         self._net = SaliencyNet()
         self._net.fold()
         try:
@@ -224,29 +231,59 @@ class NetworkSaliency:
             reason = str(error).splitlines()[0]
             raise ModelError(f"the saliency weights do not fit this version ({reason})") from error
         self._net.eval().requires_grad_(False)
+        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._input = NetworkInput()
+        self._faces: SaliencyMap | None = None
+        self._count = 0
 
-    def outputs(
-        self, picture: Picture, previous: Picture | None
-    ) -> tuple[SaliencyMap, SaliencyMap]:
-        """Fixation density relative to a uniform one, and chance of being the main object.
+    @property
+    def bits(self) -> SaliencyMap | None:
+        return self._input.bits
 
-        Both float32 ``[h/4, w/4]`` of the small frame; the mean of the first is 1, the second is
-        in 0..1.
-        """
-        x = torch.from_numpy(network_input(picture, previous))[None]
+    def outputs(self, picture: Picture, previous: Picture | None) -> Maps:
+        """What the network says of a frame; frames as for :class:`NetworkInput`."""
+        x = torch.from_numpy(self._input(picture, previous))[None]
         with torch.inference_mode():
-            fixations, thing = self._net(x)[0]
+            logits = self._net(x.contiguous(memory_format=torch.channels_last))[0]
+            fixations = logits[0]
             density = fixations.flatten().softmax(0).view_as(fixations) * fixations.numel()
-            return density.numpy(), thing.sigmoid().numpy()
+            return Maps(density.numpy(), *logits[1:].sigmoid().numpy())
 
     def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
-        density, thing = self.outputs(picture, previous)
-        return combine(density, thing)
+        maps = self.outputs(picture, previous)
+        if previous is None or self._faces is None:
+            self._count, self._faces = 0, np.zeros_like(maps.face)
+        self._count += 1
+        pull = np.float32(max(_FACE_PULL, 1 / self._count))
+        self._faces = self._faces + pull * (maps.face - self._faces)
+        if self._aim == "faces":
+            return self._faces
+        if self._aim == "people":
+            return maps.person
+        return combine(maps, self._faces, still=previous is None)
 
 
-def combine(density: SaliencyMap, thing: SaliencyMap) -> SaliencyMap:
-    """One map in 0..1 of both outputs: their mean, the density as d/(d + 4)."""
-    return np.asarray((density / (density + 4) + thing) / 2, np.float32)
+def combine(maps: Maps, faces: SaliencyMap, *, still: bool) -> SaliencyMap:
+    """The chance that a place matters, 0..1: that of the object and of fixations together, in a
+    still picture by the fixations more, or that of a face where there is one large enough.
+
+    Args:
+        maps: of the frame.
+        faces: the map of faces, averaged over time.
+        still: whether nothing is known of motion.
+    """
+    looked = _STILL_LOOKS if still else _LOOKS
+    odds = _log_odds(maps.thing) + looked * np.log(maps.density + _LEAST_DENSITY) - _DOUBT
+    thing = 1 / (1 + np.exp(-odds))
+    share = float(np.mean(faces > 0.5))
+    part = np.float32(np.clip((share - _NO_FACE) / (_FACE - _NO_FACE), 0, 1))
+    whole = 1 / (1 + np.exp(-_log_odds(faces) - _MARGIN))
+    return np.asarray((1 - part) * thing + part * whole, np.float32)
+
+
+def _log_odds(chance: SaliencyMap) -> SaliencyMap:
+    inside = np.clip(chance, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(inside / (1 - inside)), np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -260,10 +297,13 @@ def _released() -> Mapping[str, Tensor]:
         raise ModelError(f"{path}: not a weights file ({error})") from error
 
 
-def load_saliency() -> NetworkSaliency:
-    """The released saliency network.
+def load_saliency(aim: Aim = "auto") -> NetworkSaliency:
+    """The released saliency network, for one video.
+
+    Args:
+        aim: as for :class:`NetworkSaliency`.
 
     Raises:
         ModelError: if its weights are missing or are not what they should be.
     """
-    return NetworkSaliency(_released())
+    return NetworkSaliency(_released(), aim)

@@ -1,4 +1,4 @@
-"""Saliency maps: the interface, and a model that needs no training."""
+"""Saliency maps: the interface, and models that need no training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.encoder.roi.inputs import NetworkInput
+from roicodec.encoder.roi.scene import motion_contrast
 from roicodec.picture import Picture, Plane
 
-__all__ = ["SaliencyMap", "SaliencyModel", "SpectralMotion", "motion_contrast", "spectral_residual"]
+__all__ = ["Moving", "SaliencyMap", "SaliencyModel", "SpectralMotion", "spectral_residual"]
 
 SaliencyMap = NDArray[np.float32]
 
@@ -18,12 +20,15 @@ _WIDTH = 256
 _SPECTRAL_WIDTH = 64
 _MOTION = 2.0
 _STILL = 0.5
-_LEAST = 32
-"""Samples on a side below which OpenCV's optical flow reads what is not there, and crashes."""
 
 
 class SaliencyModel(Protocol):
-    """Says where in a frame people look."""
+    """Says where in a frame people look; used for the frames of one video, in order."""
+
+    @property
+    def bits(self) -> SaliencyMap | None:
+        """Estimated bits of each place of the last frame, on no scale, above 0, of any size; None
+        where unknown."""
 
     def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
         """Saliency of a frame: float32 ``[h, w]`` in 0..1, of any size that covers the frame.
@@ -51,39 +56,6 @@ def spectral_residual(plane: Plane) -> SaliencyMap:
     return np.asarray(cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def motion_contrast(now: Plane, before: Plane) -> SaliencyMap:
-    """How far each sample moves against the rest of the frame, in samples; float32 ``[h, w]``.
-
-    Dense optical flow (T. Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV
-    2016) less the affine motion that fits the frame best, so that a moving camera does not light
-    up the whole background.
-    """
-    height, width = now.shape
-    flow = _flow(now, before)[:height, :width]
-    y, x = np.mgrid[0:height:8, 0:width:8]
-    design = np.stack([np.ones(x.size), x.ravel() / width, y.ravel() / height], 1)
-    sampled = flow[::8, ::8].reshape(-1, 2).astype(np.float64)
-    weight = np.ones(len(sampled))
-    for _ in range(4):
-        fit = np.linalg.lstsq(design * weight[:, None], sampled * weight[:, None], rcond=None)[0]
-        error = np.linalg.norm(sampled - design @ fit, axis=1)
-        weight = 1 / (1 + (error / max(float(np.median(error)), 0.1)) ** 2)
-    ramp_x = np.arange(width, dtype=np.float32)[None, :, None] / width
-    ramp_y = np.arange(height, dtype=np.float32)[:, None, None] / height
-    rest = flow - (fit[0] + fit[1] * ramp_x + fit[2] * ramp_y).astype(np.float32)
-    speed = np.hypot(rest[..., 0], rest[..., 1])
-    return np.asarray(cv2.GaussianBlur(speed, (0, 0), 3), np.float32)
-
-
-def _flow(now: Plane, before: Plane) -> NDArray[np.float32]:
-    """Dense optical flow, float32 ``[h, w, 2]``, of planes that are made large enough for it."""
-    missing = (max(0, _LEAST - now.shape[0]), max(0, _LEAST - now.shape[1]))
-    first, second = (np.pad(p, [(0, n) for n in missing], "edge") for p in (now, before))
-    # Of each call's own: what it works in must not be another thread's.
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    return np.asarray(search.calc(first, second, np.zeros((*first.shape, 2), np.float32)))
-
-
 class SpectralMotion:
     """Spectral residual of luma and chroma with motion contrast; needs no training.
 
@@ -91,6 +63,8 @@ class SpectralMotion:
     where nothing moves by more than half a sample), motion counts twice, and their sum is
     weighted towards the centre of the frame, where people look more often.
     """
+
+    bits = None
 
     def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
         size = _fit(picture.y.shape, _WIDTH)
@@ -119,3 +93,21 @@ def _centre(shape: tuple[int, ...]) -> SaliencyMap:
 
 def _shrink(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Moving:
+    """What moves: foreground of a fixed camera, else what moves against the camera's motion.
+
+    For the frames of one video.
+    """
+
+    def __init__(self) -> None:
+        self._input = NetworkInput()
+
+    @property
+    def bits(self) -> SaliencyMap | None:
+        return self._input.bits
+
+    def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
+        motion = self._input(picture, previous)[3:]
+        return np.asarray(motion[3 if self._input.fixed_camera else 0], np.float32)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import CELL
 from roicodec.bitstream.masks import Mask, cells_of, grid_shape
-from roicodec.encoder.roi.auto import DEFAULT_SHARE, AutoRoi
-from roicodec.encoder.roi.saliency import SaliencyModel
+from roicodec.encoder.roi.auto import AutoRoi
+from roicodec.encoder.roi.saliency import Moving, SaliencyModel
 from roicodec.errors import InputError
 from roicodec.media.source import open_container
 from roicodec.picture import Picture, Plane
@@ -36,6 +36,7 @@ __all__ = [
     "parse_roi",
 ]
 
+_MODELS = ("auto", "faces", "people", "moving")
 _MAX_DELTA_QP = 51
 _MAX_MAP_CELLS = 1 << 24
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
@@ -289,14 +290,14 @@ def parse_roi(
     """Open what ``--roi`` names, once or several times (then their union counts).
 
     Args:
-        specs: each ``auto``, ``none``, a rectangle ``x,y,w,h[,offset][,start,end]`` (luma
-            samples and seconds), or a file: mask image or video, ``.npy``/``.npz``, Kvazaar
-            ``.txt``/``.bin``.
+        specs: each ``auto``, ``faces``, ``people``, ``moving``, ``none``, a rectangle
+            ``x,y,w,h[,offset][,start,end]`` (luma samples and seconds), or a file: mask image or
+            video, ``.npy``/``.npz``, Kvazaar ``.txt``/``.bin``.
         width, height: size of the video's frames in luma samples.
-        share: for ``auto``: share of the frame's area that becomes ROI, 0..1; by default
-            :data:`roicodec.encoder.roi.auto.DEFAULT_SHARE`.
-        level: for ``auto``: instead of ``share``, the saliency (0..1) from which a cell is ROI.
-        saliency: for ``auto``: the model; by default the released network.
+        share: for ``auto`` and the like: share of the frame's area that becomes ROI, 0..1; by
+            default what the content calls for.
+        level: for these: instead of ``share``, the saliency (0..1) from which a cell is ROI.
+        saliency: for these: the model; by default the one that the name stands for.
 
     Raises:
         InputError: one line that says which specification is wrong, and how.
@@ -309,10 +310,9 @@ def parse_roi(
             source: RoiSource
             if spec == "none":
                 source = NoRoi(width, height)
-            elif spec == "auto":
-                model = saliency or _released_saliency()
-                area = DEFAULT_SHARE if share is None else share
-                source = AutoRoi(model, width, height, share=area, level=level)
+            elif spec in _MODELS:
+                model = saliency or _model(spec)
+                source = AutoRoi(model, width, height, share=share, level=level)
             elif _NUMBERS.fullmatch(spec):
                 source = _parse_rectangle(spec, width, height)
             else:
@@ -325,11 +325,13 @@ def parse_roi(
     return sources[0] if len(sources) == 1 else UnionRoi(sources)
 
 
-def _released_saliency() -> SaliencyModel:
+def _model(spec: str) -> SaliencyModel:
+    if spec == "moving":
+        return Moving()
     # Only here is torch needed: masks of other sources come without it.
     from roicodec.encoder.roi.network import load_saliency
 
-    return load_saliency()
+    return load_saliency("faces" if spec == "faces" else "people" if spec == "people" else "auto")
 
 
 def _parse_rectangle(spec: str, width: int, height: int) -> RectangleRoi:
@@ -362,8 +364,8 @@ def _open_file(spec: str, width: int, height: int) -> RoiSource:
     path = Path(spec)
     if not path.is_file():
         raise InputError(
-            f"--roi '{spec}': neither auto, none, a rectangle x,y,w,h[,offset][,start,end], "
-            "nor a file that exists"
+            f"--roi '{spec}': neither {', '.join(_MODELS)}, none, a rectangle "
+            "x,y,w,h[,offset][,start,end], nor a file that exists"
         )
     openers: dict[str, Callable[[Path, int, int], RoiSource]] = {
         ".npy": ArrayRoi,
