@@ -97,6 +97,17 @@ def _invoke(arguments: Sequence[str] | None) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _option_of(error: RoicodecError) -> str | None:
+    """The option that would change an error, as ``--frames``; None where there is none."""
+    options = (
+        parameter
+        for command in cli.commands.values()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+    )
+    return next((o.opts[-1] for o in options if o.name == error.parameter), None)
+
+
 def _message(error: Exception) -> str:
     """What an error is told with, in one line."""
     if isinstance(error, click.UsageError):
@@ -105,7 +116,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, RoicodecError):
-        return str(error)
+        option = _option_of(error)
+        return str(error) if option is None else f"{error} ({option})"
     if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY):
         return "out of memory; encode a smaller picture, or close other programs"
     if isinstance(error, OSError):

@@ -75,7 +75,7 @@ def test_audio_codec_is_for_containers(tmp_path: Path) -> None:
     assert run(tmp_path, "decode", "a.rq", "a.mkv", "--audio-codec", "aac") == (0, [])
     status, err = run(tmp_path, "decode", "a.rq", "b.y4m", "--audio-codec", "aac")
     assert status == 1
-    assert "do not apply" in err[0]
+    assert err[0].endswith("codecs and crf do not apply (--audio-codec)")
 
 
 # --- what is not opened ----------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_addresses_are_opened_only_if_allowed(tmp_path: Path, name: str) -> None
     assert status == 1
     assert len(err) == 1
     assert "is an address" in err[0]
-    assert "only files and pipes" in err[0]
+    assert err[0].endswith("only files and pipes may be opened (--allow-network)")
     assert names(tmp_path) == set()
 
 
@@ -105,7 +105,7 @@ def test_playlists_lead_nowhere(tmp_path: Path, content: str) -> None:
         (tmp_path / name).write_text(content.format(tmp_path / "secret.y4m"))
         status, err = run(tmp_path, "encode", name, "a.rq", "--roi", "none")
         assert status == 1
-        assert "is a playlist" in err[0]
+        assert err[0].endswith("leads to other files or addresses (--allow-network)")
         status, err = run(tmp_path, "encode", "secret.y4m", "a.rq", "--roi", name)
         assert status == 1
         assert "cannot be read as a ROI mask" in err[0]
