@@ -162,8 +162,8 @@ class Trial:
             vectors = motion.vectors(codec.motion_shape, None)
             frame = codec.prepare(replace(setting, vectors=vectors), self.reference)
             run = SymbolDecoder(chunk.latents)
-            hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper)
-            reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latents)
+            hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper_tables)
+            reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latent_tables)
             made = codec.reconstruct(frame, codec.code_latents(frame, hyper, reader))
             codec.shown(frame, made.planes, chunk.filters, 0, 1).crc32()
 

@@ -1,4 +1,4 @@
-"""The integer networks on a backend: torch tensors inside, arrays outside."""
+"""The integer networks on a torch backend; arguments and results are numpy arrays."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from roicodec.bitstream.constants import (
     CODING_STEPS,
     FEATURE_CHANNELS,
     INDEX_EXPONENT,
+    LATENT_CHANNELS,
     LATENT_EXPONENT,
     MID_GRAY,
     SAMPLE_SHIFT,
@@ -60,7 +61,7 @@ class _Projection:
 
 
 class _Places:
-    """A layout's indices on the device of a backend."""
+    """Indices of a layout on the device of a backend."""
 
     def __init__(self, layout: Layout, device: torch.device) -> None:
         self._whole = layout.whole
@@ -91,24 +92,27 @@ class _Places:
                 found.append(torch.from_numpy(raster).to(device))
 
     def field(self, rows: list[Tensor]) -> Tensor:
-        """Put the parts' rows ``[N, C]`` in the smallest box that holds all their neighbours, too,
-        ``[h, w, C]``; zeros elsewhere."""
+        """Smallest box with all parts and their neighbours, ``[h, w, C]``; zeros between them.
+
+        Args:
+            rows: rows of each part, ``[N, C]``.
+        """
         height, width = (span.stop - span.start for span in self._field)
         if self._whole:
             return rows[0].view(height, width, -1)
         return _filled(rows, self._placed, height * width).view(height, width, -1)
 
     def around(self, field: Tensor, part: int) -> Tensor:
-        """The box of a field that holds a part and its neighbours, contiguous."""
+        """Box of a field with a part and its neighbours, contiguous."""
         return field[self._boxes[part]].contiguous()
 
     def inside(self, box: Tensor, part: int) -> Tensor:
-        """A part's rows from its box."""
+        """Rows of a part from its box."""
         rows = box.reshape(-1, box.shape[-1])
         return rows if self._whole else rows.index_select(0, self._inside[part])
 
     def rows(self, frame: Tensor) -> Tensor:
-        """Rows from raster order: a copy, or the frame itself where they are all of it."""
+        """Rows from raster order; the frame itself where these are all positions."""
         return frame if self._whole else frame.index_select(0, self.order)
 
 
@@ -281,7 +285,7 @@ class BackendNetwork(IntegerNetwork):
         self, layout: Layout, state: Tensor, step: int, quality: RegionQuality
     ) -> tuple[Words, NDArray[np.int32]]:
         table = self.architecture.index_quality
-        shape = len(state), self.latents // CODING_STEPS
+        shape = len(state), LATENT_CHANNELS // CODING_STEPS
         mean, index = np.empty(shape, np.int16), np.empty(shape, np.int32)
         for number, phase in enumerate(layout.phases):
             first = (step - number) % CODING_STEPS
@@ -309,12 +313,12 @@ class BackendNetwork(IntegerNetwork):
 
 
 def _span(places: NDArray[np.int64], size: int) -> slice:
-    """From the first of some rows or columns to the last, and their neighbours in the frame."""
+    """Range from the first of some rows or columns to the last, with neighbours in the frame."""
     return slice(max(int(places.min()) - 1, 0), min(int(places.max()) + 2, size))
 
 
 def _filled(rows: list[Tensor], places: list[Tensor], count: int) -> Tensor:
-    """Rows ``[N, C]`` put at their places in ``[count, C]`` zeros."""
+    """Rows ``[N, C]`` at their places among zeros, ``[count, C]``."""
     first = rows[0]
     shape = count, first.shape[1]
     full = sum(map(len, rows)) == count

@@ -103,8 +103,8 @@ class FrameDecoder:
         run, model = SymbolDecoder(chunk.latents), frame.model
         hyper = np.zeros(codec.hyper_shape, np.int32)
         if frame.layout.parts:
-            hyper = get_hyper(run, codec.hyper_shape, model.hyper)
-        coded = codec.code_latents(frame, hyper, LatentReader(run, model.latents))
+            hyper = get_hyper(run, codec.hyper_shape, model.hyper_tables)
+        coded = codec.code_latents(frame, hyper, LatentReader(run, model.latent_tables))
         made = codec.reconstruct(frame, coded)
         picture = codec.shown(frame, made.planes, chunk.filters, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:

@@ -22,6 +22,7 @@ from roicodec.bitstream.constants import (
     CODING_STEPS,
     INTER,
     INTRA,
+    LATENT_CHANNELS,
     MAX_QUALITY,
     MID_GRAY,
     PAD,
@@ -158,8 +159,7 @@ class FrameCodec:
         self.padded_width, self.padded_height = padded_size(width, height)
         self.model = model
         self.offsets = dict(offsets)
-        self._latents = model.intra.network.latents
-        self._steps = _coding_steps(*self.motion_shape, self._latents)
+        self._steps = _coding_steps(*self.motion_shape, LATENT_CHANNELS)
 
     @property
     def motion_shape(self) -> tuple[int, int]:
@@ -242,8 +242,8 @@ class FrameCodec:
             coder: chooses or reads the symbols of a step.
         """
         network, layout = frame.model.network, frame.layout
-        sums = frame.reference.sums.copy() if frame.reference else ChannelSums(self._latents)
-        decoded = np.zeros((layout.height * layout.width, self._latents), np.int16)
+        sums = frame.reference.sums.copy() if frame.reference else ChannelSums(LATENT_CHANNELS)
+        decoded = np.zeros((layout.height * layout.width, LATENT_CHANNELS), np.int16)
         if not layout.parts:
             return CodedLatents(decoded, sums)
         state = network.entropy_start(
@@ -251,9 +251,9 @@ class FrameCodec:
             frame.context,
         )  # fmt: skip
         adaptation = frame.model.adaptation
-        tables = len(frame.model.latents)
+        tables = len(frame.model.latent_tables)
         own = network.steps(frame.quality)
-        region = self._latents * layout.roi[layout.positions, None]
+        region = LATENT_CHANNELS * layout.roi[layout.positions, None]
         for step, arrays in enumerate(self._steps):
             pairs, channel = (layout.of(a) for a in arrays)
             if step:
@@ -290,7 +290,7 @@ class FrameCodec:
         """A frame from its latents, without post-filter, as later frames refer to it."""
         samples, features = self.synthesise(frame, coded.values)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        sums = ChannelSums(self._latents) if frame.reference is None else coded.sums.copy()
+        sums = ChannelSums(LATENT_CHANNELS) if frame.reference is None else coded.sums.copy()
         sums.fade()
         return Reference(planes, features, frame.setting.vectors, sums)
 

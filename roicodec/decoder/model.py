@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
+from roicodec.bitstream.constants import CELL, HYPER_ALPHABET, HYPER_CONTEXTS, LATENT_ALPHABET
 from roicodec.bitstream.entropy import Tables
 from roicodec.decoder.adaptation import Adaptation
 from roicodec.decoder.complexity import complexity
@@ -32,26 +32,26 @@ __all__ = ["Model", "NetworkModel", "load_model", "tried_layers"]
 
 
 class NetworkModel:
-    """One network with its tables and the post-filter of its frames.
+    """One network with its entropy tables and the post-filter of its frames.
 
     Attributes:
         network: the integer network.
-        latents, hyper: frequency tables of latents and hyper-latents.
-        adaptation: which of the latents' tables stands in for which.
-        post_filter: of the pictures that are shown.
+        latent_tables, hyper_tables: frequency tables of latents and hyper-latents.
+        adaptation: stand-ins of the latents' tables.
+        post_filter: of the output pictures.
     """
 
     def __init__(
         self, arrays: Arrays, backend: NativeBackend | Backend, post_filter: PostFilter
     ) -> None:
         self.network = _network(arrays, backend)
-        self.latents = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
-        if self.latents.certain[0] != 0:
+        self.latent_tables = _symmetric(arrays["tables.latents"], LATENT_ALPHABET)
+        if self.latent_tables.certain[0] != 0:
             raise ValueError("table 0 of the latents is not certain of 0")
-        self.adaptation = Adaptation(self.latents, arrays["tables.stand_ins"])
-        self.hyper = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
-        if len(self.hyper) != self.network.hyper_step.shape[1] * HYPER_CONTEXTS:
-            raise ValueError(f"{len(self.hyper)} tables of hyper-latents")
+        self.adaptation = Adaptation(self.latent_tables, arrays["tables.stand_ins"])
+        self.hyper_tables = _symmetric(arrays["tables.hyper"], HYPER_ALPHABET)
+        if len(self.hyper_tables) != self.network.hyper_step.shape[1] * HYPER_CONTEXTS:
+            raise ValueError(f"{len(self.hyper_tables)} tables of hyper-latents")
         self.post_filter = post_filter
 
 
@@ -73,10 +73,12 @@ def _symmetric(frequencies: NDArray[np.generic], size: int) -> Tables:
 
 
 def tried_layers(networks: Mapping[str, Arrays]) -> Iterator[Layer]:
-    """What a backend on torch must compute exactly before these networks run on it.
+    """Layers that a torch backend must compute exactly before the networks run on it.
 
-    The hardest layers that the arithmetic allows, and the heaviest of each kind of the networks'
-    own.
+    The hardest layers that the arithmetic allows, and of each kind the heaviest of the networks.
+
+    Args:
+        networks: arrays of each network.
 
     Raises:
         ModelError: naming a layer whose accumulators could overflow.
@@ -90,8 +92,8 @@ class Model:
 
     Args:
         files: arrays of ``intra``, ``inter`` and ``post_filter``.
-        backend: one, or its name, see :func:`roicodec.kernels.choose.choose_backend`; one on torch
-            is tried on :func:`tried_layers`.
+        backend: a backend, or its name (:func:`roicodec.kernels.choose.choose_backend`); one on
+            torch is verified on :func:`tried_layers`.
         released: whether the arrays are those of the package, whose bounds the tests check.
 
     Raises:
@@ -126,19 +128,16 @@ class Model:
         )
 
     def mega_bit_ops(self, bits: Sequence[int]) -> NDArray[np.float64]:
-        """10^6 BitOPs a pixel that decoding an inter frame takes where all is computed.
+        """10^6 BitOPs a pixel of decoding an inter frame without skipped cells, ``[K]``.
 
         Args:
             bits: K bit-widths; 0 is skip.
-
-        Returns:
-            ``[K]``.
         """
         cells, arrays = 16, self.inter.network.arrays.raw
         counts = [
             complexity(decoder_layers(arrays, FrameShape(0, cells, b, b))).bit_ops for b in bits
         ]
-        return np.array(counts) / (cells * 256 * 1e6)
+        return np.array(counts) / (cells * CELL**2 * 1e6)
 
 
 def load_model(folder: Path | None = None, backend: str | Backend | None = None) -> Model:

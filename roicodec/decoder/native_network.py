@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import (
     CODING_STEPS,
     INDEX_EXPONENT,
+    LATENT_CHANNELS,
     LATENT_EXPONENT,
     MID_GRAY,
     SAMPLE_SHIFT,
@@ -30,7 +31,7 @@ Places = NDArray[np.int32]
 
 
 class _Rows:
-    """What native kernels need of a layout.
+    """Indices of a layout for the native kernels.
 
     Attributes:
         order: raster position of each row, int32 ``[N]``.
@@ -62,7 +63,11 @@ class _Rows:
         self.cells, self.positions = first.astype(np.int32), second.astype(np.int32)
 
     def field(self, channels: int) -> Field:
-        """Zeros but for the layout's positions, for so many channels."""
+        """Zeros except at the layout's positions.
+
+        Args:
+            channels: number of channels.
+        """
         step = Field.step(channels)
         if step not in self._fields:
             self._fields[step] = Field(*self._shape, channels)
@@ -101,8 +106,10 @@ class NativeNetwork(IntegerNetwork):
 
     @cache  # noqa: B019
     def _by_position(self, layer: Projection) -> PackedPointwise:
-        """A projection between strides, with the channels of 2x2 squares position by position: the
-        squares are whole rows then, and shuffling them is a matter of their order."""
+        """A projection between strides whose channels are sorted by position in the 2x2 square.
+
+        Each position of a square is a whole row then, and shuffling permutes rows.
+        """
         own = self.arrays.projection(layer)
         weight, bias, shift = own.weight, own.bias, own.shift
         if layer.source.stride < layer.stride:
@@ -197,7 +204,7 @@ class NativeNetwork(IntegerNetwork):
     def distribution(
         self, layout: Layout, state: Words, step: int, quality: RegionQuality
     ) -> tuple[Words, NDArray[np.int32]]:
-        shape = len(state), self.latents // CODING_STEPS
+        shape = len(state), LATENT_CHANNELS // CODING_STEPS
         mean, index = np.empty(shape, np.int16), np.empty(shape, np.int32)
         table = self.architecture.index_quality
         phases = zip(self._of(layout).phases, layout.phases, strict=True)
@@ -221,7 +228,7 @@ class NativeNetwork(IntegerNetwork):
 
 
 def _position_first(count: int) -> NDArray[np.int64]:
-    """Channels of 2x2 squares, which lie channel by channel, position by position."""
+    """Permutation of the channels of 2x2 squares from channel-major to position-major."""
     return np.arange(count).reshape(-1, 4).T.ravel()
 
 

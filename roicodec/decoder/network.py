@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import (
     CODING_STEPS,
+    LATENT_CHANNELS,
     LATENT_EXPONENT,
     PIXEL_CHANNELS,
     SAMPLE_SHIFT,
@@ -51,7 +52,6 @@ class IntegerNetwork(ABC):
     Attributes:
         arrays, architecture: its layers.
         step, hyper_step: quantizer steps at every quality, int32 ``[64, 96]`` and ``[64, 32]``.
-        latents: number of channels of latents.
     """
 
     def __init__(self, arrays: Arrays) -> None:
@@ -59,13 +59,12 @@ class IntegerNetwork(ABC):
         self.architecture = self.arrays.architecture
         self.step: NDArray[np.int32] = self.arrays.ints("step").astype(np.int32)
         self.hyper_step: NDArray[np.int32] = self.arrays.ints("hyper_step").astype(np.int32)
-        self.latents = self.step.shape[1]
         self._vectors = {
             table: self.arrays.ints(table.name).astype(np.int32)
             for table in self.architecture.quality_vectors
         }
 
-    # --- what a subclass computes -----------------------------------------------------------
+    # --- computed by subclasses -------------------------------------------------------------
 
     @abstractmethod
     def context(self, layout: Layout, prediction: Words, features: Words) -> Context:
@@ -79,8 +78,13 @@ class IntegerNetwork(ABC):
 
     @abstractmethod
     def context_values(self, layout: Layout, context: Context) -> Words:
-        """The integers of a context in raster order, int16 ``[(H/8) (W/8), 64]``; 0 where nothing
-        is computed."""
+        """Integers of a context in raster order, int16 ``[(H/8) (W/8), 64]``; 0 where nothing is
+        computed.
+
+        Args:
+            layout: regions of the frame.
+            context: of :meth:`context`.
+        """
 
     @abstractmethod
     def analyse(
@@ -97,7 +101,12 @@ class IntegerNetwork(ABC):
 
     @abstractmethod
     def hyper_analyse(self, layout: Layout, latents: Words) -> NDArray[np.float32]:
-        """Hyper-latents before quantization, in units, float32 ``[(H/32) (W/32), 32]``."""
+        """Hyper-latents before quantization, in units, float32 ``[(H/32) (W/32), 32]``.
+
+        Args:
+            layout: regions of the frame.
+            latents: before quantization, int16 ``[(H/8) (W/8), 96]``.
+        """
 
     @abstractmethod
     def entropy_start(
@@ -108,13 +117,13 @@ class IntegerNetwork(ABC):
         base_quality: int,
         context: Context | None,
     ) -> EntropyState:
-        """Everything that is known before the first latent.
+        """State of the entropy network before the first coding step.
 
         Args:
             layout: regions of the frame, not empty.
             hyper: hyper-latents, ``[(H/32) (W/32), 32]``.
             quality: indices of the regions.
-            base_quality: the frame's index, at which hyper-latents are quantized.
+            base_quality: quality index of the frame, at which hyper-latents are quantized.
             context: of :meth:`context`, for inter frames.
         """
 
@@ -122,23 +131,29 @@ class IntegerNetwork(ABC):
     def entropy_next(
         self, layout: Layout, state: EntropyState, step: int, decoded: Words
     ) -> EntropyState:
-        """Take in the latents of all steps before this one.
+        """State of the entropy network before a later coding step.
 
         Args:
             layout: regions of the frame.
             state: of the step before, which is overwritten.
-            step: 1, 2, …
-            decoded: latents, int16 ``[(H/8) (W/8), 96]``, 0 where they are not known.
+            step: 1..3.
+            decoded: latents, int16 ``[(H/8) (W/8), 96]``; 0 where not yet decoded.
         """
 
     @abstractmethod
     def distribution(
         self, layout: Layout, state: EntropyState, step: int, quality: RegionQuality
     ) -> tuple[Words, NDArray[np.int32]]:
-        """Means (int16) and table indices (int32) of the latents that a step codes.
+        """Means (int16) and table indices (int32) of the latents that a step codes, ``[N, 24]``.
 
-        Each ``[N, 24]``, of the layout's positions: those channels of a position that are its own
-        in this step, ascending.
+        Rows are those of :attr:`Layout.positions`, columns the channels that the step codes there,
+        ascending.
+
+        Args:
+            layout: regions of the frame.
+            state: of the step.
+            step: 0..3.
+            quality: indices of the regions.
         """
 
     @abstractmethod
@@ -154,27 +169,27 @@ class IntegerNetwork(ABC):
             context: of :meth:`context`, for inter frames.
 
         Returns:
-            Rows of computed positions, int16 ``[N, 96 + 32]``.
+            rows of computed positions, int16 ``[N, 96 + 32]``.
         """
 
-    # --- what all do alike ------------------------------------------------------------------
+    # --- common to all ----------------------------------------------------------------------
 
     @staticmethod
     def finish(
         layout: Layout, rows: Words, prediction: Words, features: Words | None
     ) -> tuple[Words, Words]:
-        """The reconstruction from what :meth:`synthesise` returned.
+        """Reconstruction and features from the output of :meth:`synthesise`.
 
         Args:
             layout: regions of the frame.
             rows: int16 ``[N, 96 + 32]``.
-            prediction: packed samples, int16 ``[(H/8) (W/8), 96]``; they stay where nothing is
-                computed.
-            features: int16 ``[(H/8) (W/8), 32]``, which stay there too; None of an intra frame,
-                whose features are zeros: they speak of the picture, not of a residual.
+            prediction: packed samples, int16 ``[(H/8) (W/8), 96]``; kept where nothing is computed.
+            features: int16 ``[(H/8) (W/8), 32]``, kept there too; None of an intra frame, whose
+                output features are zeros: those of its synthesis describe the picture, not a
+                residual.
 
         Returns:
-            Packed samples, and features for the next frame.
+            packed samples, and features for the next frame.
         """
         samples = prediction.copy()
         if features is None:
@@ -186,21 +201,36 @@ class IntegerNetwork(ABC):
         return samples, kept
 
     def vector(self, table: QualityVectors, quality: int) -> NDArray[np.int32]:
-        """The vector of a quality index."""
+        """Vector of a quality index, int32 ``[C]``.
+
+        Args:
+            table: the table.
+            quality: index 0..63.
+        """
         found: NDArray[np.int32] = self._vectors[table][quality]
         return found
 
     def head(self, step: int, first: int) -> Pointwise:
-        """The head of a step for every fourth channel from ``first``: means, then indices."""
+        """The head of a step for every fourth channel: means, then indices.
+
+        Args:
+            step: coding step, 0..3.
+            first: first channel, 0..3.
+        """
         layer = self.arrays.projection(self.architecture.heads[step])
-        own = np.r_[first : self.latents : CODING_STEPS]
-        own = np.concatenate((own, own + self.latents))
+        own = np.r_[first:LATENT_CHANNELS:CODING_STEPS]
+        own = np.concatenate((own, own + LATENT_CHANNELS))
         return replace(
             layer, weight=layer.weight[own], bias=layer.bias[own], shift=layer.shift[own]
         )
 
     def hyper_values(self, hyper: NDArray[np.int32], base_quality: int) -> Words:
-        """Dequantized hyper-latents, int16 of the same shape."""
+        """Dequantized hyper-latents, int16 ``[(H/32) (W/32), 32]``.
+
+        Args:
+            hyper: hyper-latents, int32 of the same shape.
+            base_quality: quality index of the frame.
+        """
         product = hyper.astype(np.int64) * self.hyper_step[base_quality]
         found: Words = np.clip(product, -32768, 32767).astype(np.int16)
         return found
@@ -214,7 +244,14 @@ class IntegerNetwork(ABC):
     def dequantize(
         symbols: NDArray[np.int32], mean: NDArray[np.int16], steps: NDArray[np.int32]
     ) -> NDArray[np.int16]:
-        """``clamp(mean + symbol * step)``, the product rounded half up to the latents' exponent."""
+        """Dequantized latents: mean plus symbol times step, rounded half up and clamped, int16
+        ``[N]``.
+
+        Args:
+            symbols: int32 ``[N]``.
+            mean: int16 ``[N]``.
+            steps: quantizer steps, int32 ``[N]``.
+        """
         some = np.flatnonzero(symbols != 0)
         product = symbols[some].astype(np.int64) * steps[some]
         rounded = (product + (1 << (_SYMBOL_SHIFT - 1))) >> _SYMBOL_SHIFT

@@ -1,4 +1,4 @@
-"""Which positions of a frame belong to which region."""
+"""Positions of a frame by region, and in the order in which networks compute them."""
 
 from __future__ import annotations
 
@@ -23,30 +23,34 @@ class RegionQuality:
 
     Attributes:
         roi: index of the ROI.
-        background: index of the rest.
+        background: index of the background.
     """
 
     roi: int
     background: int
 
     def of(self, roi: bool) -> int:
-        """The index of the ROI or of the rest."""
+        """The index of one region.
+
+        Args:
+            roi: whether that is the ROI.
+        """
         return self.roi if roi else self.background
 
     @property
     def by_mask(self) -> list[int]:
-        """Both indices in the order in which a ROI mask, as 0 and 1, selects them."""
+        """Indices of background and ROI, to be indexed by the values 0 and 1 of a ROI mask."""
         return [self.background, self.roi]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One region of a frame.
+    """A region with computed positions.
 
     Attributes:
-        bits: its bit-width, 2..16.
+        bits: bit-width, 2..8 or 16.
         roi: whether it is the ROI.
-        rows: its own among the layout's rows.
+        rows: its rows among those of the layout.
     """
 
     bits: int
@@ -56,12 +60,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """The computed positions that have one phase (:data:`~roicodec.bitstream.constants.PHASES`).
+    """The computed positions of one phase (:data:`~roicodec.bitstream.constants.PHASES`).
 
     Attributes:
         rows: their rows, part by part, int64 ``[N]``.
-        places: where they are in :attr:`Layout.positions`, int64 ``[N]``.
-        parts: which of ``rows`` are of each part, with whether that is the ROI.
+        places: their indices in :attr:`Layout.positions`, int64 ``[N]``.
+        parts: for each part, whether it is the ROI, and its slice of ``rows``.
     """
 
     rows: Places
@@ -70,23 +74,23 @@ class Phase:
 
 
 class Layout:
-    """The regions of a frame that are computed, position by position at 1/8.
+    """Computed positions of a frame, at a stride of 8 luma samples.
 
-    Networks work on a row for each position of the parts: part after part, each in raster order.
+    Networks have one row for each computed position: part after part, each in raster order.
 
     Args:
         mask: ROI on the padded frame's 16x16 grid, bool ``[h, w]``.
-        b_roi, b_bg: bit-widths; a region at 0 is skipped: it has no part, and reads as zeros.
-        skip: cells of either region that are skipped too, bool ``[h, w]``; None for none.
+        b_roi, b_bg: bit-widths; a region at 0 is skipped and has no part.
+        skip: skipped cells of either region, bool ``[h, w]``; None for none.
 
     Attributes:
         mask: as given.
-        height, width: of the frame, in positions.
-        roi: the mask, position by position, bool ``[height * width]``.
+        height, width: size of the frame in positions.
+        roi: the mask by position, bool ``[height * width]``.
         parts: regions with computed positions, the ROI first.
         order: raster position of each row, int64 ``[N]``.
         positions: the same, ascending.
-        whole: whether rows are all positions in raster order.
+        whole: whether all positions are computed and rows are in raster order.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class Layout:
 
     @cached_property
     def phases(self) -> list[Phase]:
-        """For each phase the computed positions that have it."""
+        """Computed positions of each phase."""
         row, column = np.divmod(self.order, self.width)
         phase = PHASES[row % 2, column % 2]
         number = np.empty(len(self.roi), np.int64)
@@ -134,16 +138,23 @@ class Layout:
         return found
 
     def of(self, frame: Places) -> Places:
-        """Rows of :attr:`positions` from raster order: a copy, or the frame itself where they are
-        all of it."""
+        """Rows of :attr:`positions`; the frame itself where these are all.
+
+        Args:
+            frame: raster order, int64 ``[height * width, C]``.
+        """
         return frame if len(self.positions) == len(frame) else frame[self.positions]
 
     def computed(self) -> NDArray[np.bool_]:
-        """Cells of any part, ``[h, w]``."""
+        """Computed cells, bool ``[h, w]``."""
         return self._computed.reshape(self.height, self.width)[::2, ::2]
 
     def frame(self, rows: NDArray[_T]) -> NDArray[_T]:
-        """Put rows in raster order, ``[H * W, C]``; zeros elsewhere."""
+        """Raster order of rows, ``[height * width, C]``; zeros where nothing is computed.
+
+        Args:
+            rows: ``[N, C]``.
+        """
         if self.whole:
             return rows
         out = np.zeros((len(self.roi), rows.shape[1]), rows.dtype)
@@ -151,11 +162,20 @@ class Layout:
         return out
 
     def merged(self, values: NDArray[_T], kept: NDArray[Any] | float) -> NDArray[_T]:
-        """Raster ``[H * W, C]``: ``values`` where something is computed, else ``kept``."""
+        """Values where something is computed, others elsewhere, ``[height * width, C]``.
+
+        Args:
+            values: raster order, ``[height * width, C]``.
+            kept: the others, of the same shape or one number.
+        """
         out: NDArray[_T] = np.where(self._computed[:, None], values, kept).astype(values.dtype)
         return out
 
 
 def finer(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A map of cells, position by position in raster order."""
+    """Map of positions in raster order, bool ``[2 h * 2 w]``.
+
+    Args:
+        cells: map of cells, bool ``[h, w]``.
+    """
     return cells.repeat(2, 0).repeat(2, 1).ravel()

@@ -19,12 +19,12 @@ __all__ = ["FILES", "NAMES", "POST_FILTER", "WEIGHTS", "Arrays", "load_arrays", 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 NAMES = ("intra", "inter")
-"""The networks of a model, each a file."""
+"""Networks of a model: names of their files, indexed by whether they are inter networks."""
 POST_FILTER = "post_filter"
 WEIGHTS = "ROICODEC_WEIGHTS"
 """Environment variable that names another folder of weights."""
 FILES = (*NAMES, POST_FILTER)
-"""All files of a model."""
+"""Names of all files of a model."""
 
 
 def model_id(files: Mapping[str, Arrays]) -> bytes:

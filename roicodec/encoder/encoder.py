@@ -154,9 +154,9 @@ class FrameEncoder:
         """The coded frame; the next one refers to it."""
         codec, frame, setting = self.codec, tried.frame, tried.frame.setting
         intra = setting.kind == INTRA
-        writer = LatentWriter(frame.model.latents, tried.target, self._lambda)
+        writer = LatentWriter(frame.model.latent_tables, tried.target, self._lambda)
         if frame.layout.parts:
-            put_hyper(writer.encoder, tried.hyper, frame.model.hyper)
+            put_hyper(writer.encoder, tried.hyper, frame.model.hyper_tables)
         made = codec.reconstruct(frame, codec.code_latents(frame, tried.hyper, writer))
         planes = codec.filtered(frame, made.planes)
         filters = filter_switches(planes, picture)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import INTRA, LATENT_EXPONENT
+from roicodec.bitstream.constants import INTRA, LATENT_CHANNELS, LATENT_EXPONENT
 from roicodec.bitstream.entropy import Ints
 from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed, padded
@@ -93,13 +93,13 @@ class FrameTrials:
         for _ in range(self._effort.intra_trials if intra else self._effort.trials):
             if not frame.layout.parts:
                 break
-            trial = RdoQuantizer(frame.model.latents, latents + moves, self._lambda)
+            trial = RdoQuantizer(frame.model.latent_tables, latents + moves, self._lambda)
             decoded = self._codec.code_latents(frame, hyper, trial).values
             made, _ = self._codec.synthesise(frame, decoded)
             error = self._shown(frame, made, picture) - samples
             moves = moves + self._refiner(frame, trial.target, decoded, error)
             if skip is not None:
-                skipped = skip.after(frame, made, trial.bits(frame.model.network.latents))
+                skipped = skip.after(frame, made, trial.bits(LATENT_CHANNELS))
                 setting = replace(frame.setting, skip=skipped)
                 frame = self._codec.prepare(setting, frame.reference, like=frame)
                 latents, hyper = self._analysed(frame, samples)
@@ -119,10 +119,10 @@ class FrameTrials:
             samples: packed samples of its original.
         """
         latents, hyper = self._analysed(frame, samples)
-        symbols = RdoQuantizer(frame.model.latents, latents, self._lambda)
+        symbols = RdoQuantizer(frame.model.latent_tables, latents, self._lambda)
         decoded = self._codec.code_latents(frame, hyper, symbols).values
         made, _ = self._codec.synthesise(frame, decoded)
-        return Trial(made, symbols.bits(frame.model.network.latents))
+        return Trial(made, symbols.bits(LATENT_CHANNELS))
 
     def _costs(self, frame: PreparedFrame, samples: Packed) -> NDArray[np.float64]:
         """D + lambda R of every cell in a trial, ``[H/16, W/16]``."""

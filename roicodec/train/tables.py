@@ -71,8 +71,8 @@ class Counter:
     """Counts of the symbols of one frame type."""
 
     def __init__(self) -> None:
-        self.latents = np.zeros((RATIOS, LATENT_TABLES, 2 * LATENT_ALPHABET + 2))
-        self.hyper = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
+        self.latent_counts = np.zeros((RATIOS, LATENT_TABLES, 2 * LATENT_ALPHABET + 2))
+        self.hyper_counts = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
     def add(self, hyper: Ints, coded: Sequence[tuple[Distribution, Ints]]) -> None:
         """Count the symbols of a frame.
@@ -83,10 +83,10 @@ class Counter:
         """
         for model, symbols in coded:
             channels, named = np.divmod(model.place, LATENT_TABLES)
-            _count(self.latents, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
+            _count(self.latent_counts, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])
         for places, index in hyper_tables(hyper):
-            _count(self.hyper, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
+            _count(self.hyper_counts, (index.ravel(),), flat[places].ravel(), HYPER_ALPHABET)
 
     def tables(self, prior: Tables) -> Tables:
         """Tables of a weights file from the counts.
@@ -97,7 +97,7 @@ class Counter:
         latents, hyper, stand_ins = (
             prior[f"tables.{name}"] for name in ("latents", "hyper", "stand_ins")
         )
-        counts = self.latents + _mirrored(self.latents)
+        counts = self.latent_counts + _mirrored(self.latent_counts)
         known = 64 * latents / (1 << PRECISION)
         chosen = np.asarray(stand_ins, np.int64)
         for _ in range(_ROUNDS):
@@ -107,10 +107,10 @@ class Counter:
             chosen = _stand_ins(counts, bits)
         weights = known.copy()
         np.add.at(weights, chosen, counts)
-        near = self.hyper.reshape(-1, HYPER_CONTEXTS, self.hyper.shape[1])
+        near = self.hyper_counts.reshape(-1, HYPER_CONTEXTS, self.hyper_counts.shape[1])
         near = near + _mirrored(near[:, _OPPOSITE])
         return fitted(
-            weights, near.reshape(self.hyper.shape) + 16 * hyper / (1 << PRECISION), chosen
+            weights, near.reshape(self.hyper_counts.shape) + 16 * hyper / (1 << PRECISION), chosen
         )
 
 
