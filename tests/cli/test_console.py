@@ -42,7 +42,8 @@ def folder(tmp_path: Path, stream: Make) -> Path:
         ("roicodec info none.rq 2>&-", 1, b""),
         ("roicodec info none.rq 2>/dev/full", 1, b""),
         ("roicodec info none.rq <&- >&- 2>&-", 1, b""),
-        ("roicodec info - <&-", 1, b"roicodec: error: -: cut after 0 bytes, inside its first fields\n"),  # noqa: E501
+        ("roicodec info - <&-", 1, b"roicodec: error: -: cut after 0 bytes, inside its first"
+         b" fields\n"),
         ("roicodec info a.rq | true", 0, b""),
     ],
 )  # fmt: skip
