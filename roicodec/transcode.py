@@ -16,15 +16,20 @@ from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
-from roicodec.decoder.model import load_model
 from roicodec.errors import StreamError
+from roicodec.factory import (
+    CodecFactory,
+    Coded,
+    Decoded,
+    NetworkFactory,
+    PictureDecoder,
+    PictureEncoder,
+)
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
 from roicodec.media.properties import with_properties
 from roicodec.warning_limit import WarningLimit
 
 if TYPE_CHECKING:
-    from roicodec.encoder.encoder import CodedFrame, FrameEncoder
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
 
@@ -108,6 +113,7 @@ def encode_video(
     strict: bool = False,
     allow_network: bool = False,
     listener: Listener | None = None,
+    factory: CodecFactory | None = None,
 ) -> EncodeReport:
     """Encode a video file into a stream.
 
@@ -123,20 +129,19 @@ def encode_video(
         strict: whether damage of the source is an error, rather than a warning.
         allow_network: whether addresses and playlists may be opened as source.
         listener: is told of progress and warnings.
+        factory: makes the encoder; None for the installed networks.
 
     Raises:
         InputError: if the source, a ROI source or an option cannot be used.
         ModelError: if the networks are not there.
     """
     # Decoding needs neither the encoder nor torch.
-    from roicodec.encoder.encoder import FrameEncoder
     from roicodec.encoder.roi.given import roi_source
 
     listener = listener or Listener()
     clock, report = _Clock(), EncodeReport()
     with Reader(source, frames, threads, strict=strict, allow_network=allow_network) as reader:
         info = reader.info
-        model = load_model(backend=backend)
         source_roi = roi_source(roi, info.width, info.height, share=roi_share, level=roi_level)
         try:
             options = changed(
@@ -145,13 +150,15 @@ def encode_video(
                 frame_rate=info.frame_rate or options.frame_rate,
                 frames=reader.frame_count or None,
             )
-            encoder = FrameEncoder(info.width, info.height, options, source_roi, model)
+            encoder = (factory or NetworkFactory()).encoder(
+                info.width, info.height, options, source_roi, backend
+            )
             header = _header(info, options.gop, encoder)
             listener.start(reader.frame_count)
             start = end = None
             with StreamWriter(out, header) as writer:
 
-                def write(frames: list[CodedFrame]) -> None:
+                def write(frames: Sequence[Coded]) -> None:
                     for coded in frames:
                         report.video_bytes += writer.write_frame(coded.chunk)
                         report.frames += 1
@@ -191,6 +198,7 @@ def decode_stream(
     max_pixels: int = MAX_AREA,
     max_frames: int = MAX_FRAMES,
     listener: Listener | None = None,
+    factory: CodecFactory | None = None,
 ) -> DecodeReport:
     """Decode a stream into a video file; every whole GOP of a damaged stream is in it.
 
@@ -210,7 +218,7 @@ def decode_stream(
     """
     clock = _Clock()
     reader = StreamReader(stream, max_pixels=max_pixels, max_frames=max_frames)
-    decoder = FrameDecoder(reader.header, load_model(backend=backend))
+    decoder = (factory or NetworkFactory()).decoder(reader.header, backend)
 
     def open_writer(extras: Extras) -> Writer:
         info, problems = _video_info(reader.header, extras)
@@ -244,7 +252,7 @@ class _Decoding:
     """Takes the chunks of a stream one by one and writes what they decode to."""
 
     def __init__(
-        self, decoder: FrameDecoder, open_writer: Callable[[Extras], Writer], listener: Listener
+        self, decoder: PictureDecoder, open_writer: Callable[[Extras], Writer], listener: Listener
     ) -> None:
         self.listener = listener
         self._warn = WarningLimit(listener.warn)
@@ -307,7 +315,7 @@ class _Decoding:
         self.waiting = False
         self._write(decoded)
 
-    def _write(self, frames: list[DecodedFrame]) -> None:
+    def _write(self, frames: Sequence[Decoded]) -> None:
         for decoded in frames:
             self._output().write(decoded.picture)
             self.report.frames += 1
@@ -319,7 +327,7 @@ class _Decoding:
         return self.writer
 
 
-def _header(info: VideoInfo, gop: int, encoder: FrameEncoder) -> Header:
+def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> Header:
     return Header(
         width=info.width,
         height=info.height,

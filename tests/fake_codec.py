@@ -11,79 +11,73 @@ import os
 import signal
 import sys
 import time
-import types
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.mask_coding import encode_mask
+from roicodec.bitstream.masks import Mask
+from roicodec.cli import main
 from roicodec.errors import ModelError, StreamError
 from roicodec.picture import Picture
 
+if TYPE_CHECKING:
+    from roicodec.encoder.options import EncoderOptions
+    from roicodec.encoder.roi.sources import RoiSource
+
+Samples = NDArray[np.uint8]
 MODEL_ID = b"a stand-in model"
 
 
 @dataclass(frozen=True)
 class CodedFrame:
+    """A frame of the stand-in: zlib of the difference to the one before."""
+
     chunk: FrameChunk
-    reconstruction: Picture
 
 
 @dataclass(frozen=True)
 class DecodedFrame:
+    """A picture as it was."""
+
     picture: Picture
 
 
-class Model:
-    id = MODEL_ID
+class FakeEncoder:
+    """Keeps every sample."""
 
-
-def load_model(backend: str | None = None) -> Model:
-    if os.environ.get("FAKE_NO_MODEL"):
-        raise ModelError("the released weights are missing; install roicodec again")
-    match os.environ.get("FAKE_INTERRUPT"):
-        case "exec":  # of text, as imports have it
-            exec("signal.raise_signal(2)", {"signal": signal})
-        case "import":  # of a module that takes for ever
-            importlib.import_module("tests.cli.endless")
-        case "wait":  # in C, out of reach of exceptions
-            mutex = ctypes.create_string_buffer(64)
-            for _ in range(2):
-                ctypes.CDLL(None).pthread_mutex_lock(mutex)
-    return Model()
-
-
-def _samples(picture: Picture) -> np.ndarray:
-    return np.concatenate([p.ravel() for p in picture.planes])
-
-
-class FrameEncoder:
-    def __init__(self, width, height, options, roi, model) -> None:  # noqa: ANN001
+    def __init__(self, options: EncoderOptions, roi: RoiSource) -> None:
         self._options, self._roi = options, roi
         self._count = 0
-        self._reference = self._mask = None
-        self.header_fields = {
+        self._reference: Samples | None = None
+        self._mask: Mask | None = None
+        self.header_fields: dict[str, Any] = {
             "candidates": tuple(Candidate(b) for b in options.candidates),
-            "model_id": model.id,
+            "model_id": MODEL_ID,
             "arithmetic_id": 0,
         }
 
     def missed(self) -> str:
+        """A line if the PSNR asked for is 60."""
         return "the mean PSNR is low" if self._options.psnr == 60 else ""
 
     def encode(self, picture: Picture | None) -> list[CodedFrame]:
+        """The frame of a picture."""
         if picture is None:
             return []
         time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
         if os.environ.get("FAKE_BUG"):
             raise ZeroDivisionError("of some\nkind")
         intra = self._count % self._options.gop == 0
-        samples = _samples(picture)
-        residual = samples if intra else samples - self._reference
+        samples = np.concatenate([p.ravel() for p in picture.planes])
+        residual = samples if self._reference is None or intra else samples - self._reference
         seconds = float(picture.pts * self._options.time_base)
         mask = self._roi.mask(self._count, seconds, picture, None)
         coded = encode_mask(mask, None if intra else self._mask)
@@ -94,17 +88,25 @@ class FrameEncoder:
             self._options.quality, picture.pts, picture.duration, (0, 0), coded, b"",
             zlib.compress(residual.tobytes()), picture.crc32(),
         )  # fmt: skip
-        return [CodedFrame(chunk, picture)]
+        return [CodedFrame(chunk)]
 
 
-class FrameDecoder:
-    def __init__(self, header: Header, model: Model) -> None:
-        if header.model_id != model.id:
+class FakeDecoder:
+    """Inverse of the encoder.
+
+    Args:
+        header: of the stream.
+        wrong: time stamps of pictures that come out wrong.
+    """
+
+    def __init__(self, header: Header, wrong: Collection[int] = ()) -> None:
+        if header.model_id != MODEL_ID:
             raise ModelError("the stream needs another model")
-        self._shape = header.height, header.width
-        self._reference = None
+        self._shape, self._wrong = (header.height, header.width), wrong
+        self._reference: Samples | None = None
 
     def decode(self, chunk: FrameChunk | None) -> list[DecodedFrame]:
+        """The picture of a frame."""
         if chunk is None:
             return []
         samples = np.frombuffer(zlib.decompress(chunk.latents), np.uint8)
@@ -117,28 +119,49 @@ class FrameDecoder:
         picture = Picture(
             y.reshape(height, width), u.reshape(half), v.reshape(half), chunk.pts, chunk.duration
         )
-        if picture.crc32() != chunk.crc32:
+        if picture.crc32() != chunk.crc32 or picture.pts in self._wrong:
             raise StreamError("the CRC of the decoded picture is wrong")
         self._reference = samples
         return [DecodedFrame(picture)]
 
 
-def modules() -> dict[str, types.ModuleType]:
-    """What to put into ``sys.modules``."""
-    encoder = types.ModuleType("roicodec.encoder.encoder")
-    decoder = types.ModuleType("roicodec.decoder.decoder")
-    model = types.ModuleType("roicodec.decoder.model")
-    threads = types.ModuleType("roicodec.cli.threads")
-    encoder.FrameEncoder, encoder.CodedFrame = FrameEncoder, CodedFrame  # type: ignore[attr-defined]
-    decoder.FrameDecoder, decoder.DecodedFrame = FrameDecoder, DecodedFrame  # type: ignore[attr-defined]
-    model.load_model = load_model  # type: ignore[attr-defined]
-    model.tried_layers = lambda networks: []  # type: ignore[attr-defined]
-    threads.limit_threads = lambda count: None  # type: ignore[attr-defined]
-    return {m.__name__: m for m in (encoder, decoder, model, threads)}
+class FakeFactory:
+    """Maker of the stand-ins; what the environment asks for goes wrong on the way.
+
+    Args:
+        wrong: as :class:`FakeDecoder` takes it.
+    """
+
+    command = (sys.executable, "-m", "tests.fake_codec")
+
+    def __init__(self, wrong: Collection[int] = ()) -> None:
+        self._wrong = wrong
+
+    def encoder(
+        self, width: int, height: int, options: EncoderOptions, roi: RoiSource, backend: str | None
+    ) -> FakeEncoder:
+        """An encoder for any size."""
+        self._go_wrong()
+        return FakeEncoder(options, roi)
+
+    def decoder(self, header: Header, backend: str | None) -> FakeDecoder:
+        """A decoder of the stand-in's streams."""
+        self._go_wrong()
+        return FakeDecoder(header, self._wrong)
+
+    def _go_wrong(self) -> None:
+        if os.environ.get("FAKE_NO_MODEL"):
+            raise ModelError("the released weights are missing; install roicodec again")
+        match os.environ.get("FAKE_INTERRUPT"):
+            case "exec":  # of text, as imports have it
+                exec("signal.raise_signal(2)", {"signal": signal})
+            case "import":  # of a module that takes for ever
+                importlib.import_module("tests.cli.endless")
+            case "wait":  # in C, out of reach of exceptions
+                mutex = ctypes.create_string_buffer(64)
+                for _ in range(2):
+                    ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
 
 if __name__ == "__main__":
-    sys.modules |= modules()
-    from roicodec.cli import main
-
-    main()
+    main(factory=FakeFactory())

@@ -7,16 +7,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from roicodec.factory import CodecFactory
+
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main(arguments: Sequence[str] | None = None, factory: CodecFactory | None = None) -> NoReturn:
     """Run a command and exit: 0 done, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 
     An error is one line on standard error. Signals are handled before anything else is imported.
 
     Args:
         arguments: of the command line; None for those of the process.
+        factory: makes encoders and decoders; None for the installed networks.
     """
     try:
         from roicodec.cli.console import complain, prepare_streams
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             try:
                 from roicodec.cli.commands import run
 
-                status = run(arguments, interrupts)
+                status = run(arguments, interrupts, factory)
             except Stopped as stopped:
                 interrupts.end()
                 complain(farewell())

@@ -19,6 +19,7 @@ from roicodec.cli.interrupts import Interrupts
 from roicodec.cli.roi import roi_command
 from roicodec.errors import RoicodecError
 from roicodec.evaluate.command import eval_command
+from roicodec.factory import CodecFactory, NetworkFactory
 
 __all__ = ["cli", "run"]
 
@@ -52,12 +53,15 @@ for command in (encode, decode, info, roi_command, eval_command, doctor):
     cli.add_command(command)
 
 
-def run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
+def run(
+    arguments: Sequence[str] | None, interrupts: Interrupts, factory: CodecFactory | None = None
+) -> int:
     """Run a command; its errors are told in one line.
 
     Args:
         arguments: of the command line; None for those of the process.
         interrupts: is asked whether an error is a signal's.
+        factory: makes encoders and decoders; None for the installed networks.
 
     Returns:
         The exit status: 0 done, 1 error, 2 wrong usage.
@@ -66,7 +70,7 @@ def run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
         Stopped: if a signal came.
     """
     try:
-        status = _invoke(arguments)
+        status = _invoke(arguments, factory or NetworkFactory())
     except BrokenPipeError:  # whoever read the output has gone
         forget_output()
         return 1
@@ -92,8 +96,8 @@ def run(arguments: Sequence[str] | None, interrupts: Interrupts) -> int:
     return status
 
 
-def _invoke(arguments: Sequence[str] | None) -> int:
-    status = cli.main(args=arguments, prog_name="roicodec", standalone_mode=False)
+def _invoke(arguments: Sequence[str] | None, factory: CodecFactory) -> int:
+    status = cli.main(args=arguments, prog_name="roicodec", standalone_mode=False, obj=factory)
     return status if isinstance(status, int) else 0
 
 

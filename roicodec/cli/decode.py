@@ -11,6 +11,7 @@ from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
 from roicodec.cli.options import common
 from roicodec.errors import StreamError
+from roicodec.factory import CodecFactory
 
 __all__ = ["decode"]
 
@@ -44,7 +45,9 @@ Examples:
     help="Audio as it is, or coded anew: for outputs that cannot hold it as it is.",
 )
 @common
+@click.pass_obj
 def decode(
+    factory: CodecFactory,
     source: str,
     target: str,
     codec: str | None,
@@ -83,6 +86,7 @@ def decode(
                 backend=backend,
                 threads=threads,
                 listener=listener,
+                factory=factory,
             )
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error

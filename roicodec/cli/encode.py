@@ -11,6 +11,7 @@ from roicodec.cli.console import report, say
 from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
 from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, SHARE, common
 from roicodec.encoder.effort import DEFAULT_EFFORT
+from roicodec.factory import CodecFactory
 
 __all__ = ["encode"]
 
@@ -123,7 +124,9 @@ Examples:
     help="Encode frames a up to, not including, b.  [default: all]",
 )
 @common
+@click.pass_obj
 def encode(
+    factory: CodecFactory,
     source: str,
     target: str,
     quality: int | None,
@@ -198,6 +201,7 @@ def encode(
                 backend=backend,
                 threads=threads,
                 listener=listener,
+                factory=factory,
             )
     rate = 8 * done.bytes / done.duration if done.duration else None
     fps = done.frames / done.seconds

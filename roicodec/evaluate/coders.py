@@ -17,6 +17,7 @@ import av
 import roicodec
 from roicodec.errors import InputError
 from roicodec.evaluate import anchors
+from roicodec.factory import NetworkFactory
 
 __all__ = ["AGAINST", "CONFIGS", "Coder", "anchor_coders", "own_coder"]
 
@@ -24,7 +25,6 @@ AGAINST = (*anchors.FAMILIES, "vvc")
 CONFIGS = anchors.CONFIGS
 OWN_QUALITIES = (22, 31, 40, 49, 58)
 
-_MODULE = [sys.executable, "-m", "roicodec"]
 _WORKER = [sys.executable, "-m", "roicodec.evaluate.worker"]
 _MAX_QUALITY = {"x264": 51, "x265": 51, "svtav1": 63, "vvc": 63}
 _VVC_QP = (22, 27, 32, 37, 42)
@@ -86,6 +86,7 @@ class OwnCoder:
     Attributes:
         config: ``ld`` makes one GOP of the clip, ``intra`` one of every frame.
         roi: ``none``, ``auto``, or ``masks``: the masks that the anchors get.
+        program: words that start the command line.
     """
 
     config: str
@@ -94,6 +95,7 @@ class OwnCoder:
     threads: int = 1
     options: tuple[str, ...] = ()
     suffix: str = ".rq"
+    program: tuple[str, ...] = NetworkFactory.command
 
     @property
     def name(self) -> str:
@@ -116,11 +118,11 @@ class OwnCoder:
         self, quality: int, source: Path, stream: Path, frames: int, masks: Path | None
     ) -> list[str]:
         words = self._words(quality, str(min(frames, 65535)), str(masks))
-        return [*_MODULE, "encode", *words, "--json", "-f", str(source), str(stream)]
+        return [*self.program, "encode", *words, "--json", "-f", str(source), str(stream)]
 
     def decode(self, stream: Path, target: Path) -> list[str]:
         threads = ["--threads", str(self.threads)]
-        return [*_MODULE, "decode", *threads, "--json", "-f", str(stream), str(target)]
+        return [*self.program, "decode", *threads, "--json", "-f", str(stream), str(target)]
 
     def _words(self, quality: int, frames: str, masks: str) -> list[str]:
         gop = {"ld": ["--gop", frames], "intra": ["--gop", "1"], "default": []}[self.config]
@@ -217,18 +219,20 @@ def own_coder(
     qualities: tuple[int, ...] | None = None,
     threads: int = 1,
     options: tuple[str, ...] = (),
+    program: tuple[str, ...] = NetworkFactory.command,
 ) -> Coder:
     """roicodec in a configuration, its ROI ``none``, ``auto`` or ``masks``.
 
     Args:
         qualities: quality indices 0..63.
         options: more of ``roicodec encode``'s options.
+        program: words that start the command line.
     """
     chosen = OWN_QUALITIES if qualities is None else qualities
     for q in chosen:
         if not 0 <= q <= 63:
             raise InputError(f"quality {q} is not in 0..63")
-    return OwnCoder(config, roi, chosen, threads, options)
+    return OwnCoder(config, roi, chosen, threads, options, program=program)
 
 
 def anchor_coders(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from roicodec.errors import InputError
+from roicodec.factory import CodecFactory, NetworkFactory
+from roicodec.text import printable
 
 if TYPE_CHECKING:
     from roicodec.evaluate.coders import Coder
@@ -116,7 +118,9 @@ Examples:
     help="Folder of the results. What is finished there is not repeated.",
 )
 @click.option("--quiet", is_flag=True, help="No line for every encode.")
+@click.pass_obj
 def eval_command(
+    factory: CodecFactory | None,
     clips: tuple[Path, ...],
     against: str,
     roi: str,
@@ -149,7 +153,9 @@ def eval_command(
     videos = _videos(clips)
     stored = [point for path in points for point in read_points(path)]
     roi = "" if roi == "none" else roi
-    coders, messages = _coders(against, config, roi, qualities, anchor_qualities, threads)
+    coders, messages = _coders(
+        against, config, roi, qualities, anchor_qualities, threads, factory or NetworkFactory()
+    )
     names = dict.fromkeys([*(c.name for c in coders), *(p.codec for p in stored)])
     if reference is not None and reference not in names:
         raise InputError(f"--reference {reference!r}: there are {', '.join(names)}")
@@ -172,12 +178,14 @@ def eval_command(
     comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
     write_statistics(out, found, encodes)
     screen.show(encodes, comparisons, against_what)
-    click.echo(f"{out / 'report.html'}, results.json, results.csv, regions.csv, plots/")
+    click.echo(printable(f"{out / 'report.html'}, results.json, results.csv, regions.csv, plots/"))
     if screen.failures:
         raise InputError(f"{screen.failures} encodes failed, see above; the others are in {out}")
 
 
 def _videos(clips: Sequence[Path]) -> tuple[Path, ...]:
+    from roicodec.evaluate.names import folder_name
+
     found: list[Path] = []
     for clip in clips:
         if clip.is_dir():
@@ -190,8 +198,9 @@ def _videos(clips: Sequence[Path]) -> tuple[Path, ...]:
         else:
             raise InputError(f"{clip}: no such file")
     for video in found:
-        if same := [p for p in found if p.stem == video.stem and p != video]:
-            raise InputError(f"{video} and {same[0]} are both called {video.stem}: rename one")
+        name = folder_name(video.stem)
+        if same := [p for p in found if folder_name(p.stem) == name and p != video]:
+            raise InputError(f"{video} and {same[0]} are both called {name}: rename one")
     return tuple(dict.fromkeys(found))
 
 
@@ -202,16 +211,18 @@ def _coders(
     qualities: tuple[int, ...] | None,
     anchor_qualities: tuple[int, ...] | None,
     threads: int,
+    factory: CodecFactory,
 ) -> tuple[list[Coder], list[str]]:
     from roicodec.evaluate.coders import AGAINST, anchor_coders, own_coder
 
     families = [] if against == "none" else [w.strip() for w in against.split(",")]
     if unknown := [f for f in families if f not in AGAINST]:
         raise InputError(f"--against {unknown[0]!r}: known are {', '.join(AGAINST)}, or none")
-    coders = [own_coder(config, "none", qualities, threads)]
+    program = factory.command
+    coders = [own_coder(config, "none", qualities, threads, program=program)]
     if roi:
         given = "auto" if roi == "auto" else "masks"
-        coders.append(own_coder(config, given, qualities, threads))
+        coders.append(own_coder(config, given, qualities, threads, program=program))
     messages: list[str] = []
     for family in dict.fromkeys(families):
         more, notes = anchor_coders(family, config, anchor_qualities, roi=bool(roi))

@@ -46,6 +46,7 @@ def _figure(width: float, height: float) -> Figure:
     # Without a salt of our own, and with the date, no SVG would equal the next.
     matplotlib.rcParams["svg.hashsalt"] = "roicodec"
     matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["text.parse_math"] = False  # a clip's name may have a $ in it
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -27,6 +27,7 @@ from roicodec.bitstream.masks import Mask
 from roicodec.errors import InputError, RoicodecError
 from roicodec.evaluate.coders import Coder
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
+from roicodec.evaluate.names import folder_name
 from roicodec.evaluate.process import Usage, run
 from roicodec.evaluate.regions import find_masks, store_masks
 from roicodec.evaluate.streams import Cost, installed_networks, network_costs
@@ -191,7 +192,7 @@ class _ClipRun:
 
     def __init__(self, plan: Plan, path: Path, listener: Listener, stop: threading.Event) -> None:
         self._plan, self._path, self._listener, self._stop = plan, path, listener, stop
-        self._name = path.stem
+        self._name = folder_name(path.stem)
         self._networks = installed_networks()
         self._work = plan.out / "work" / self._name
         self._source = self._work / "source.y4m"

@@ -9,6 +9,7 @@ from math import isnan
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from roicodec.evaluate.run import Encode, Listener
 from roicodec.evaluate.tables import (
@@ -21,6 +22,7 @@ from roicodec.evaluate.tables import (
     options_of,
     speed,
 )
+from roicodec.text import printable
 
 __all__ = ["Screen"]
 
@@ -78,7 +80,7 @@ class Screen(Listener):
             self._say(f"roicodec: warning: {message}")
 
     def _say(self, text: str) -> None:
-        self._progress.print(text, markup=False)
+        self._progress.print(printable(text), markup=False)
 
     def show(
         self, encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str
@@ -88,7 +90,7 @@ class Screen(Listener):
         if not console.is_terminal:
             console = Console(highlight=False, width=_PIPED_WIDTH)
         for line in _options(encodes):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(printable(line), markup=False, soft_wrap=True)
         console.print()
         console.print(_means(encodes, comparisons, reference))
         for table in _by_clip(encodes, comparisons, reference, console.width):
@@ -98,7 +100,7 @@ class Screen(Listener):
             console.print(_costs(encodes))
         shown = [c for c in comparisons if c.measure in _SHOWN]
         for note in dict.fromkeys(_note(c) for c in shown if _note(c)):
-            console.print(f"* {note}", markup=False, soft_wrap=True)
+            console.print(printable(f"* {note}"), markup=False, soft_wrap=True)
 
 
 def _note(comparison: Comparison) -> str:
@@ -114,13 +116,22 @@ def _options(encodes: Sequence[Encode]) -> Iterator[str]:
         yield f"{codec}: {options.command or 'stored points'} (Q: {settings})"
 
 
+def _text(text: str) -> Text:
+    """A cell that is no markup and steers no terminal."""
+    return Text(printable(text))
+
+
 def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False
+        title=Text(printable(title)),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
     )
     table.add_column("codec", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(_text(column), justify="right", overflow="fold")
     return table
 
 
@@ -138,7 +149,7 @@ def _means(encodes: Sequence[Encode], comparisons: Sequence[Comparison], referen
         if codec != reference:
             means = [mean_comparison(comparisons, codec, m.key) for m in measures]
             counts = dict.fromkeys(str(m.clips) for m in means if m.clips)
-            table.add_row(codec, *map(_cell, means), "/".join(counts))
+            table.add_row(_text(codec), *map(_cell, means), "/".join(counts))
     return table
 
 
@@ -154,7 +165,10 @@ def _by_clip(
         table = _table(f"BD-BR [%] on PSNR-Y against {reference}, by clip", chosen)
         for codec in codecs:
             by_clip = ([c for c in comparisons if c.clip == clip] for clip in chosen)
-            table.add_row(codec, *(_cell(mean_comparison(x, codec, "psnr_y")) for x in by_clip))
+            table.add_row(
+                _text(codec),
+                *(_cell(mean_comparison(x, codec, "psnr_y")) for x in by_clip),
+            )
         yield table
 
 
@@ -171,7 +185,7 @@ def _speeds(encodes: Sequence[Encode]) -> Table:
             values = (found.fps, found.cpu_ms, found.peak_mb) if found else ()
             cells += ["" if isnan(v) else f"{v:.1f}" for v in values] or ["", "", ""]
         if any(cells):
-            table.add_row(codec, *cells)
+            table.add_row(_text(codec), *cells)
     return table
 
 
@@ -183,5 +197,5 @@ def _costs(encodes: Sequence[Encode]) -> Table:
         found = cost(chosen, lambda e: e.encode_cost), cost(chosen, lambda e: e.decode_cost)
         cells = [f"{v / 1000:.1f}" for c in found if c for v in (c.macs, c.bit_ops)]
         if cells:
-            table.add_row(codec, *cells)
+            table.add_row(_text(codec), *cells)
     return table

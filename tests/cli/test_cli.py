@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import pytest
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.reader import StreamReader
 from roicodec.cli import main
-from tests import fake_codec
 from tests.cli.running import FRAMES, in_process_of_its_own, left_over, pictures, y4m
+from tests.fake_codec import FakeFactory
 
 Run = Callable[..., "Outcome"]
 
@@ -37,27 +37,19 @@ class Outcome:
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """``run(*arguments)``: the command line in this process, in an empty folder."""
-    for name, module in fake_codec.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    for name in ("roicodec.transcode", "roicodec.cli.progress"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: object) -> Outcome:
+    def call(*arguments: object, wrong: Collection[int] = ()) -> Outcome:
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments])
+            main([str(a) for a in arguments], FakeFactory(wrong))
         out, err = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return Outcome(end.value.code, out, err)
 
-    yield call
-    for name in ("roicodec.transcode", "roicodec.cli.progress"):
-        sys.modules.pop(name, None)
+    return call
 
 
 @pytest.fixture
@@ -277,10 +269,7 @@ def test_damage_costs_no_more_than_its_gop(
 def test_wrong_reconstruction_is_never_written(run: Run, clip: Path, tmp_path: Path) -> None:
     """Sound chunks, but a decoder that does not agree with the encoder."""
     run("encode", clip, "a.rq", "--gop", 4)
-    right = fake_codec.Picture.crc32
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fake_codec.Picture, "crc32", lambda p: right(p) ^ (p.pts in (5, 10)))
-        done = run("decode", "a.rq", "b.y4m")
+    done = run("decode", "a.rq", "b.y4m", wrong=(5, 10))
     assert done.status == 1
     assert "5 of 12 frames are lost" in done.error
     assert "frame 5 at byte" in done.err

@@ -24,7 +24,7 @@ from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.decoder.weights import model_id
 from roicodec.errors import InputError
-from roicodec.evaluate import coders, page
+from roicodec.evaluate import page
 from roicodec.evaluate.coders import Coder, anchor_coders, own_coder
 from roicodec.evaluate.command import eval_command
 from roicodec.evaluate.points import COLUMNS, read_points, write_csv
@@ -36,6 +36,7 @@ from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.picture import Picture
 from studies import results as report
 from tests.conftest import make_frame, make_header
+from tests.fake_codec import FakeFactory
 
 RATE = Fraction(25)
 WIDTH, HEIGHT, FRAMES = 90, 58, 5
@@ -55,9 +56,9 @@ def write_clip(path: Path, seed: int, frames: int = FRAMES) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coders, "_MODULE", [sys.executable, "-m", "tests.fake_codec"])
+def own(config: str, roi: str, qualities: tuple[int, ...]) -> Coder:
+    """roicodec with the stand-in for the networks."""
+    return own_coder(config, roi, qualities, program=FakeFactory.command)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_every_encode_is_a_file_that_decodes_to_what_was_measured(
     clip: Path, masks: Path, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", Log()
-    chosen = [own_coder("ld", "masks", (7,)), *x264((32,), roi=True)]
+    chosen = [own("ld", "masks", (7,)), *x264((32,), roi=True)]
     plan = plan_of(clip, out, chosen, roi=str(masks), masks=str(masks))
     (prepared,), encodes = run_plan(plan, log)
     assert not log.failures
@@ -226,7 +227,7 @@ def test_failures_are_told_and_the_rest_goes_on(clip: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("roi", ["16,16,20,20", "auto"])
 def test_rois_from_other_sources(roi: str, clip: Path, tmp_path: Path) -> None:
     log = Log()
-    chosen = [own_coder("ld", "auto" if roi == "auto" else "masks", (7,)), *x264((32,), roi=True)]
+    chosen = [own("ld", "auto" if roi == "auto" else "masks", (7,)), *x264((32,), roi=True)]
     out = tmp_path / "out"
     _, encodes = run_plan(plan_of(clip, out, chosen, roi=roi, masks=roi), log)
     assert not log.failures
@@ -313,11 +314,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Encode
     """Clips and encodes of a small comparison, and its folder."""
     folder = tmp_path_factory.mktemp("measured")
     clip, masks, out = write_clip(folder / "moving.y4m", 1), write_masks(folder), folder / "out"
-    chosen = [own_coder("ld", "masks", (7,)), *x264(roi=True)]
+    chosen = [own("ld", "masks", (7,)), *x264(roi=True)]
     plan = plan_of(clip, out, chosen, roi=str(masks), masks=str(masks))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coders, "_MODULE", [sys.executable, "-m", "tests.fake_codec"])
-        clips, encodes = run_plan(plan, Log())
+    clips, encodes = run_plan(plan, Log())
     return clips, encodes, out
 
 
@@ -412,7 +411,7 @@ def test_tables_know_what_they_do_not_know(measured: tuple[Any, list[Encode], Pa
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(eval_command, [str(a) for a in arguments])
+    return CliRunner().invoke(eval_command, [str(a) for a in arguments], obj=FakeFactory())
 
 
 def test_the_command_writes_everything(clip: Path, masks: Path, tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Where encoders and decoders of frames come from: the networks, or what stands in for them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from roicodec.bitstream.frame_chunk import FrameChunk
+    from roicodec.bitstream.header import Header
+    from roicodec.encoder.options import EncoderOptions
+    from roicodec.encoder.roi.sources import RoiSource
+    from roicodec.picture import Picture
+
+__all__ = ["CodecFactory", "Coded", "Decoded", "NetworkFactory", "PictureDecoder", "PictureEncoder"]
+
+
+class Coded(Protocol):
+    """A frame as it was coded."""
+
+    @property
+    def chunk(self) -> FrameChunk:
+        """What goes into the stream."""
+
+
+class Decoded(Protocol):
+    """A frame as it was decoded."""
+
+    @property
+    def picture(self) -> Picture:
+        """What is shown."""
+
+
+class PictureEncoder(Protocol):
+    """Encoder of one video, see :class:`roicodec.encoder.encoder.FrameEncoder`."""
+
+    @property
+    def header_fields(self) -> Mapping[str, Any]:
+        """Fields of the stream's header that the encoder decides."""
+
+    def encode(self, picture: Picture | None) -> Sequence[Coded]:
+        """The frames that are complete after one more picture, all of them after None."""
+
+    def missed(self) -> str:
+        """One line on a target of rate or quality that was not reached; empty otherwise."""
+
+
+class PictureDecoder(Protocol):
+    """Decoder of one stream, see :class:`roicodec.decoder.decoder.FrameDecoder`."""
+
+    def decode(self, chunk: FrameChunk | None) -> Sequence[Decoded]:
+        """The pictures that can be shown after one more chunk, all of them after None.
+
+        Raises:
+            StreamError: if the frame cannot be decoded.
+        """
+
+
+class CodecFactory(Protocol):
+    """Maker of encoders and decoders.
+
+    ``backend`` is the networks' arithmetic, as :func:`roicodec.kernels.choose.choose_backend` takes
+    it. Both methods raise ModelError if there are no networks.
+    """
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Words that start the command line with this codec in a process of its own."""
+
+    def encoder(
+        self,
+        width: int,
+        height: int,
+        options: EncoderOptions,
+        roi: RoiSource,
+        backend: str | None,
+    ) -> PictureEncoder:
+        """An encoder of pictures of ``width`` x ``height`` luma samples."""
+
+    def decoder(self, header: Header, backend: str | None) -> PictureDecoder:
+        """A decoder of the stream with this header."""
+
+
+class NetworkFactory:
+    """The installed networks; they and torch are imported when they are needed."""
+
+    command = (sys.executable, "-m", "roicodec")
+
+    def encoder(
+        self,
+        width: int,
+        height: int,
+        options: EncoderOptions,
+        roi: RoiSource,
+        backend: str | None,
+    ) -> PictureEncoder:
+        from roicodec.decoder.model import load_model
+        from roicodec.encoder.encoder import FrameEncoder
+
+        return FrameEncoder(width, height, options, roi, load_model(backend=backend))
+
+    def decoder(self, header: Header, backend: str | None) -> PictureDecoder:
+        from roicodec.decoder.decoder import FrameDecoder
+        from roicodec.decoder.model import load_model
+
+        return FrameDecoder(header, load_model(backend=backend))
