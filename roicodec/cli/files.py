@@ -139,16 +139,14 @@ def _head(name: str) -> bytes:
     """First bytes of a file, or of one that is standard input; ``?`` for a pipe or a device, which
     could not be read again."""
     try:
-        number = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError):
-        return _UNKNOWN
-    try:
+        if name != "-":
+            if not os.path.isfile(name):
+                return _UNKNOWN
+            with open(name, "rb") as file:
+                return file.read(_HEAD)
+        number = sys.stdin.fileno()
         if not stat.S_ISREG(os.fstat(number).st_mode):
             return _UNKNOWN
-        at = os.lseek(number, 0, os.SEEK_CUR)
-        return os.pread(number, _HEAD, at)
-    except OSError:
+        return os.pread(number, _HEAD, os.lseek(number, 0, os.SEEK_CUR))
+    except (OSError, ValueError):
         return _UNKNOWN
-    finally:
-        if name != "-":
-            os.close(number)
