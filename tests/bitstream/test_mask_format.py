@@ -15,6 +15,7 @@ from tests.bitstream.test_entropy import RangeDecoder
 def stages(rows: int, columns: int) -> list[tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
     """Of every stage its cells and the offsets of its neighbours."""
     cells = [(r, c) for r in range(rows) for c in range(columns)]
+    out: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]]
     out = [([(r, c) for r, c in cells if r % 8 == 0 and c % 8 == 0], [])]
     for n in (8, 4, 2):
         d = n // 2

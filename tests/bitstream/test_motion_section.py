@@ -23,7 +23,7 @@ def table_number(name: str, features: list[int]) -> int:
     while True:
         feature, threshold, target = nodes[3 * at : 3 * at + 3]
         if feature < 0:
-            return target
+            return int(target)
         at = target if features[feature] > threshold else at + 1
 
 
@@ -94,7 +94,7 @@ class Reader:
 
     def array(self, name: str, features: list[list[int]]) -> list[int]:
         index = [table_number(name, f) for f in features]
-        return self.coder.get(TABLES[name], index).tolist()
+        return [int(symbol) for symbol in self.coder.get(TABLES[name], index)]
 
     def differences(
         self,
@@ -164,7 +164,7 @@ class Reader:
                 out[2 * r + k // 2, 2 * c + k % 2] = vector
         return out
 
-    def bases(self, units: list, offsets: list, level: int) -> None:
+    def bases(self, units: list[Vector], offsets: list[Vector], level: int) -> None:
         rows = []
         for u in units:
             near = [(u[0] + a, u[1] + b) for a, b in offsets]
@@ -176,8 +176,9 @@ class Reader:
             if near:
                 sides = [sorted(self.base[n][axis] for n in near) for axis in (0, 1)]
                 n = len(near)
-                median = tuple((b[(n - 1) // 2] + b[n // 2]) // 2 for b in sides)
-                spread = tuple(b[-1] - b[0] for b in sides)
+                middle_x, middle_y = ((b[(n - 1) // 2] + b[n // 2]) // 2 for b in sides)
+                wide_x, wide_y = (b[-1] - b[0] for b in sides)
+                median, spread = (middle_x, middle_y), (wide_x, wide_y)
             features = [level, len(near), m, *w[:3], dist(c[0], c[1]) if m > 1 else 0]
             features += [size(max(spread)), sum(self.new[n] for n in near)]
             if self.has_before:
@@ -221,7 +222,7 @@ class Reader:
             size(norm(base)),
         ]
 
-    def blocks(self, units: list) -> None:
+    def blocks(self, units: list[Vector]) -> None:
         done: dict[tuple[int, int], list[Vector]] = {u: [] for u in units}
         for k in range(4):
             rows = []
@@ -239,7 +240,8 @@ class Reader:
                 features += [dist(v, base) for v in outer]
                 features += [dist(last, base), self.split_before[u]] if self.has_before else [9, 2]
                 sides = [[v[axis] for v in (base, *beside)] for axis in (0, 1)]
-                spread = tuple(max(s) - min(s) for s in sides)
+                wide_x, wide_y = (max(s) - min(s) for s in sides)
+                spread = wide_x, wide_y
                 rows.append((u, features, c, base, spread, [*outer, last]))
             choices = self.array("block", [row[1] for row in rows])
             fresh = [row for row, j in zip(rows, choices, strict=True) if j == 4]

@@ -48,7 +48,8 @@ def test_says_why_a_backend_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(OnednnBackend, "pointwise", refuse)
     monkeypatch.setattr(native, "library", lambda: None)
     grid = Grid(8, signed=False)
-    layer = Pointwise(np.eye(3, dtype=int), [0] * 3, [0] * 3, grid, grid, name="head")
+    zeros = np.zeros(3, np.int64)
+    layer = Pointwise(np.eye(3, dtype=np.int64), zeros, zeros, grid, grid, name="head")
     found = doctor.report(None, [layer])
     assert (found.chosen, found.reason) == (
         "reference",

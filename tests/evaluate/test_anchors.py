@@ -62,6 +62,7 @@ def by_hand(anchor: anchors.Anchor, crf: int) -> tuple[bytes, list[bytes]]:
     FFmpeg's own bit stream filter takes out the SEI with the encoder's option string.
     """
     codec = av.CodecContext.create(anchor.encoder, "w")
+    assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = WIDTH, HEIGHT, "yuv420p"
     codec.framerate, codec.time_base, codec.thread_count = RATE, 1 / RATE, 1
     codec.options = {**dict(anchor.options), "crf": str(crf)}
@@ -81,7 +82,7 @@ def by_hand(anchor: anchors.Anchor, crf: int) -> tuple[bytes, list[bytes]]:
         units = BitStreamFilterContext(f"filter_units=remove_types={sei}", name)
         packets = [kept for packet in [*packets, None] for kept in units.filter(packet)]
     data = b"".join(map(bytes, packets))
-    with av.open(io.BytesIO(data), format=name) as container:
+    with av.open(io.BytesIO(data), "r", format=name) as container:
         frames = [f.to_ndarray(format="yuv420p").tobytes() for f in container.decode(video=0)]
     return data, frames
 

@@ -261,6 +261,7 @@ def tiny_networks(inter: bool) -> dict[str, np.ndarray]:
         "hyper_synthesis.0": (12, 3), "hyper_synthesis.1": (12, 3), "hyper_synthesis.2": (3, 3),
         **{n: (4, 4) for n in ("context_in", "context_out") if inter},
     }  # fmt: skip
+    arrays: dict[str, np.ndarray]
     arrays = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
     arrays |= {f"{name}.exponent": np.zeros(shape[0]) for name, shape in shapes.items()}
     for block in ("analysis.0", "synthesis.0", "entropy.0"):

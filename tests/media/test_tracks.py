@@ -93,7 +93,7 @@ def sound(path: Path) -> tuple[list[tuple[Fraction, bytes]], bytes]:
     with av.open(str(path)) as file:
         stream = file.streams.audio[0]
         packets = [
-            (p.pts * p.time_base, bytes(p)) for p in file.demux(stream) if p.size
+            ((p.pts or 0) * p.time_base, bytes(p)) for p in file.demux(stream) if p.size
         ]  # fmt: skip
     with av.open(str(path)) as file:
         samples = b"".join(
@@ -172,7 +172,7 @@ def test_offsets_between_sound_and_picture_are_exact(tmp_path: Path, name: str) 
             frame.pts, frame.time_base = picture.pts, Fraction(1, 12800)
             packets += video.encode(frame)
         packets += video.encode(None) + add_audio(track, 1.5)
-        out.mux(sorted(packets, key=lambda p: p.dts * p.time_base))
+        out.mux(sorted(packets, key=lambda p: (p.dts or 0) * p.time_base))
     first = times(*read(one)[:2])[0]
     assert first > Fraction(1, 2)
     copy(one, tmp_path / name)
@@ -222,7 +222,7 @@ def test_several_tracks_with_languages(tmp_path: Path) -> None:
         packets = video.encode(frame) + video.encode(None)
         for track in tracks:
             packets += add_audio(track, 0.5)
-        out.mux(sorted(packets, key=lambda p: p.dts * p.time_base))
+        out.mux(sorted(packets, key=lambda p: (p.dts or 0) * p.time_base))
     first, _, packets_in = read(one)
     copy(one, tmp_path / "b.mkv")
     second, _, packets_out = read(tmp_path / "b.mkv")
@@ -230,9 +230,9 @@ def test_several_tracks_with_languages(tmp_path: Path) -> None:
     assert [(t.codec, t.disposition) for t in second.extras.tracks] == [
         (t.codec, t.disposition) for t in first.extras.tracks
     ]
-    for track in (0, 1):
-        assert [(p.pts, p.data) for p in packets_out if p.track == track] == [
-            (p.pts, p.data) for p in packets_in if p.track == track
+    for number in (0, 1):
+        assert [(p.pts, p.data) for p in packets_out if p.track == number] == [
+            (p.pts, p.data) for p in packets_in if p.track == number
         ]
 
 

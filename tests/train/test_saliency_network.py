@@ -35,8 +35,9 @@ from roicodec.train.saliency_data import (
 def noise(seed: int, width: int, height: int) -> Picture:
     random = np.random.default_rng(seed)
     half = (height + 1) // 2, (width + 1) // 2
-    planes = [random.integers(0, 256, s).astype(np.uint8) for s in ((height, width), half, half)]
-    return Picture(*planes)
+    shapes = (height, width), half, half
+    y, u, v = (random.integers(0, 256, s).astype(np.uint8) for s in shapes)
+    return Picture(y, u, v)
 
 
 def trained_a_little(seed: int = 0) -> SaliencyNet:
@@ -92,8 +93,10 @@ def test_size_of_the_input(frame: tuple[int, int], size: tuple[int, int]) -> Non
 
 
 def test_input_channels() -> None:
-    gray = Picture(*(np.full(s, v, np.uint8) for s, v in
-                     (((48, 64), 192), ((24, 32), 128), ((24, 32), 0))))  # fmt: skip
+    y, u, v = (
+        np.full(s, v, np.uint8) for s, v in (((48, 64), 192), ((24, 32), 128), ((24, 32), 0))
+    )
+    gray = Picture(y, u, v)
     x = NetworkInput()(gray, None)
     assert x.shape == (INPUTS, 48, 64)
     assert [set(np.unique(plane)) for plane in x] == [{1.0}, {0.0}, {-2.0}, *[{0.0}] * 4]
