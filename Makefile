@@ -23,7 +23,7 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 sanitize: $(READY) ## run the kernels' tests on a build with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.sanitize tests/kernels
-fuzz: $(READY) ## mutated streams against reader, info and decoder, SECONDS (60) for each
+fuzz: $(READY) ## mutated streams against reader, info, decoder and muxer, SECONDS (60) for each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 lint: $(READY) ## ruff, its format, and mypy strict
 	$(BIN)/ruff check

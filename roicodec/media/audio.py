@@ -15,8 +15,9 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from roicodec.media.containers import REFUSALS, nowhere, open_output
+from roicodec.media.containers import REFUSALS
 from roicodec.media.parameters import open_header, usual_layout
+from roicodec.media.rehearsal import Rehearsal
 from roicodec.media.tracks import Problems, Track, TrackPacket
 
 __all__ = ["AUDIO_CODECS", "AudioLane"]
@@ -64,9 +65,11 @@ class AudioLane:
         self._rate = rate if known is None or rate in known else _RATE
         self._layout = usual_layout(track.layout) or usual_layout(self._decoder.layout.name)
         self._format = _sample_format(codec, getattr(self._decoder.format, "name", None))
-        with open_output(nowhere(), format, {"strict": "-2"}) as trial:
-            self.add_to(trial)
-            trial.start_encoding()
+        try:
+            self._rehearsal = Rehearsal(self.add_to, format)
+        except BaseException:
+            self._opened.close()
+            raise
 
     def add_to(self, out: OutputContainer) -> Stream:
         stream = out.add_stream(self._codec, rate=self._rate, options={"strict": "-2"})
@@ -84,10 +87,11 @@ class AudioLane:
         assert isinstance(stream, AudioStream)
         try:
             frames = self._decoder.decode(packet.to_av(stream, self._track.time_base))
-            return [coded for frame in frames for coded in self._encode(frame, stream)]
+            coded = [packet for frame in frames for packet in self._encode(frame, stream)]
         except REFUSALS:
             self._refused += 1
             return ()
+        return self._taken(coded, stream)
 
     def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
         assert isinstance(stream, AudioStream)
@@ -101,14 +105,27 @@ class AudioLane:
             coded += [packet for packet in stream.encode(None) if packet.size]
         except REFUSALS:
             self._refused += 1
+        taken = self._taken(coded, stream)
         if self._refused:
             self._problems.add(
-                f"{self._track}: {self._refused} packets cannot be decoded; left out"
+                f"{self._track}: {self._refused} packets cannot be decoded or coded anew; left out"
             )
-        return coded
+        return taken
 
     def close(self) -> None:
+        self._rehearsal.close()
         self._opened.close()
+
+    def _taken(self, coded: Sequence[Packet[Stream]], stream: Stream) -> Sequence[Packet[Stream]]:
+        """The packets that the muxer takes."""
+        taken = []
+        for packet in coded:
+            if self._rehearsal.refusal(packet) is None:
+                packet.stream = stream
+                taken.append(packet)
+            else:
+                self._refused += 1
+        return taken
 
     def _encode(self, frame: AudioFrame | None, stream: AudioStream) -> Iterator[Packet[Stream]]:
         if self._resampler is None:

@@ -1,20 +1,57 @@
-"""Time stamps of pictures as a muxer takes them: increasing, without leaps."""
+"""Time stamps as a muxer takes them: in range, those of pictures increasing and without leaps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from roicodec.media.info import ASSUMED_RATE
-from roicodec.media.tracks import Problems
+from roicodec.media.tracks import Problems, Track, TrackPacket
 
-__all__ = ["PictureClock"]
+__all__ = ["PacketClock", "PictureClock"]
 
 _MAX_TICKS = 1 << 29
 """Longest time on show in MP4, in units of the track's time base: times of decoding, which lag
 behind those of showing by a few pictures, are stated by their 31-bit distance."""
 _MAX_GAP = 10**6
 """Seconds on show, more than eleven days, that are taken for damage."""
-_MAX_START = 1 << 32
+_MAX_DURATIONS = {"audio": 600, "subtitle": 10**5}
+"""Seconds beyond which a packet's duration is not one."""
+_MAX_START = 10**7
+"""Seconds, almost four months, at which a clip may start; what is before 0, players cut off."""
+
+
+class PacketClock:
+    """Checks the time stamps and durations of the packets of other tracks.
+
+    Args:
+        tracks: the tracks.
+        problems: takes a line for each track of which packets are left out or corrected.
+    """
+
+    def __init__(self, tracks: Sequence[Track], problems: Problems) -> None:
+        self._tracks, self._problems = tracks, problems
+        self._told: set[tuple[int, str]] = set()
+
+    def __call__(self, packet: TrackPacket) -> TrackPacket | None:
+        """The packet, without a duration that cannot be; None if its time cannot be."""
+        track = self._tracks[packet.track]
+        times = (packet.pts or 0, packet.dts or 0)
+        if any(abs(time * track.time_base) > _MAX_START for time in times):
+            self._tell(packet.track, "a packet's time stamp is out of range; left out")
+            return None
+        seconds = packet.duration * track.time_base
+        if seconds > _MAX_DURATIONS.get(track.kind, _MAX_START):
+            self._tell(packet.track, f"a packet's duration of {float(seconds):g} s is left out")
+            return replace(packet, duration=0)
+        return packet
+
+    def _tell(self, number: int, message: str) -> None:
+        kind = message.split(" of ")[0]
+        if (number, kind) not in self._told:
+            self._told.add((number, kind))
+            self._problems.add(f"{self._tracks[number]}: {message}")
 
 
 class PictureClock:
@@ -41,7 +78,7 @@ class PictureClock:
     def __call__(self, pts: int, duration: int) -> tuple[int, int]:
         """Time stamp and duration of the next picture; the duration is 0 when unknown."""
         if self._last is None:
-            wrong = abs(pts) * self._time_base > _MAX_START
+            wrong = not 0 <= pts * self._time_base <= _MAX_START
             due = 0
         else:
             wrong = not self._last < pts <= self._last + self._longest

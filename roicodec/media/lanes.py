@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,18 +12,15 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from roicodec.media.containers import REFUSALS, nowhere, open_output
+from roicodec.media.containers import REFUSALS, open_output
 from roicodec.media.parameters import add_track
+from roicodec.media.rehearsal import Rehearsal
 from roicodec.media.tracks import SIDE_DATA, Problems, Track, TrackPacket
 
 __all__ = ["AttachmentLane", "CopyLane", "Lane", "picture_lane", "reason_of"]
 
 _CLEAR = b"\0\0"
 """A mov_text packet that clears the screen: the MP4 muxer makes these itself, from durations."""
-_MAX_SECONDS = 10**7
-"""Distance from time 0, almost four months, beyond which a time stamp is not one."""
-_MAX_DURATIONS = {"audio": 600, "subtitle": 10**6}
-"""Seconds beyond which a packet's duration is not one."""
 IMAGES = {
     "mjpeg": ("image/jpeg", "cover.jpg"),
     "png": ("image/png", "cover.png"),
@@ -65,10 +61,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class CopyLane:
-    """Packets as they came.
-
-    Every packet first goes into a container of its own that forgets it: what a muxer refuses is
-    noticed there, before it can hurt the output, where the refusal would meet another packet.
+    """Packets as they came, each rehearsed.
 
     Args:
         track: the track.
@@ -92,13 +85,7 @@ class CopyLane:
         self._last: int | None = None
         self._refused = 0
         self.proven = _proven(track, format, samples)
-        self._trial = open_output(nowhere(), format, {"strict": "-2"})
-        try:
-            self._shadow = self.add_to(self._trial)
-            self._trial.start_encoding()
-        except BaseException:
-            self.close()
-            raise
+        self._rehearsal = Rehearsal(self.add_to, format)
 
     def add_to(self, out: OutputContainer) -> Stream:
         return add_track(out, self._track)
@@ -107,23 +94,17 @@ class CopyLane:
         track = self._track
         if track.codec == "mov_text" and packet.data == _CLEAR:
             return ()
-        times = (packet.pts or 0, packet.dts or 0)
-        if any(abs(time * track.time_base) > _MAX_SECONDS for time in times):
-            self._refuse("its time stamp is out of range")
-            return ()
-        seconds = packet.duration * track.time_base
-        if seconds > _MAX_DURATIONS.get(track.kind, _MAX_SECONDS):
-            self._tell(f"{track}: a packet's duration of {float(seconds):g} s is left out")
-            packet = replace(packet, duration=0)
         if strange := [kind for kind, _ in packet.side_data if kind not in SIDE_DATA]:
             self._tell(f"{track}: side data {strange[0]!r} of a packet has no place; left out")
         try:
-            copy = packet.to_av(self._shadow, track.time_base)
+            copy = packet.to_av(self._rehearsal.stream, track.time_base)
             if copy.dts is not None:
                 self._order(copy)
-            self._trial.mux(copy)
+            refusal = self._rehearsal.refusal(copy)
         except REFUSALS as error:
-            self._refuse(reason_of(error))
+            refusal = error
+        if refusal is not None:
+            self._refuse(reason_of(refusal))
             return ()
         copy.stream = stream
         return (copy,)
@@ -134,12 +115,11 @@ class CopyLane:
         return ()
 
     def close(self) -> None:
-        with suppress(Exception):
-            self._trial.close()
+        self._rehearsal.close()
 
     def _order(self, packet: Packet[Stream]) -> None:
         """Time stamps of decoding must increase, in units of the output."""
-        unit = self._shadow.time_base or self._track.time_base
+        unit = self._rehearsal.stream.time_base or self._track.time_base
         assert packet.dts is not None
         moved = round(packet.dts * packet.time_base / unit)
         if self._last is not None and moved <= self._last:

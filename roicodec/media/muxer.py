@@ -13,7 +13,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from roicodec.errors import InputError
-from roicodec.media.clock import PictureClock
+from roicodec.media.clock import PacketClock, PictureClock
 from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
 from roicodec.media.extras import Chapter, Extras
 from roicodec.media.info import VideoInfo
@@ -70,6 +70,7 @@ class Muxer:
         self._info, self._codec, self._crf = info, codec, crf
         self._encoder = VideoEncoder(codec, crf, threads, info, warnings)
         self._clock = PictureClock(info.time_base, info.frame_rate, format, problems)
+        self._check = PacketClock(extras.tracks, problems)
         self._early: list[TrackPacket] = []
         self._held = self._trials = 0
         self._out: OutputContainer | None = None
@@ -105,9 +106,9 @@ class Muxer:
                 self._strays.add(packet.track)
             return
         lane = self._lanes.get(packet.track)
-        if lane is not None:
+        if lane is not None and (sound := self._check(packet)) is not None:
             stream = self._streams[packet.track]
-            self._mux_track(out, packet.track, lane.packets(packet, stream))
+            self._mux_track(out, packet.track, lane.packets(sound, stream))
 
     def finish(self) -> None:
         out = self._opened()

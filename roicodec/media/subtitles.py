@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
 
 from av.container import OutputContainer
 from av.packet import Packet
@@ -13,6 +15,7 @@ from av.subtitles.stream import SubtitleStream
 
 from roicodec.media.containers import REFUSALS
 from roicodec.media.parameters import open_header
+from roicodec.media.rehearsal import Rehearsal
 from roicodec.media.tracks import Problems, Track, TrackPacket
 
 __all__ = ["TextLane"]
@@ -22,6 +25,8 @@ _TEXTS = {
     "subrip", "subviewer", "subviewer1", "text", "vplayer", "webvtt",
 }  # fmt: skip
 """FFmpeg's names of the codecs that hold text."""
+_UNIT = Fraction(1, 1000)
+"""Seconds per unit of the new track's time stamps."""
 _STYLED = {"ass", "ssa"}
 _TARGETS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 
@@ -58,14 +63,14 @@ class TextLane:
                 raise ValueError(f"{track.codec} is not a subtitle")
             self._decoder: SubtitleCodecContext = stream.codec_context
             self._decoder.open(strict=False)
+            self._rehearsal = Rehearsal(self.add_to, format)
             self._opened = opened.pop_all()
 
     def add_to(self, out: OutputContainer) -> Stream:
         stream = out.add_stream(self.codec)
         assert isinstance(stream, SubtitleStream)
         stream.codec_context.subtitle_header = self._decoder.subtitle_header
-        stream.codec_context.time_base = self._track.time_base
-        stream.time_base = self._track.time_base
+        stream.codec_context.time_base = stream.time_base = _UNIT
         stream.metadata.update(self._track.metadata)
         stream.disposition = Disposition(self._track.disposition)
         return stream
@@ -82,15 +87,21 @@ class TextLane:
         except REFUSALS:
             self._refused += 1
             return ()
-        coded = TrackPacket(
-            packet.track, packet.pts, packet.pts, packet.duration, True, bytes(text)
-        )
-        return (coded.to_av(stream, self._track.time_base),)
+        coded = replace(packet, dts=packet.pts, key=True, data=bytes(text), side_data=())
+        made = coded.to_av(stream, self._track.time_base)
+        if self._rehearsal.refusal(made) is not None:
+            self._refused += 1
+            return ()
+        made.stream = stream
+        return (made,)
 
     def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
         if self._refused:
-            self._problems.add(f"{self._track}: {self._refused} texts cannot be read; left out")
+            self._problems.add(
+                f"{self._track}: {self._refused} texts cannot be read or written; left out"
+            )
         return ()
 
     def close(self) -> None:
+        self._rehearsal.close()
         self._opened.close()

@@ -21,6 +21,7 @@ from types import FrameType
 import click
 
 from tests.fuzz.mutate import Mutant, mutated
+from tests.fuzz.muxing import tracked
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, find
 
@@ -147,9 +148,9 @@ def main(
     targets: tuple[str, ...], seconds: float, count: int, first: int, jobs: int, keep: Path
 ) -> None:
     """Run mutants; exit status 1 if one fails, takes over 2 s, or memory grows beyond bounds."""
-    sound = seeds()
     bad = False
     for name in targets or tuple(TARGETS):
+        sound = tracked() if name == "muxer" else seeds()
         until = time.monotonic() + seconds
         each = -(-count // jobs)
         work = [(name, sound, first + job, jobs, each, until, keep) for job in range(jobs)]

@@ -19,6 +19,7 @@ from roicodec.decoder.weights import Arrays, load_arrays
 from roicodec.errors import RoicodecError, StreamError
 from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
 from tests.fuzz.mutate import Mutant
+from tests.fuzz.muxing import mux
 
 __all__ = ["TARGETS", "Target"]
 
@@ -156,4 +157,4 @@ def _model() -> Model:
     return load_model()
 
 
-TARGETS: dict[str, Target] = {"reader": read, "info": info, "decoder": decode}
+TARGETS: dict[str, Target] = {"reader": read, "info": info, "decoder": decode, "muxer": mux}

@@ -11,6 +11,7 @@ import pytest
 from tests.fuzz.__main__ import run
 from tests.fuzz.corpus import FOLDER, said
 from tests.fuzz.mutate import START, Mutant, damaged, mutated, pack, sections
+from tests.fuzz.muxing import tracked
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, find
 
@@ -49,6 +50,15 @@ def test_mutants(name: str, count: int, sound: list[bytes], tmp_path: Path) -> N
     assert outcome.outcomes.total() == count
     assert not outcome.failures
     assert outcome.outcomes["damaged"] > count // 4
+
+
+def test_mutants_into_containers(tmp_path: Path) -> None:
+    tracks = tracked()
+    for data in tracks:
+        assert TARGETS["muxer"](Mutant(data, True)) == "sound"
+    outcome = run("muxer", tracks, 0, 1, 30, time.monotonic() + 1e6, tmp_path)
+    assert not outcome.failures
+    assert outcome.outcomes["damaged"] > 3
 
 
 def test_mutants_follow_from_their_number(sound: list[bytes]) -> None:

@@ -277,6 +277,42 @@ def test_packets_of_no_track(tmp_path: Path) -> None:
     assert writer.problems == ["packets of track 9, which is not described"]
 
 
+@pytest.mark.parametrize("bad", [{"duration": 1 << 45}, {"pts": 1 << 40}, {"pts": -5000}])
+def test_texts_that_are_converted(tmp_path: Path, bad: dict[str, int]) -> None:
+    reader, _, packets = read(with_subtitles(tmp_path, "subrip"))
+    packets[0] = replace(packets[0], **bad)  # type: ignore[arg-type]
+    for suffix in FORMATS:
+        writer = write(tmp_path / f"b.{suffix}", reader.extras, packets)
+        assert len(read(tmp_path / f"b.{suffix}")[1]) == COUNT
+        assert len(writer.problems) <= 1
+        if bad != {"pts": -5000}:
+            assert writer.problems[0].startswith("subtitle track subrip (deu): a packet's ")
+
+
+def test_audio_that_is_coded_anew(tmp_path: Path) -> None:
+    track, packets = audio_of(tmp_path / "a.mp4")
+    packets[2] = replace(packets[2], pts=1 << 38, dts=1 << 38)
+    packets[3] = replace(packets[3], data=b"junk")
+    for suffix in ("mkv", "mp4"):
+        with Writer(tmp_path / f"b.{suffix}", info(), Extras((track,)), audio_codec="flac") as out:
+            for number, picture in enumerate(pictures()):
+                for packet in packets[2 * number : 2 * number + 2]:
+                    out.write_packet(packet)
+                out.write(picture)
+        assert len(read(tmp_path / f"b.{suffix}")[1]) == COUNT
+        assert all(line.startswith("audio track aac: ") for line in out.problems)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_first_picture_before_time_zero(tmp_path: Path, suffix: str) -> None:
+    """What is there, players cut off."""
+    shown = pictures()
+    shown[0] = replace(shown[0], pts=-263801250)
+    writer = write(tmp_path / f"b.{suffix}", Extras(), [], shown)
+    assert len(read(tmp_path / f"b.{suffix}")[1]) == COUNT
+    assert writer.problems == ["picture 0: time stamp -263801250 cannot be; 0 taken"]
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("bad", [-(1 << 63), (1 << 62) + 7, 512, 1 << 40])
 def test_times_of_pictures(tmp_path: Path, suffix: str, bad: int) -> None:
