@@ -12,7 +12,8 @@ from roicodec.bitstream.motion_coding import decode_field, encode_field
 from roicodec.bitstream.motion_trees import shipped_contexts
 from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
-from roicodec.kernels import compensation, packing, post_filter
+from roicodec.decoder.latents import decode_squares, encode_squares
+from roicodec.kernels import compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
 
@@ -56,12 +57,9 @@ def prediction_cases() -> Iterator[Case]:
     fetch = partial(compensation.compensate_features.native, features, rough)
     yield Case("feature compensation", fetch, features.size, "features")
     rows = packing.pack.native(planes)
-    residual = rng.integers(-500, 500, rows.shape).astype(np.int16)
     yield Case("packing", partial(packing.pack.native, planes), rows.size, "samples")
     unpack = partial(packing.unpack.native, rows, 1280, 736)
     yield Case("unpacking", unpack, rows.size, "samples")
-    add = partial(packing.add_residual.native, rows, residual)
-    yield Case("residual", add, rows.size, "samples")
     means = partial(packing.block_means.native, rows, np.ones(len(rows), np.bool_))
     yield Case("block means", means, rows.size, "samples")
 
@@ -96,6 +94,42 @@ def entropy_cases() -> Iterator[Case]:
     yield Case("motion encoding", lambda: code(NativeEncoder(), vectors, None), 92 * 160, "vectors")
 
 
+def latent_cases() -> Iterator[Case]:
+    """A coding step beside its network, of all positions, and the hyper-latents."""
+    rng = np.random.default_rng(0)
+    positions = np.arange(92 * 160)
+    named = rng.integers(0, 48, (len(positions), 24)).astype(np.int32)
+    own = rng.integers(100, 400, (2, 96)).astype(np.int32)
+    stand_ins = np.tile(np.arange(48, dtype=np.int32), (96, 1))
+    arguments = named, positions, 160, 1, positions % 5 == 0, own, stand_ins
+    run = partial(latents.latent_model.native, *arguments)
+    yield Case("latent model", run, named.size, "latents")
+    model = latents.latent_model.native(*arguments)
+    mean = rng.integers(-300, 300, named.size).astype(np.int16)
+    target = rng.normal(0, 300, 4 * named.size).astype(np.float32)
+    bits = rng.random((48, 130)) * 9
+    choose = partial(latents.choose_symbols.native, target, mean, model, bits, -64, 64, 0.09)
+    yield Case("choice of symbols", choose, named.size, "latents")
+    symbols, values = choose(), np.zeros((len(positions), 96), np.int16)
+    expected = np.arange(48, dtype=np.int64)
+    put = partial(latents.latent_values.native, symbols, mean, model, expected, values)
+    yield Case("latent values", put, named.size, "latents")
+    rows = np.zeros(len(positions))
+    add = partial(latents.add_bits.native, symbols, model, 96, bits, -64, 64, rows)
+    yield Case("bits of symbols", add, named.size, "latents")
+    weights = np.exp(-np.abs(np.arange(-24, 26)) / np.linspace(0.3, 4, 256)[:, None])
+    tables = Tables(integer_frequencies(weights), offset=-24, escape=True)
+    hyper = np.rint(rng.laplace(0, 1, (23, 40, 32))).clip(-24, 24).astype(np.int32)
+    encoder = NativeEncoder()
+    encode_squares.native(encoder, hyper, tables)
+    section = encoder.finish()
+
+    def read() -> object:
+        return decode_squares.native(NativeDecoder(section), (23, 40, 32), tables)
+
+    yield Case("hyper-latent decoding", read, hyper.size, "hyper-latents")
+
+
 def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:
     encoder = NativeEncoder()
     encoder.put(tables, symbols, index)
@@ -106,5 +140,6 @@ OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [
     post_filter_cases,
     prediction_cases,
     entropy_cases,
+    latent_cases,
 ]
 """Functions that yield cases, one for each module of operations."""

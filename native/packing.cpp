@@ -30,25 +30,6 @@ RQ_INLINE void unpack_plane(const int16_t* RQ_RESTRICT rows, int64_t lines, int6
               static_cast<uint8_t>(rows[(line * per_line + block) * kRow + i * S + j]);
 }
 
-RQ_INLINE void add(const int16_t* RQ_RESTRICT prediction, const int16_t* RQ_RESTRICT residual,
-                   int64_t count, int16_t* RQ_RESTRICT samples) {
-  for (int64_t n = 0; n < count; ++n) {
-    const int32_t sum = 16 * static_cast<int32_t>(prediction[n]) + residual[n] + 8;
-    samples[n] = static_cast<int16_t>(rq::clamp(sum >> 4, 0, 255));
-  }
-}
-
-#define FORM(NAME, TARGET)                                                             \
-  TARGET void NAME(const int16_t* prediction, const int16_t* residual, int64_t count,  \
-                   int16_t* samples) {                                                 \
-    add(prediction, residual, count, samples);                                         \
-  }
-FORM(add_plain, )
-#if RQ_X86
-FORM(add_avx2, RQ_AVX2)
-FORM(add_avx512, RQ_VNNI)
-#endif
-
 }  // namespace
 
 // Planes of `lines` rows of `per_line` blocks to packed rows [lines * per_line, 96].
@@ -65,16 +46,6 @@ RQ_EXPORT void rq_unpack(const int16_t* rows, int64_t lines, int64_t per_line, u
   unpack_plane<8>(rows, lines, per_line, y);
   unpack_plane<4>(rows + kFirst[1], lines, per_line, u);
   unpack_plane<4>(rows + kFirst[2], lines, per_line, v);
-}
-
-// Samples from predictions and residuals in sixteenths, rounded half up and clamped to 0..255.
-RQ_EXPORT void rq_add_residual(const int16_t* prediction, const int16_t* residual, int64_t count,
-                               int16_t* samples) {
-#if RQ_X86
-  if (rq::level() >= rq::kVnni) return add_avx512(prediction, residual, count, samples);
-  if (rq::level() >= rq::kAvx2) return add_avx2(prediction, residual, count, samples);
-#endif
-  add_plain(prediction, residual, count, samples);
 }
 
 // Replace the samples of some packed rows by their block's mean, rounded half up.

@@ -100,21 +100,10 @@ class ChannelSums:
         reached = 16 * coded[:, None] >= _BOUNDS * expected[:, None]
         return np.asarray(reached.sum(1), np.int32)
 
-    def add(self, symbols: Ints, place: NDArray[np.int64], adaptation: Adaptation) -> None:
-        """Add the magnitudes of symbols and those that their tables expect.
-
-        Args:
-            symbols: int32 ``[N]``.
-            place: channel times T plus the table that the network named, int64 ``[N]``.
-            adaptation: that of these T tables.
-        """
-        count, tables = len(self.coded), len(adaptation.expected)
-        some = np.flatnonzero(symbols != 0)
-        magnitude = np.minimum(np.abs(symbols[some]), _LARGEST)
-        coded = np.bincount(place[some] // tables, magnitude, count)
-        self.coded += coded.astype(np.int64) << _SYMBOL_BITS
-        used = np.bincount(place, minlength=count * tables)
-        self.expected += used.reshape(count, tables) @ adaptation.expected
+    def add(self, coded: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
+        """Add a step's sums, in ``2**-8``, int64 ``[channels]`` each."""
+        self.coded += coded
+        self.expected += expected
 
     def fade(self) -> None:
         """Decay of the sums from a frame to the next."""

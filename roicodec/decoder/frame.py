@@ -26,7 +26,6 @@ from roicodec.bitstream.constants import (
     MAX_QUALITY,
     MID_GRAY,
     PAD,
-    PHASES,
     PIXEL_CHANNELS,
 )
 from roicodec.bitstream.entropy import Ints
@@ -42,6 +41,7 @@ from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.compensation import compensate, compensate_features
 from roicodec.kernels.integer import CANDIDATE_BITS
+from roicodec.kernels.latents import LatentModel, latent_model, latent_values
 from roicodec.kernels.packing import block_means, unpack
 from roicodec.picture import Picture, Plane
 
@@ -85,20 +85,13 @@ class Distribution:
     """Model of the latents that one coding step codes, in coding order.
 
     Attributes:
-        pairs: positions in the flattened ``[(H/8) (W/8), 96]`` latents, int64 ``[N]``.
+        latents: places, tables and quantizer steps of N latents.
         mean: int16 ``[N]``.
-        index: table numbers, int32 ``[N]``: stand-ins for those that the network names.
-        steps: quantizer steps, int32 ``[N]``.
-        place: channel times the number of tables, plus the one that the network names, int64
-            ``[N]``.
         ratios: class of each channel's ratio (:mod:`roicodec.decoder.adaptation`), int32 ``[96]``.
     """
 
-    pairs: NDArray[np.int64]
+    latents: LatentModel
     mean: NDArray[np.int16]
-    index: Ints
-    steps: Ints
-    place: NDArray[np.int64]
     ratios: Ints
 
 
@@ -159,7 +152,6 @@ class FrameCodec:
         self.padded_width, self.padded_height = padded_size(width, height)
         self.model = model
         self.offsets = dict(offsets)
-        self._steps = _coding_steps(*self.motion_shape, LATENT_CHANNELS)
 
     @property
     def motion_shape(self) -> tuple[int, int]:
@@ -251,28 +243,18 @@ class FrameCodec:
             frame.context,
         )  # fmt: skip
         adaptation = frame.model.adaptation
-        tables = len(frame.model.latent_tables)
         own = network.steps(frame.quality)
-        region = LATENT_CHANNELS * layout.roi[layout.positions, None]
-        for step, arrays in enumerate(self._steps):
-            pairs, channel = (layout.of(a) for a in arrays)
+        for step in range(CODING_STEPS):
             if step:
                 state = network.entropy_next(layout, state, step, decoded)
             mean, index = network.distribution(layout, state, step, frame.quality)
-            named = np.clip(index, 0, tables - 1)
             ratios = sums.ratios()
-            place = (channel * tables + named).ravel()
-            model = Distribution(
-                pairs.ravel(),
-                mean.ravel(),
-                adaptation(ratios).take(place),
-                own.take(channel + region).ravel(),
-                place,
-                ratios,
+            latents = latent_model(
+                index, layout.positions, layout.width, step, layout.roi, own, adaptation(ratios)
             )
+            model = Distribution(latents, mean.ravel(), ratios)
             symbols = coder(model)
-            sums.add(symbols, place, adaptation)
-            decoded.ravel()[model.pairs] = network.dequantize(symbols, model.mean, model.steps)
+            sums.add(*latent_values(symbols, model.mean, latents, adaptation.expected, decoded))
         return CodedLatents(decoded, sums)
 
     def synthesise(
@@ -319,14 +301,3 @@ class FrameCodec:
         """The same from padded planes without post-filter: only what is switched on is filtered."""
         made = frame.model.post_filter.shown(planes, frame.setting.quality, filters)
         return crop(made, self.width, self.height, pts, duration)
-
-
-def _coding_steps(
-    height: int, width: int, channels: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Flat positions and channel numbers of the latents coded in each step, each
-    ``[height * width, channels / 4]``."""
-    row, column, channel = np.ogrid[:height, :width, :channels]
-    step = ((channel + PHASES[row % 2, column % 2]) % CODING_STEPS).ravel()
-    steps = [np.flatnonzero(step == k).reshape(height * width, -1) for k in range(CODING_STEPS)]
-    return [(pairs, pairs % channels) for pairs in steps]

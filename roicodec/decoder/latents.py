@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import HYPER_CONTEXTS
-from roicodec.bitstream.entropy import Ints, SymbolDecoder, SymbolEncoder, Tables
+from roicodec.bitstream.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
+from roicodec.bitstream.range_coder import (
+    NativeDecoder,
+    NativeEncoder,
+    RangeDecoder,
+    RangeEncoder,
+    check,
+    range_decoder,
+    range_encoder,
+)
 from roicodec.decoder.frame import Distribution
+from roicodec.kernels.native import address, function
+from roicodec.kernels.operations import Arrays, Operation
 
 __all__ = [
     "LatentReader",
+    "decode_squares",
+    "encode_squares",
     "get_hyper",
     "hyper_tables",
     "put_hyper",
@@ -55,18 +68,91 @@ def hyper_tables(values: Ints) -> Iterator[tuple[Places, Ints]]:
 
 def put_hyper(encoder: SymbolEncoder, values: Ints, tables: Tables) -> None:
     """Encoding of hyper-latents, int32 ``[rows, columns, C]``."""
+    encode_squares(encoder.coder, values, tables)
+
+
+def get_hyper(decoder: SymbolDecoder, shape: tuple[int, int, int], tables: Tables) -> Ints:
+    """Hyper-latents read from a run, int32 of a shape (rows, columns, channels)."""
+    return decode_squares(decoder.coder, shape, tables)
+
+
+# --- both forms ---------------------------------------------------------------------------------
+
+
+def _encode_squares(encoder: RangeEncoder, values: Ints, tables: Tables) -> None:
     flat = values.reshape(-1, values.shape[2])
     for places, index in hyper_tables(values):
         encoder.put(tables, flat[places].ravel(), index.ravel())
 
 
-def get_hyper(decoder: SymbolDecoder, shape: tuple[int, int, int], tables: Tables) -> Ints:
-    """Hyper-latents read from a run, int32 of a shape (rows, columns, channels)."""
+def _decode_squares(decoder: RangeDecoder, shape: tuple[int, int, int], tables: Tables) -> Ints:
     values = np.zeros(shape, np.int32)
     flat = values.reshape(-1, shape[2])
     for places, index in hyper_tables(values):
         flat[places] = decoder.get(tables, index.ravel()).reshape(index.shape)
     return values
+
+
+def _native_encode_squares(encoder: RangeEncoder, values: Ints, tables: Tables) -> None:
+    if not isinstance(encoder, NativeEncoder):
+        return _encode_squares(encoder, values, tables)
+    _call("rq_encode_hyper", encoder.state, np.ascontiguousarray(values), tables)
+    return None
+
+
+def _native_decode_squares(
+    decoder: RangeDecoder, shape: tuple[int, int, int], tables: Tables
+) -> Ints:
+    if not isinstance(decoder, NativeDecoder):
+        return _decode_squares(decoder, shape, tables)
+    values = np.empty(shape, np.int32)
+    _call("rq_decode_hyper", decoder.state, values, tables)
+    return values
+
+
+def _call(name: str, state: int, values: Ints, tables: Tables) -> None:
+    check(
+        function(name, "pplllp", "i")(
+            state, address(tables.laid_out, np.int64), *values.shape, address(values, np.int32)
+        )
+    )
+
+
+def _probe_tables() -> Tables:
+    """Tables of three channels, with escapes."""
+    row = 1 + np.arange(24)[:, None] * np.arange(1, 10) % 23
+    row[:, 4] += (1 << PRECISION) - row.sum(1)
+    return Tables(row, offset=-4, escape=True)
+
+
+def _probe_encode(form: Callable[[RangeEncoder, Ints, Tables], None]) -> Arrays:
+    for rows, columns in ((1, 1), (1, 6), (5, 4)):
+        number = np.arange(rows * columns * 3).reshape(rows, columns, 3)
+        encoder = range_encoder()
+        form(encoder, (number * 13 % 11 - 5).astype(np.int32), _probe_tables())
+        yield np.frombuffer(encoder.finish(), np.uint8)
+
+
+def _probe_decode(form: Callable[[RangeDecoder, tuple[int, int, int], Tables], Ints]) -> Arrays:
+    data = (np.arange(90) ** 3 % 251).astype(np.uint8).tobytes()
+    for rows, columns in ((1, 1), (6, 1), (4, 5)):
+        yield form(range_decoder(data), (rows, columns, 3), _probe_tables())
+
+
+encode_squares = Operation(
+    "hyper-latent encoding",
+    _encode_squares,
+    _native_encode_squares,
+    _probe_encode,
+    0xAD90EBE0,
+)
+decode_squares = Operation(
+    "hyper-latent decoding",
+    _decode_squares,
+    _native_decode_squares,
+    _probe_decode,
+    0xDF72C29A,
+)
 
 
 @lru_cache(maxsize=8)
@@ -103,7 +189,4 @@ class LatentReader:
         self._tables = tables
 
     def __call__(self, model: Distribution) -> Ints:
-        symbols = np.zeros(len(model.index), np.int32)
-        some = np.flatnonzero(model.index != 0)
-        symbols[some] = self._decoder.get(self._tables, model.index[some])
-        return symbols
+        return self._decoder.get(self._tables, model.latents.tables)

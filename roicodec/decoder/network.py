@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import (
     CODING_STEPS,
     LATENT_CHANNELS,
-    LATENT_EXPONENT,
     PIXEL_CHANNELS,
     SAMPLE_SHIFT,
-    STEP_EXPONENT,
 )
 from roicodec.decoder.architecture import QualityVectors
 from roicodec.decoder.layers import NetworkArrays
@@ -32,7 +30,6 @@ from roicodec.kernels.rows import finish_rows
 
 __all__ = ["Context", "EntropyState", "IntegerNetwork"]
 
-_SYMBOL_SHIFT = LATENT_EXPONENT - STEP_EXPONENT
 
 Words = NDArray[np.int16]
 
@@ -239,25 +236,6 @@ class IntegerNetwork(ABC):
         """Quantizer steps of the latents outside the ROI and in it, int32 ``[2, 96]``."""
         found: NDArray[np.int32] = self.step[quality.by_mask]
         return found
-
-    @staticmethod
-    def dequantize(
-        symbols: NDArray[np.int32], mean: NDArray[np.int16], steps: NDArray[np.int32]
-    ) -> NDArray[np.int16]:
-        """Dequantized latents: mean plus symbol times step, rounded half up and clamped, int16
-        ``[N]``.
-
-        Args:
-            symbols: int32 ``[N]``.
-            mean: int16 ``[N]``.
-            steps: quantizer steps, int32 ``[N]``.
-        """
-        some = np.flatnonzero(symbols != 0)
-        product = symbols[some].astype(np.int64) * steps[some]
-        rounded = (product + (1 << (_SYMBOL_SHIFT - 1))) >> _SYMBOL_SHIFT
-        latents = mean.copy()
-        latents[some] = np.clip(mean[some] + rounded, -32768, 32767)
-        return latents
 
     def unmatched(self, quality: RegionQuality) -> Words:
         """Features of intra-coded cells of inter frames, outside the ROI and in it, int16

@@ -137,14 +137,6 @@ class Layout:
             found.append(Phase(rows, number[self.order[rows]], parts))
         return found
 
-    def of(self, frame: Places) -> Places:
-        """Rows of :attr:`positions`; the frame itself where these are all.
-
-        Args:
-            frame: raster order, int64 ``[height * width, C]``.
-        """
-        return frame if len(self.positions) == len(frame) else frame[self.positions]
-
     def computed(self) -> NDArray[np.bool_]:
         """Computed cells, bool ``[h, w]``."""
         return self._computed.reshape(self.height, self.width)[::2, ::2]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.entropy import Ints, SymbolEncoder, Tables
 from roicodec.decoder.frame import Distribution
+from roicodec.kernels.latents import add_bits, choose_symbols
 
 __all__ = ["LAMBDA", "LatentWriter", "RdoQuantizer"]
 
@@ -41,39 +42,20 @@ class RdoQuantizer:
         self.coded: list[tuple[Distribution, Ints]] = []
 
     def __call__(self, model: Distribution) -> Ints:
-        step = model.steps * np.float32(1 / 16)
-        residual = (self.target[model.pairs] - model.mean) / step
-        symbols = self._quantized(residual, model.index)
+        ends = self._tables.low, self._tables.high
+        symbols = choose_symbols(
+            self.target, model.mean, model.latents, self._bits, *ends, self._lambda
+        )
         self.coded.append((model, symbols))
         return symbols
 
     def bits(self, channels: int) -> NDArray[np.float64]:
         """Bits of the symbols at each position, ``[(H/8) (W/8)]``; an escape counts as its table's
         symbol alone."""
-        index = np.concatenate([model.index for model, _ in self.coded])
-        pairs = np.concatenate([model.pairs for model, _ in self.coded])
-        symbols = np.concatenate([s for _, s in self.coded])
-        column = np.minimum(abs(symbols), self._tables.high + 1) * np.sign(symbols)
-        column = np.where(column < self._tables.low, self._tables.high + 1, column)
-        bits = self._bits[index, column - self._tables.low]
-        bits[index == 0] = 0
-        positions = len(self.target) // channels
-        return np.bincount(pairs // channels, bits, positions).astype(np.float64)
-
-    def _quantized(self, residual: NDArray[np.float32], index: Ints) -> Ints:
-        nearest = np.rint(residual).astype(np.int32)
-        nearest[index == 0] = 0
-        if not self._lambda:
-            return nearest
-        maybe = np.flatnonzero(nearest != 0)
-        k, r = nearest[maybe], residual[maybe]
-        options = np.stack((k, k - np.sign(k), np.zeros_like(k)))
-        column = np.clip(options, self._tables.low, self._tables.high) - self._tables.low
-        j = (r - options) ** 2 + self._lambda * self._bits[index[maybe], column]
-        best = options[j.argmin(0), np.arange(len(k))]
-        # Beyond the alphabet nothing is known of the cost of one step less.
-        nearest[maybe] = np.where(abs(k) >= self._tables.high, k, best)
-        return nearest
+        rows, ends = np.zeros(len(self.target) // channels), (self._tables.low, self._tables.high)
+        for model, symbols in self.coded:
+            add_bits(symbols, model.latents, channels, self._bits, *ends, rows)
+        return rows
 
 
 class LatentWriter(RdoQuantizer):
@@ -91,6 +73,5 @@ class LatentWriter(RdoQuantizer):
 
     def __call__(self, model: Distribution) -> Ints:
         symbols = super().__call__(model)
-        some = np.flatnonzero(model.index != 0)
-        self.encoder.put(self._tables, symbols[some], model.index[some])
+        self.encoder.put(self._tables, symbols, model.latents.tables)
         return symbols

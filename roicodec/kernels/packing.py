@@ -1,4 +1,4 @@
-"""Packed rows of samples: from planes and back, plus residual, and block means.
+"""Packed rows of samples: from planes and back, and block means.
 
 A row has the 96 samples of an 8x8 block: 8x8 of Y, then 4x4 of U and of V, each in raster order.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 
-__all__ = ["ROW", "add_residual", "block_means", "pack", "unpack"]
+__all__ = ["ROW", "block_means", "pack", "unpack"]
 
 _PARTS = (64, 16, 16)
 _SIDES = (8, 4, 4)
@@ -23,9 +23,6 @@ _BLOCK = 8
 
 ROW = sum(_PARTS)
 """Samples of a row."""
-
-_SHIFT = 4
-"""Residuals count in ``2**-4`` sample values."""
 
 Rows = NDArray[np.int16]
 Samples = NDArray[np.uint8]
@@ -51,13 +48,6 @@ def _unpack(rows: Rows, width: int, height: int) -> Planes:
         blocks = part.reshape(lines, per_line, side, side).swapaxes(1, 2)
         out.append(blocks.astype(np.uint8, order="C").reshape(lines * side, per_line * side))
     return out[0], out[1], out[2]
-
-
-def _add_residual(prediction: Rows, residual: Rows) -> Rows:
-    sums = (prediction.astype(np.int32) << _SHIFT) + residual
-    sums += 1 << (_SHIFT - 1)
-    sums >>= _SHIFT
-    return sums.clip(0, 255).astype(np.int16)
 
 
 def _block_means(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
@@ -99,18 +89,6 @@ def _native_unpack(rows: Rows, width: int, height: int) -> Planes:
     return y, u, v
 
 
-def _native_add_residual(prediction: Rows, residual: Rows) -> Rows:
-    prediction, residual = _rows(prediction), _rows(residual)
-    if prediction.shape != residual.shape:
-        raise ValueError(f"prediction {prediction.shape} and residual {residual.shape}")
-    out = np.empty(prediction.shape, np.int16)
-    function("rq_add_residual", "pplp")(
-        address(prediction, np.int16), address(residual, np.int16), out.size,
-        address(out, np.int16),
-    )  # fmt: skip
-    return out
-
-
 def _native_block_means(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
     out, chosen = _rows(rows).copy(), np.ascontiguousarray(chosen)
     if chosen.shape != (len(out),):
@@ -135,28 +113,22 @@ def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
 # --- operations ---------------------------------------------------------------------------------
 
 
-def _probe_rows() -> tuple[Rows, Rows]:
-    """Samples and residuals."""
+def _probe_rows() -> Rows:
+    """Samples."""
     number = np.arange(12 * ROW).reshape(12, ROW)
-    residual = number * 7919 % 65536 - 32768
-    residual[:6] //= 16
-    return (number * number % 256).astype(np.int16), residual.astype(np.int16)
+    return (number * number % 256).astype(np.int16)
 
 
 def _probe_pack(form: Callable[[Sequence[Samples]], Rows]) -> Arrays:
-    yield form(_unpack(_probe_rows()[0], 32, 24))
+    yield form(_unpack(_probe_rows(), 32, 24))
 
 
 def _probe_unpack(form: Callable[[Rows, int, int], Planes]) -> Arrays:
-    yield from form(_probe_rows()[0], 24, 32)
-
-
-def _probe_add(form: Callable[[Rows, Rows], Rows]) -> Arrays:
-    yield form(*_probe_rows())
+    yield from form(_probe_rows(), 24, 32)
 
 
 def _probe_means(form: Callable[[Rows, NDArray[Any]], Rows]) -> Arrays:
-    yield form(_probe_rows()[0], np.arange(12) % 3 > 0)
+    yield form(_probe_rows(), np.arange(12) % 3 > 0)
 
 
 pack = Operation("packing", _pack, _native_pack, _probe_pack, 0x6985B8FC)
@@ -172,17 +144,6 @@ unpack = Operation("unpacking", _unpack, _native_unpack, _probe_unpack, 0x74A42E
 Args:
     rows: samples 0..255, int16 ``[(H/8) (W/8), 96]``.
     width, height: of the luma plane, multiples of 8.
-"""
-
-add_residual = Operation("residual", _add_residual, _native_add_residual, _probe_add, 0x7260D5A0)
-"""Samples of a prediction and what is added to it, rounded half up and clamped to 0..255.
-
-Args:
-    prediction: samples, int16 ``[N, 96]``.
-    residual: in ``2**-4`` sample values, int16 ``[N, 96]``.
-
-Returns:
-    int16 ``[N, 96]``.
 """
 
 block_means = Operation("block means", _block_means, _native_block_means, _probe_means, 0xC49786C5)

@@ -82,7 +82,7 @@ class Counter:
             coded: model and symbols of each coding step.
         """
         for model, symbols in coded:
-            channels, named = np.divmod(model.place, LATENT_TABLES)
+            channels, named = np.divmod(model.latents.place, LATENT_TABLES)
             _count(self.latent_counts, (model.ratios[channels], named), symbols, LATENT_ALPHABET)
         flat = hyper.reshape(-1, hyper.shape[2])
         for places, index in hyper_tables(hyper):

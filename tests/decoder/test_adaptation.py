@@ -12,6 +12,7 @@ from roicodec.bitstream.entropy import SymbolDecoder, SymbolEncoder, Tables, int
 from roicodec.decoder.adaptation import RATIOS, Adaptation, ChannelSums
 from roicodec.decoder.frame import Distribution
 from roicodec.decoder.latents import get_hyper, hyper_tables, put_hyper
+from roicodec.kernels.latents import LatentModel, latent_values
 from roicodec.train.tables import Counter, fitted
 
 # Certain of 0; of -1, 0, 1 alike; of 0 mostly.
@@ -26,7 +27,11 @@ SAME = np.tile(np.arange(3), (RATIOS, 1))
 def sums(channels: list[int], symbols: list[int], index: list[int]) -> ChannelSums:
     out = ChannelSums(3)
     place = 3 * np.array(channels, np.int64) + np.array(index, np.int64)
-    out.add(np.array(symbols, np.int32), place, Adaptation(TABLES, SAME))
+    none, flat = np.zeros(len(place), np.int32), np.zeros(len(place), np.int64)
+    model = LatentModel(flat, none, none, place)
+    latents, expected = np.zeros((1, 3), np.int16), Adaptation(TABLES, SAME).expected
+    values, mean = np.array(symbols, np.int32), np.zeros(len(place), np.int16)
+    out.add(*latent_values(values, mean, model, expected, latents))
     return out
 
 
@@ -85,14 +90,10 @@ def test_counting_finds_the_table_that_fits() -> None:
             chance = prior["tables.latents"][named + away] / 65536
             symbols = rng.choice(130, 20000, p=chance).astype(np.int32) - 64
             index = np.full(20000, named, np.int32)
-            model = Distribution(
-                pairs=np.zeros(0, np.int64),
-                mean=np.zeros(0, np.int16),
-                index=index,
-                steps=np.zeros(0, np.int32),
-                place=3 * 48 + index.astype(np.int64),
-                ratios=np.full(5, ratio, np.int32),
-            )
+            place, none = 3 * 48 + index.astype(np.int64), np.zeros(0, np.int32)
+            latents = LatentModel(np.zeros(0, np.int64), index, none, place)
+            ratios = np.full(5, ratio, np.int32)
+            model = Distribution(latents, np.zeros(0, np.int16), ratios)
             coded.append((model, symbols))
     counter.add(np.zeros((1, 1, 32), np.int32), coded)
     found = counter.tables(prior)["tables.stand_ins"]

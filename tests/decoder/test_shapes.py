@@ -85,7 +85,7 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
         backend.macs = 0
         frame = codec.prepare(setting, reference)
         hyper = np.zeros(codec.hyper_shape, np.int32)
-        coded = codec.code_latents(frame, hyper, lambda m: np.zeros(len(m.index), np.int32))
+        coded = codec.code_latents(frame, hyper, lambda m: np.zeros(len(m.mean), np.int32))
         decoded = codec.reconstruct(frame, coded)
         return backend.macs, decoded
 

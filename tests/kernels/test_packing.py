@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from roicodec.kernels.packing import ROW, add_residual, block_means, pack, unpack
+from roicodec.kernels.packing import ROW, block_means, pack, unpack
 from tests.kernels.operations import agree
 
 
@@ -19,18 +19,6 @@ def test_planes_to_rows_and_back(instructions: str, shape: tuple[int, int]) -> N
     assert (rows[-1, 80:84] == v[-4, -4:]).all()
     for made, plane in zip(agree(unpack, rows, width, height), (y, u, v), strict=True):
         assert (made == plane).all()
-
-
-@pytest.mark.parametrize("count", [0, 1, 7, 300])
-def test_residuals(instructions: str, count: int) -> None:
-    rng = np.random.default_rng(count)
-    prediction = rng.integers(0, 256, (count, ROW)).astype(np.int16)
-    for reach in (40, 32768):
-        residual = rng.integers(-reach, reach, (count, ROW)).astype(np.int16)
-        residual[: count // 3] = rng.choice([-32768, 32767, -8, -9, 7, 8], (count // 3, ROW))
-        samples = agree(add_residual, prediction, residual)
-        assert count == 0 or (samples.min() >= 0 and samples.max() <= 255)
-    assert (agree(add_residual, prediction, np.zeros_like(residual)) == prediction).all()
 
 
 def test_block_means(instructions: str) -> None:
@@ -52,7 +40,5 @@ def test_shapes_are_checked(instructions: str) -> None:
         unpack.native(rows, 16, 24)
     with pytest.raises(ValueError, match="planes"):
         pack.native((plane, plane, plane))
-    with pytest.raises(ValueError, match="residual"):
-        add_residual.native(rows, rows[1:])
     with pytest.raises(ValueError, match="choice"):
         block_means.native(rows, np.zeros(3, np.bool_))
