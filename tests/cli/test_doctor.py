@@ -16,7 +16,7 @@ from roicodec.kernels.onednn import OnednnBackend
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_SECONDS", 0.01)
+    monkeypatch.setattr(doctor, "SECONDS", 0.01)
     monkeypatch.delenv(ENVIRONMENT, raising=False)
 
 
