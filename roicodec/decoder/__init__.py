@@ -1,1 +1,1 @@
-"""From frame chunks to pictures: weights, networks in integers, prediction, post-filter."""
+"""Decoding of frame chunks: weights, integer networks, prediction, post-filter."""

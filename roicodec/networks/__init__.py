@@ -1,1 +1,1 @@
-"""What is trained: float and quantized networks, their export to integers and back."""
+"""Networks in training: float and quantized, their export to integers and back."""

@@ -1,8 +1,7 @@
-"""Motion compensation of :mod:`roicodec.kernels.compensation` for training, through which gradients
-flow.
+"""Differentiable motion compensation for training (:mod:`roicodec.kernels.compensation`).
 
-Every intermediate is a multiple of 2**-16 below 2**8, so float32 tensors hold it exactly, and
-rounded it is what the decoder has.
+Every intermediate is a multiple of 2**-16 below 2**8, so float32 tensors hold it exactly, and the
+rounded results are those of the decoder.
 """
 
 from __future__ import annotations
@@ -28,16 +27,17 @@ def _predicted(
     plane: Tensor, size: int, filters: Tensor, blocks: Tensor, vectors: Tensor,
     rows: slice, columns: slice,
 ) -> Tensor:  # fmt: skip
-    """Some rows and columns of some blocks by one vector each, ``[rows, columns, N]`` in 0..255.
+    """Prediction of some rows and columns of blocks, ``[rows, columns, N]`` in 0..255.
 
     Args:
-        plane: ``[B, H, W]``.
+        plane: reference, ``[B, H, W]``.
         size: side of a block.
-        filters: one for each fraction, ``[T, F]``.
-        blocks: their numbers in raster order, image by image, int32 ``[N]``.
-        vectors: int32 ``[N, 2]`` in samples divided by F.
+        filters: taps of each fraction, ``[T, F]``.
+        blocks: numbers of the blocks in raster order, image by image, int32 ``[N]``.
+        vectors: one for each block, in 1 / F samples, int32 ``[N, 2]``.
+        rows, columns: within a block.
     """
-    # Blocks are the last axis: all that follows runs along it.
+    # Blocks are the last, contiguous axis.
     _, height, width = plane.shape
     taps, unit = filters.shape
     dx, dy = vectors.unbind(1)
@@ -60,7 +60,7 @@ def _predicted(
 
 
 def _beside(vectors: Tensor, axis: int, *, after: bool) -> Tensor:
-    """The vectors of the blocks before or after each along an axis; at the edge its own."""
+    """Vectors of the neighbours along an axis; at the edge those of the blocks themselves."""
     length = vectors.shape[axis]
     edge = vectors.narrow(axis, length - 1 if after else 0, 1)
     inner = vectors.narrow(axis, 1 if after else 0, length - 1)
@@ -98,7 +98,7 @@ def _compensate_plane(
 def compensate(
     y: Tensor, u: Tensor, v: Tensor, vectors: Tensor, *, exact: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Predict a frame from its reference.
+    """Prediction of a frame by overlapped block motion compensation of its reference.
 
     Args:
         y, u, v: reference planes, float32 holding integers 0..255, ``[B, H, W]`` and twice
@@ -106,11 +106,10 @@ def compensate(
         vectors: int64 ``[B, H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples: each of a
             sample's three vectors predicts (x, y) by the reference at (x + dx / 4, y + dy / 4),
             edges repeated.
-        exact: round half up, as the decoder does; False leaves the real value through which
-            gradients flow.
+        exact: whether to round half up, as the decoder does; the unrounded values have gradients.
 
     Returns:
-        The predicted planes, of the same shapes and dtype.
+        the predicted planes, of the same shapes and dtype.
     """
     luma = _compensate_plane(y, vectors, BLOCK, LUMA_FILTERS)
     chroma = [_compensate_plane(p, vectors, BLOCK // 2, CHROMA_FILTERS) for p in (u, v)]
@@ -121,10 +120,10 @@ def compensate(
 
 
 def compensate_features(features: Tensor, vectors: Tensor) -> Tensor:
-    """Fetch each 1/8-resolution position's features from the nearest position its vector names.
+    """Features of the position nearest to where each position's vector points, of the same shape.
 
     Args:
-        features: any dtype, ``[B, H / 8, W / 8, C]``.
+        features: of the reference, ``[B, H / 8, W / 8, C]``.
         vectors: int64 ``[B, H / 8, W / 8, 2]`` in quarter luma samples.
     """
     batch, height, width, channels = features.shape

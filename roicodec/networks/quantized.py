@@ -59,7 +59,7 @@ _DEAD = 1e-5
 
 @dataclass(frozen=True)
 class _Calibration:
-    """What the next forward pass sets.
+    """Calibration in the next forward pass.
 
     Attributes:
         widths: bit-widths whose steps and biases are set.
