@@ -153,7 +153,9 @@ def encode_video(
             encoder = (factory or NetworkFactory()).encoder(
                 info.width, info.height, options, source_roi, backend
             )
-            header = _header(info, options.gop, encoder)
+            header, replaced = _header(info, options.gop, encoder)
+            for line in replaced:
+                listener.warn(line)
             listener.start(reader.frame_count)
             start = end = None
             with StreamWriter(out, header) as writer:
@@ -327,8 +329,8 @@ class _Decoding:
         return self.writer
 
 
-def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> Header:
-    return Header(
+def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> tuple[Header, list[str]]:
+    return Header.mended(
         width=info.width,
         height=info.height,
         gop=gop,

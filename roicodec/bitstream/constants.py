@@ -41,6 +41,7 @@ __all__ = [
     "MAX_CHUNK",
     "MAX_FRAMES",
     "MAX_GAP",
+    "MAX_PERIOD",
     "MAX_QUALITY",
     "MAX_ROTATION",
     "MAX_SIDE",
@@ -119,6 +120,9 @@ The decoder's steps, by channel, are in the weights."""
 
 MAX_TERM = (1 << 31) - 1
 """Largest numerator and denominator of time base, frame rate and sample aspect, as in FFmpeg."""
+
+MAX_PERIOD = 86400
+"""Longest unit of time stamps and longest nominal time from one frame to the next, in seconds."""
 
 MAX_ROTATION = 180
 """Largest magnitude of the rotation, in degrees."""

@@ -17,6 +17,7 @@ from roicodec.bitstream.constants import (
     COLOR_TRANSFERS,
     MAX_AREA,
     MAX_BITS,
+    MAX_PERIOD,
     MAX_ROTATION,
     MAX_SIDE,
     MAX_TERM,
@@ -47,8 +48,8 @@ class Header:
         arithmetic_id: version of the integer arithmetic, 0..65535.
         candidates: bit-widths that frames may name, at least one.
         gop: most frames from one intra frame to the next, 1..65535.
-        time_base: seconds per unit of ``pts``; both terms 1..2**31 - 1.
-        frame_rate: nominal frames per second, terms likewise; 0 when unknown.
+        time_base: seconds per unit of ``pts``, at most 86400; both terms 1..2**31 - 1.
+        frame_rate: nominal frames per second, at least 1/86400, terms likewise; 0 when unknown.
         sample_aspect_ratio: width by height of a sample, terms likewise; 0 when unknown.
         rotation: degrees, -180..180, by which a player turns the picture counterclockwise.
         pixel_format: FFmpeg's name of the source's format; the coded pictures are yuv420p.
@@ -101,6 +102,20 @@ class Header:
             if not field.sound(value):
                 raise InputError(f"{field.name} {_short(value)} is out of range")
 
+    @classmethod
+    def mended(cls, **fields: Any) -> tuple[Self, list[str]]:
+        """A header of these attributes, whatever a source or a stream says of itself.
+
+        Returns:
+            the header, and a line for each descriptive field that is out of its range: decoding
+            does not need these, so the value for "unknown" takes its place.
+
+        Raises:
+            InputError: if a field that decoding needs is out of its range.
+        """
+        replaced = _replace_unsound(fields)
+        return cls(**fields), replaced
+
     def nominal(self, number: int) -> int:
         """``number`` frame periods in units of the time base, halves rounded up."""
         rate, base = self.frame_rate, self.time_base
@@ -131,8 +146,7 @@ class Header:
         """Read the payload of the header chunk.
 
         Returns:
-            the header, and a line for each descriptive field that is out of its range: decoding
-            does not need these, so the value for "unknown" takes its place.
+            header and lines as :meth:`mended` gives them.
 
         Raises:
             StreamError: if the payload is malformed, or a field that decoding needs is out of its
@@ -164,9 +178,8 @@ class Header:
             "encoder": data.text(),
         }
         data.end()
-        replaced = _replace_unsound(fields)
         try:
-            return cls(**fields), replaced
+            return cls.mended(**fields)
         except InputError as error:
             raise StreamError(str(error)) from error
 
@@ -184,9 +197,17 @@ def _fits(value: Fraction) -> bool:
     return 0 <= value.numerator <= MAX_TERM and value.denominator <= MAX_TERM
 
 
+def _a_rate(value: Fraction) -> bool:
+    return _fits(value) and (not value or 1 / value <= MAX_PERIOD)
+
+
+def _a_time_base(value: Fraction) -> bool:
+    return _fits(value) and 0 < value <= MAX_PERIOD
+
+
 _DESCRIPTION = (
-    _Field("frame_rate", "frame rate", _fits, Fraction(0)),
-    _Field("time_base", "time base", lambda v: _fits(v) and v > 0, Fraction(1, 90000)),
+    _Field("frame_rate", "frame rate", _a_rate, Fraction(0)),
+    _Field("time_base", "time base", _a_time_base, Fraction(1, 90000)),
     _Field("sample_aspect_ratio", "sample aspect", _fits, Fraction(0)),
     _Field("rotation", "rotation", lambda v: abs(v) <= MAX_ROTATION, 0),
     _Field("pixel_format", "pixel format", re.compile("[a-z0-9_]{0,32}").fullmatch, ""),
@@ -203,11 +224,11 @@ def _replace_unsound(fields: dict[str, Any]) -> list[str]:
     """Put "unknown" into descriptive fields that are out of range; a line for each."""
     lines = []
     for field in _DESCRIPTION:
-        value = fields[field.attribute]
-        if field.sound(value):
+        value = fields.get(field.attribute)
+        if value is None or field.sound(value):
             continue
         unknown = field.unknown
-        if field.attribute == "time_base" and fields["frame_rate"]:
+        if field.attribute == "time_base" and fields.get("frame_rate"):
             unknown = 1 / fields["frame_rate"]
         fields[field.attribute] = unknown
         taken = f"taken as {unknown}" if field.attribute == "time_base" else "taken as unknown"

@@ -32,6 +32,8 @@ FIRST_COLOR = 10 + 16
         ({"time_base": Fraction(0)}, "time base 0 is out of range"),
         ({"time_base": Fraction(1, 1 << 31)}, "time base 1/2147483648"),
         ({"frame_rate": Fraction(1 << 31)}, "frame rate 2147483648"),
+        ({"time_base": Fraction(86401)}, "time base 86401"),
+        ({"frame_rate": Fraction(1, 86401)}, "frame rate 1/86401"),
         ({"frame_rate": Fraction(-1)}, "frame rate -1"),
         ({"sample_aspect_ratio": Fraction(1 << 40, 3)}, "sample aspect"),
         ({"rotation": 181}, "rotation 181"),
@@ -114,6 +116,8 @@ HUGE = b"\x81" + b"\x80" * 8 + b"\x01"
         ("time_base", HUGE + b"\x01", "time base 9223372036854775809"),
         ("time_base", b"\x01" + HUGE, "time base 1/9223372036854775809"),
         ("time_base", b"\x00\x01", "time base 0"),
+        ("time_base", b"\x85\xa3\x01\x01", "time base 86401"),
+        ("frame_rate", b"\x01\x85\xa3\x01", "frame rate 1/86401"),
         ("frame_rate", HUGE + b"\x01", "frame rate 9223372036854775809"),
         ("sample_aspect_ratio", b"\x01" + HUGE, "sample aspect 1/9223372036854775809"),
         ("pixel_format", b"\x04\x1b[2J", r"pixel format '\x1b[2J'"),
@@ -159,3 +163,16 @@ def test_a_limit_on_pixels() -> None:
     assert StreamReader(io.BytesIO(out.getvalue()), max_pixels=64 * 48)
     with pytest.raises(StreamError, match=r"64x48 are 3072 pixels, more than the limit of 3071"):
         StreamReader(io.BytesIO(out.getvalue()), max_pixels=64 * 48 - 1)
+
+
+def test_a_source_that_describes_itself_badly_costs_nothing_but_its_description() -> None:
+    sound = make_header()
+    given = {name: getattr(sound, name) for name in Header.__dataclass_fields__}
+    header, lines = Header.mended(**{**given, "color_primaries": 256, "chroma_location": -1})
+    assert header == sound
+    assert lines == [
+        "colour primaries 256 is out of range; taken as unknown",
+        "chroma location -1 is out of range; taken as unknown",
+    ]
+    with pytest.raises(InputError, match="picture size 8x18"):
+        Header.mended(**{**given, "width": 8})

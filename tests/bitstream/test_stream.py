@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roicodec.bitstream.chunks import FRAME, PACKET, TRACK, Chunk
-from roicodec.bitstream.constants import INTER, INTRA, MAX_CHUNK
+from roicodec.bitstream.constants import INTER, INTRA, MAX_CHUNK, MAX_PERIOD
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.reader import StreamReader
@@ -38,8 +38,8 @@ headers = st.builds(
     arithmetic_id=st.integers(0, 65535),
     candidates=candidates,
     gop=st.integers(1, 65535),
-    time_base=fractions,
-    frame_rate=fractions | st.just(Fraction(0)),
+    time_base=fractions.filter(lambda f: f <= MAX_PERIOD),
+    frame_rate=fractions.filter(lambda f: 1 / f <= MAX_PERIOD) | st.just(Fraction(0)),
     sample_aspect_ratio=fractions | st.just(Fraction(0)),
     rotation=st.integers(-180, 180),
     pixel_format=st.from_regex("[a-z0-9_]{0,32}", fullmatch=True),
