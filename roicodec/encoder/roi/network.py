@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,8 @@ from roicodec.encoder.roi.saliency import SaliencyMap
 from roicodec.errors import ModelError
 from roicodec.picture import Picture
 
-__all__ = ["OUTPUTS", "Aim", "Maps", "NetworkSaliency", "SaliencyNet", "combine", "load_saliency"]
+__all__ = ["OUTPUTS", "Aim", "Maps", "NetworkSaliency", "SaliencyNet", "combine",
+           "load_saliency", "whole_heads"]  # fmt: skip
 
 Aim = Literal["auto", "faces", "people"]
 
@@ -36,8 +38,7 @@ _SMOOTHING = 9
 _FACE_PULL = 0.15
 _NO_FACE, _FACE = 0.005, 0.02
 """Shares of the frame: below the first faces do not count, from the second on nothing else does."""
-_MARGIN = 0.5
-"""What is put on the log odds of a face, so that it is not cut."""
+_HEAD = np.ones((5, 5), np.uint8)
 _LOOKS, _STILL_LOOKS = 0.15, 0.6
 _LEAST_DENSITY = 0.05
 _DOUBT = 2.5
@@ -257,7 +258,7 @@ class NetworkSaliency:
         pull = np.float32(max(_FACE_PULL, 1 / self._count))
         self._faces = self._faces + pull * (maps.face - self._faces)
         if self._aim == "faces":
-            return self._faces
+            return whole_heads(self._faces)
         if self._aim == "people":
             return maps.person
         return combine(maps, self._faces, still=previous is None)
@@ -277,8 +278,12 @@ def combine(maps: Maps, faces: SaliencyMap, *, still: bool) -> SaliencyMap:
     thing = 1 / (1 + np.exp(-odds))
     share = float(np.mean(faces > 0.5))
     part = np.float32(np.clip((share - _NO_FACE) / (_FACE - _NO_FACE), 0, 1))
-    whole = 1 / (1 + np.exp(-_log_odds(faces) - _MARGIN))
-    return np.asarray((1 - part) * thing + part * whole, np.float32)
+    return np.asarray((1 - part) * thing + part * whole_heads(faces), np.float32)
+
+
+def whole_heads(faces: SaliencyMap) -> SaliencyMap:
+    """A map of faces with what is around them, so that no head is cut."""
+    return np.asarray(cv2.dilate(faces, _HEAD), np.float32)
 
 
 def _log_odds(chance: SaliencyMap) -> SaliencyMap:
