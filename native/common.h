@@ -31,13 +31,16 @@
 #define RQ_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
 #define RQ_VNNI \
   __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define RQ_AMX                                                                                     \
+  __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni," \
+                        "amx-tile,amx-int8")))
 #else
 #define RQ_X86 0
 #endif
 
 namespace rq {
 
-enum Level : int { kPlain = 0, kAvx2 = 1, kVnni = 2 };
+enum Level : int { kPlain = 0, kAvx2 = 1, kVnni = 2, kAmx = 3 };
 
 // The best form that kernels may use now: what the CPU has, unless rq_set_level lowered it.
 int level();

@@ -5,6 +5,10 @@
 
 #if RQ_X86
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #ifndef RQ_SOURCES
@@ -23,7 +27,17 @@ uint64_t saved_state() {
 
 bool has(uint32_t word, int bit) { return (word >> bit) & 1; }
 
-int detect() {
+// Linux gives the tiles' state, 8 KiB a thread, to processes that ask for it.
+bool tiles_granted() {
+#if defined(__linux__)
+  constexpr long kRequest = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+int detect_anew() {
   uint32_t a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return rq::kPlain;
   const bool popcnt = has(c, 23), osxsave = has(c, 27), avx = has(c, 28);
@@ -37,13 +51,23 @@ int detect() {
   if (!bmi || !lzcnt || !avx2) return rq::kPlain;
   const bool wide = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31);  // F, DQ, BW, VL
   if ((state & 0xe6) != 0xe6 || !wide || !has(c, 11)) return rq::kAvx2;
-  return rq::kVnni;
+  const bool tiles = has(d, 24) && has(d, 25) && (state & 0x60000) == 0x60000;
+  return tiles && tiles_granted() ? rq::kAmx : rq::kVnni;
 }
 #else
-int detect() { return rq::kPlain; }
+int detect_anew() { return rq::kPlain; }
 #endif
 
-std::atomic<int> current{-1};
+std::atomic<int> current{-1}, best{-1};
+
+int detect() {
+  int found = best.load(std::memory_order_relaxed);
+  if (found < 0) {
+    found = detect_anew();
+    best.store(found, std::memory_order_relaxed);
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -59,7 +83,7 @@ int rq::level() {
 // Checksum of the sources that this library was built from, as setup.py computed it.
 RQ_EXPORT const char* rq_sources() { return RQ_SOURCES; }
 
-// The best level that this machine has: 0 plain, 1 AVX2, 2 AVX-512 with VNNI.
+// The best level that this machine has: 0 plain, 1 AVX2, 2 AVX-512 with VNNI, 3 AMX, too.
 RQ_EXPORT int32_t rq_best_level() { return detect(); }
 
 // The level in use.
@@ -67,7 +91,6 @@ RQ_EXPORT int32_t rq_level() { return rq::level(); }
 
 // Use a level, or the best there is if it is beyond that; returns the one now in use.
 RQ_EXPORT int32_t rq_set_level(int32_t wanted) {
-  const int best = detect();
-  current.store(rq::clamp<int>(wanted, rq::kPlain, best), std::memory_order_relaxed);
+  current.store(rq::clamp<int>(wanted, rq::kPlain, detect()), std::memory_order_relaxed);
   return rq::level();
 }

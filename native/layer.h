@@ -91,10 +91,12 @@ extern const Kernels kPlainKernels;
 #if RQ_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kVnniKernels;
+extern const Kernels kAmxKernels;
 #endif
 
 RQ_INLINE const Kernels& kernels_of(int32_t level) {
 #if RQ_X86
+  if (level == kAmx) return kAmxKernels;
   if (level == kVnni) return kVnniKernels;
   if (level == kAvx2) return kAvx2Kernels;
 #endif

@@ -1,11 +1,7 @@
 // Matrix layers with AVX-512 and VNNI: 6 rows by 64 columns of accumulators in registers.
-#include "layer.h"
+#include "avx512.h"
 
 #if RQ_X86
-
-// Undefined vectors in the headers of gcc 12.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
 
 // gcc 12 copies and spills the accumulators of the intrinsics of dot products; with an operand that
 // is read and written in place it keeps them.
@@ -17,44 +13,19 @@ namespace {
 
 constexpr int kRows = 6;
 
+using rq::Clamp;
+using rq::Columns;
+using rq::finish;
+using rq::first_bits;
+using rq::load;
+using rq::Mode;
 using rq::part;
-
-RQ_VNNI RQ_INLINE __m512i load(const void* from) { return _mm512_loadu_si512(from); }
+using rq::rounded;
 
 RQ_VNNI RQ_INLINE __m512i broadcast(const unsigned char* from) {
   int32_t word;
   std::memcpy(&word, from, 4);
   return _mm512_set1_epi32(word);
-}
-
-RQ_INLINE uint64_t first_bits(int64_t n) {
-  return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << (n < 0 ? 0 : n)) - 1;
-}
-
-// The numbers of 16 columns.
-struct Columns {
-  const int32_t *down, *up, *odd;
-  bool rare;
-};
-
-RQ_VNNI RQ_INLINE __m512i rounded(__m512i acc, const Columns& c, int64_t at) {
-  if (c.rare) acc = _mm512_sllv_epi32(acc, load(c.up + at));
-  const __m512i down = load(c.down + at);
-  const __m512i pull = _mm512_and_si512(_mm512_srav_epi32(acc, down), load(c.odd + at));
-  return _mm512_srav_epi32(_mm512_sub_epi32(acc, pull), down);
-}
-
-RQ_VNNI RQ_INLINE __m512i rounded_onto(__m512i acc, __m512i x, const Columns& c, int64_t at) {
-  if (c.rare) acc = _mm512_sllv_epi32(acc, load(c.up + at));
-  const __m512i down = load(c.down + at);
-  const __m512i sum = _mm512_add_epi32(_mm512_srav_epi32(acc, down), x);
-  acc = _mm512_sub_epi32(acc, _mm512_and_si512(sum, load(c.odd + at)));
-  acc = _mm512_srav_epi32(acc, down);
-  if (c.rare) {
-    acc = _mm512_max_epi32(acc, _mm512_set1_epi32(-65536));
-    acc = _mm512_min_epi32(acc, _mm512_set1_epi32(65535));
-  }
-  return _mm512_add_epi32(acc, x);
 }
 
 // --- Quantize -----------------------------------------------------------------------------------
@@ -180,52 +151,6 @@ RQ_VNNI RQ_INLINE void multiply(__m512i (&acc)[kRows][V], const unsigned char* c
   }
 }
 
-enum Mode { kToBytes, kToWords, kOnto };
-
-struct Clamp {
-  __m512i low, high;
-};
-
-template <int V, Mode M>
-RQ_VNNI RQ_INLINE void finish(const __m512i (&acc)[V], const Columns& c, int64_t panel,
-                              const Clamp& clamp, unsigned char* to, int64_t room) {
-  const uint64_t mask = first_bits(room);
-  if (M == kToBytes) {
-    if (V == 4) {
-      const __m512i a = _mm512_packs_epi32(rounded(acc[0], c, panel), rounded(acc[1], c, panel + 16));
-      const __m512i b = _mm512_packs_epi32(rounded(acc[V - 2], c, panel + 32),
-                                           rounded(acc[V - 1], c, panel + 48));
-      const __m512i code = _mm512_min_epu8(_mm512_packus_epi16(a, b), clamp.high);
-      _mm512_mask_storeu_epi8(to + panel, mask, code);
-    } else {
-      __m512i a = _mm512_packs_epi32(rounded(acc[0], c, panel), rounded(acc[1], c, panel + 16));
-      a = _mm512_max_epi16(a, _mm512_setzero_si512());
-      const __m256i code =
-          _mm256_min_epu8(_mm512_cvtusepi16_epi8(a), _mm512_castsi512_si256(clamp.high));
-      _mm256_mask_storeu_epi8(to + panel, static_cast<__mmask32>(mask), code);
-    }
-    return;
-  }
-  int16_t* words = reinterpret_cast<int16_t*>(to) + panel;
-#pragma GCC unroll 4
-  for (int v = 0; v < V; v += 2) {
-    const auto own = static_cast<__mmask32>(mask >> (16 * v));
-    __m512i code;
-    if (M == kToWords) {
-      code = _mm512_packs_epi32(rounded(acc[v], c, panel + 16 * v),
-                                rounded(acc[v + 1], c, panel + 16 * v + 16));
-      code = _mm512_min_epi16(_mm512_max_epi16(code, clamp.low), clamp.high);
-    } else {
-      const __m512i x = _mm512_maskz_loadu_epi16(own, words + 16 * v);
-      const __m512i x0 = _mm512_srai_epi32(_mm512_unpacklo_epi16(x, x), 16);
-      const __m512i x1 = _mm512_srai_epi32(_mm512_unpackhi_epi16(x, x), 16);
-      code = _mm512_packs_epi32(rounded_onto(acc[v], x0, c, panel + 16 * v),
-                                rounded_onto(acc[v + 1], x1, c, panel + 16 * v + 16));
-    }
-    _mm512_mask_storeu_epi16(words + 16 * v, own, code);
-  }
-}
-
 template <int V, bool Narrow, Mode M>
 RQ_VNNI RQ_INLINE void run_panel(const rq::Pointwise& layer, const Columns& columns,
                                  const Clamp& clamp, int64_t panel,
@@ -249,17 +174,8 @@ RQ_VNNI RQ_INLINE void run_panel(const rq::Pointwise& layer, const Columns& colu
 template <bool Narrow, Mode M>
 RQ_VNNI void run(const rq::Pointwise& layer, const unsigned char* const* codes,
                  unsigned char* const* targets, int64_t room, int64_t count) {
-  const Columns columns = {part<int32_t>(layer, layer.rounding.down),
-                           part<int32_t>(layer, layer.rounding.up),
-                           part<int32_t>(layer, layer.rounding.odd), layer.rounding.rare != 0};
-  Clamp clamp;
-  if (M == kToBytes) {
-    clamp.low = _mm512_setzero_si512();
-    clamp.high = _mm512_set1_epi8(static_cast<char>(layer.rounding.high));
-  } else {
-    clamp.low = _mm512_set1_epi16(static_cast<int16_t>(layer.rounding.low));
-    clamp.high = _mm512_set1_epi16(static_cast<int16_t>(layer.rounding.high));
-  }
+  const Columns columns = rq::columns_of(layer.rounding, part<unsigned char>(layer, 0));
+  const Clamp clamp = rq::clamp_of<M>(layer);
   int64_t panel = 0;
   for (; layer.columns - panel >= 64; panel += 64)
     run_panel<4, Narrow, M>(layer, columns, clamp, panel, codes, targets, room, count);
@@ -271,13 +187,13 @@ void requantize(const rq::Pointwise& layer, const unsigned char* const* codes,
                 unsigned char* const* targets, int64_t room, int64_t count) {
   if (layer.target == rq::kBytes) {
     if (layer.narrow)
-      run<true, kToBytes>(layer, codes, targets, room, count);
+      run<true, rq::kToBytes>(layer, codes, targets, room, count);
     else
-      run<false, kToBytes>(layer, codes, targets, room, count);
+      run<false, rq::kToBytes>(layer, codes, targets, room, count);
   } else if (layer.narrow) {
-    run<true, kToWords>(layer, codes, targets, room, count);
+    run<true, rq::kToWords>(layer, codes, targets, room, count);
   } else {
-    run<false, kToWords>(layer, codes, targets, room, count);
+    run<false, rq::kToWords>(layer, codes, targets, room, count);
   }
 }
 
@@ -286,9 +202,9 @@ void accumulate(const rq::Pointwise& layer, const unsigned char* const* codes, i
   unsigned char* targets[rq::kTile];
   for (int64_t n = 0; n < count; ++n) targets[n] = reinterpret_cast<unsigned char*>(rows[n]);
   if (layer.narrow)
-    run<true, kOnto>(layer, codes, targets, layer.cout, count);
+    run<true, rq::kOnto>(layer, codes, targets, layer.cout, count);
   else
-    run<false, kOnto>(layer, codes, targets, layer.cout, count);
+    run<false, rq::kOnto>(layer, codes, targets, layer.cout, count);
 }
 
 // --- Depthwise ----------------------------------------------------------------------------------
@@ -306,9 +222,7 @@ RQ_VNNI RQ_INLINE void four_taps(__m512i (&acc)[4], __m512i t0, __m512i t1, __m5
 
 RQ_VNNI void depthwise(const rq::Depthwise& layer, const unsigned char* const* centres,
                        int64_t pitch, unsigned char* codes, int64_t stride, int64_t count) {
-  const Columns columns = {part<int32_t>(layer, layer.rounding.down),
-                           part<int32_t>(layer, layer.rounding.up),
-                           part<int32_t>(layer, layer.rounding.odd), layer.rounding.rare != 0};
+  const Columns columns = rq::columns_of(layer.rounding, part<unsigned char>(layer, 0));
   const int32_t* start = part<int32_t>(layer, layer.rounding.start);
   const unsigned char* weights = part<unsigned char>(layer, layer.weight);
   const int64_t step = layer.columns;

@@ -43,9 +43,9 @@ struct Panels {
   int32_t level;
   bool fours;
 
-  int64_t lanes() const { return level == rq::kVnni ? 4 : 2; }
+  int64_t lanes() const { return level >= rq::kVnni ? 4 : 2; }
   int64_t width(int64_t cout, int64_t first) const {
-    if (level == rq::kVnni) return cout - first > 32 ? 64 : 32;
+    if (level >= rq::kVnni) return cout - first > 32 ? 64 : 32;
     return 16;
   }
   int64_t vectors(int64_t width) const { return width / (4 * lanes()); }
@@ -102,12 +102,14 @@ RQ_EXPORT int64_t rq_pack_pointwise(unsigned char* memory, int32_t cin, int32_t 
                                     int32_t high, int32_t byte_weights) {
   rq::Pointwise layer{};
   layer.level = rq::level();
-  layer.narrow = layer.level == rq::kVnni && bits <= 8 && byte_weights;
+  layer.narrow = layer.level >= rq::kVnni && bits <= 8 && byte_weights;
   layer.cin = cin;
   layer.cout = cout;
   layer.target = target;
   const int64_t per = layer.narrow ? 4 : 2;
   layer.groups = static_cast<int32_t>(round_up(cin, per) / per);
+  // Tiles take 16 groups at a time.
+  if (layer.narrow && layer.level == rq::kAmx) layer.groups = static_cast<int32_t>(round_up(layer.groups, 16));
   const Panels panels{layer.level, target == rq::kBytes};
   layer.columns = static_cast<int32_t>(panels.columns(cout));
   layer.rounding.low = low;
@@ -195,13 +197,13 @@ RQ_EXPORT int64_t rq_pack_depthwise(unsigned char* memory, int32_t channels, con
 
   Arena arena(memory, sizeof(layer));
   // VNNI: taps 0-3, 4-7 and 8 as bytes of a dword; AVX2: pairs of taps as words; plain: words.
-  const int64_t size = layer.level == rq::kVnni ? 12 : layer.level == rq::kAvx2 ? 20 : 18;
+  const int64_t size = layer.level >= rq::kVnni ? 12 : layer.level == rq::kAvx2 ? 20 : 18;
   unsigned char* packed = arena.take<unsigned char>(size * layer.columns, &layer.weight);
   RoundingArrays rounding(arena, layer.rounding, layer.columns);
   layer.bytes = arena.used();
   if (!memory) return layer.bytes;
 
-  const bool vnni = layer.level == rq::kVnni;
+  const bool vnni = layer.level >= rq::kVnni;
   const int64_t width = vnni ? 64 : 16;
   const Panels panels{layer.level, true};
   for (int64_t first = 0; first < layer.columns; first += width) {

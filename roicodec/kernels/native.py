@@ -40,8 +40,9 @@ ENVIRONMENT = "ROICODEC_NATIVE"
 LIBRARY_ENVIRONMENT = "ROICODEC_NATIVE_LIBRARY"
 """Environment variable: path of another library to load, such as a build with sanitizers."""
 
-LEVELS = ("plain", "avx2", "vnni")
-"""Instruction sets that kernels have forms for, ascending: C++ alone, AVX2, AVX-512 with VNNI."""
+LEVELS = ("plain", "avx2", "vnni", "amx")
+"""Instruction sets that kernels have forms for, ascending: C++ alone, AVX2, AVX-512 with VNNI,
+and that with tiles (AMX) for products of bytes."""
 
 Array = NDArray[Any]
 
