@@ -17,9 +17,11 @@
 
 #if defined(_MSC_VER)
 #define RQ_INLINE static __forceinline
+#define RQ_INLINE_MEMBER __forceinline
 #define RQ_RESTRICT __restrict
 #else
 #define RQ_INLINE static inline __attribute__((always_inline))
+#define RQ_INLINE_MEMBER inline __attribute__((always_inline))
 #define RQ_RESTRICT __restrict__
 #endif
 

@@ -7,7 +7,6 @@
 namespace {
 
 using rq::Clamp;
-using rq::Columns;
 using rq::Mode;
 using rq::part;
 
@@ -55,23 +54,50 @@ RQ_AMX RQ_INLINE void multiply(const unsigned char* codes, int64_t stride, bool 
   }
 }
 
+// The numbers of a panel's columns, in registers: tiles hold the accumulators.
+template <int V>
+struct Held {
+  __m512i down_[V], odd_[V];
+  const int32_t* up_;
+  bool rare;
+
+  RQ_VNNI RQ_INLINE_MEMBER __m512i down(int v) const { return down_[v]; }
+  RQ_VNNI RQ_INLINE_MEMBER __m512i up(int v) const { return rq::load(up_ + 16 * v); }
+  RQ_VNNI RQ_INLINE_MEMBER __m512i odd(int v) const { return odd_[v]; }
+};
+
 template <int V, Mode M>
-RQ_AMX RQ_INLINE void run_panel(const rq::Pointwise& layer, const Columns& columns,
-                                const Clamp& clamp, int64_t panel, const unsigned char* codes,
-                                int64_t stride, unsigned char* const* targets, int64_t room,
-                                int64_t count) {
+RQ_AMX RQ_INLINE void run_panel(const rq::Pointwise& layer, const Clamp& clamp, int64_t panel,
+                                const unsigned char* codes, int64_t stride,
+                                unsigned char* const* targets, int64_t room, int64_t count) {
   const unsigned char* weight =
       part<unsigned char>(layer, layer.weight) + 4 * int64_t{layer.groups} * panel;
   const int32_t* start = part<int32_t>(layer, layer.rounding.start) + panel;
-  alignas(64) int32_t sums[2 * kRows * 16 * V];
-  for (int64_t n = 0; n < count; n += 2 * kRows) {
-    multiply<V>(codes + n * stride, stride, count - n > kRows, weight, start, layer.groups, sums);
-    const int64_t some = count - n < 2 * kRows ? count - n : 2 * kRows;
+  const rq::Columns columns = rq::columns_at(layer, panel);
+  Held<V> held;
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) {
+    held.down_[v] = columns.down(v);
+    held.odd_[v] = columns.odd(v);
+  }
+  held.up_ = columns.up_;
+  held.rare = columns.rare;
+  // While tiles multiply the next rows, vectors round these.
+  constexpr int64_t kStep = 2 * kRows, kSums = kStep * 16 * V;
+  alignas(64) int32_t sums[2 * kSums];
+  multiply<V>(codes, stride, count > kRows, weight, start, layer.groups, sums);
+  for (int64_t n = 0; n < count; n += kStep) {
+    const int64_t next = n + kStep;
+    const int32_t* own = sums + (n / kStep % 2) * kSums;
+    if (next < count)
+      multiply<V>(codes + next * stride, stride, count - next > kRows, weight, start, layer.groups,
+                  sums + (next / kStep % 2) * kSums);
+    const int64_t some = count - n < kStep ? count - n : kStep;
     for (int64_t r = 0; r < some; ++r) {
       __m512i acc[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) acc[v] = rq::load(sums + 16 * (V * r + v));
-      rq::finish<V, M>(acc, columns, panel, clamp, targets[n + r], room - panel);
+      for (int v = 0; v < V; ++v) acc[v] = rq::load(own + 16 * (V * r + v));
+      rq::finish<V, M>(acc, held, panel, clamp, targets[n + r], room - panel);
     }
   }
 }
@@ -83,15 +109,14 @@ RQ_AMX void run(const rq::Pointwise& layer, const unsigned char* const* codes,
   // Codes of bytes are always quantized or computed into a tile of memory of kTile rows, so rows
   // beyond the last can be read.
   const int64_t stride = rq::code_stride(layer);
-  const Columns columns = rq::columns_of(layer.rounding, part<unsigned char>(layer, 0));
   const Clamp clamp = rq::clamp_of<M>(layer);
   const TileConfig config;
   _tile_loadconfig(&config);
   int64_t panel = 0;
   for (; layer.columns - panel >= 64; panel += 64)
-    run_panel<4, M>(layer, columns, clamp, panel, codes[0], stride, targets, room, count);
+    run_panel<4, M>(layer, clamp, panel, codes[0], stride, targets, room, count);
   if (panel < layer.columns)
-    run_panel<2, M>(layer, columns, clamp, panel, codes[0], stride, targets, room, count);
+    run_panel<2, M>(layer, clamp, panel, codes[0], stride, targets, room, count);
   _tile_release();
 }
 

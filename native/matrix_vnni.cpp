@@ -152,13 +152,13 @@ RQ_VNNI RQ_INLINE void multiply(__m512i (&acc)[kRows][V], const unsigned char* c
 }
 
 template <int V, bool Narrow, Mode M>
-RQ_VNNI RQ_INLINE void run_panel(const rq::Pointwise& layer, const Columns& columns,
-                                 const Clamp& clamp, int64_t panel,
+RQ_VNNI RQ_INLINE void run_panel(const rq::Pointwise& layer, const Clamp& clamp, int64_t panel,
                                  const unsigned char* const* codes, unsigned char* const* targets,
                                  int64_t room, int64_t count) {
   const unsigned char* weight =
       part<unsigned char>(layer, layer.weight) + 4 * int64_t{layer.groups} * panel;
   const int32_t* start = part<int32_t>(layer, layer.rounding.start) + panel;
+  const Columns columns = rq::columns_at(layer, panel);
   for (int64_t n = 0; n < count; n += kRows) {
     const unsigned char* rows[kRows];
     for (int64_t r = 0; r < kRows; ++r) rows[r] = codes[n + r < count ? n + r : count - 1];
@@ -174,13 +174,12 @@ RQ_VNNI RQ_INLINE void run_panel(const rq::Pointwise& layer, const Columns& colu
 template <bool Narrow, Mode M>
 RQ_VNNI void run(const rq::Pointwise& layer, const unsigned char* const* codes,
                  unsigned char* const* targets, int64_t room, int64_t count) {
-  const Columns columns = rq::columns_of(layer.rounding, part<unsigned char>(layer, 0));
   const Clamp clamp = rq::clamp_of<M>(layer);
   int64_t panel = 0;
   for (; layer.columns - panel >= 64; panel += 64)
-    run_panel<4, Narrow, M>(layer, columns, clamp, panel, codes, targets, room, count);
+    run_panel<4, Narrow, M>(layer, clamp, panel, codes, targets, room, count);
   if (panel < layer.columns)
-    run_panel<2, Narrow, M>(layer, columns, clamp, panel, codes, targets, room, count);
+    run_panel<2, Narrow, M>(layer, clamp, panel, codes, targets, room, count);
 }
 
 void requantize(const rq::Pointwise& layer, const unsigned char* const* codes,
@@ -222,7 +221,6 @@ RQ_VNNI RQ_INLINE void four_taps(__m512i (&acc)[4], __m512i t0, __m512i t1, __m5
 
 RQ_VNNI void depthwise(const rq::Depthwise& layer, const unsigned char* const* centres,
                        int64_t pitch, unsigned char* codes, int64_t stride, int64_t count) {
-  const Columns columns = rq::columns_of(layer.rounding, part<unsigned char>(layer, 0));
   const int32_t* start = part<int32_t>(layer, layer.rounding.start);
   const unsigned char* weights = part<unsigned char>(layer, layer.weight);
   const int64_t step = layer.columns;
@@ -232,6 +230,7 @@ RQ_VNNI void depthwise(const rq::Depthwise& layer, const unsigned char* const* c
   const __m512i ones = _mm512_set1_epi8(-1);
   for (int64_t c = 0; c < step; c += 64) {
     const unsigned char* w = weights + 12 * c;
+    const Columns columns = rq::columns_at(layer, c);
     for (int64_t n = 0; n < count; ++n) {
       const unsigned char* at = centres[n] + c;
       __m512i acc[4];
@@ -247,9 +246,9 @@ RQ_VNNI void depthwise(const rq::Depthwise& layer, const unsigned char* const* c
       RQ_DOT_BYTES(acc[1], _mm512_unpackhi_epi16(low, ones), load(w + 576));
       RQ_DOT_BYTES(acc[2], _mm512_unpacklo_epi16(high, ones), load(w + 640));
       RQ_DOT_BYTES(acc[3], _mm512_unpackhi_epi16(high, ones), load(w + 704));
-      const __m512i a = _mm512_packs_epi32(rounded(acc[0], columns, c), rounded(acc[1], columns, c + 16));
+      const __m512i a = _mm512_packs_epi32(rounded(acc[0], columns, 0), rounded(acc[1], columns, 1));
       const __m512i b =
-          _mm512_packs_epi32(rounded(acc[2], columns, c + 32), rounded(acc[3], columns, c + 48));
+          _mm512_packs_epi32(rounded(acc[2], columns, 2), rounded(acc[3], columns, 3));
       if (layer.target == rq::kBytes) {
         const __m512i code = _mm512_min_epu8(_mm512_packus_epi16(a, b), byte_high);
         _mm512_storeu_si512(codes + n * stride + c, code);
