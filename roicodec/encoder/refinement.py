@@ -1,18 +1,18 @@
-"""Latents moved to where the decoder errs less.
+"""Refinement of the latents before quantization by the gradient of the reconstruction error.
 
-The analysis cannot know what rounding will do to a latent and to its neighbours. After a trial the
-error of the frame is carried back through the synthesis, and the latents move a part of the way
-against its gradient before they are quantized again: content-adaptive optimization of the latents
-(Campos et al., CVPR Workshops 2019; Yang, Bamler and Mandt, NeurIPS 2020), by few and cautious
-steps, for the rate is not in the gradient but in the choice of symbols behind it::
+The analysis does not know how latents will be rounded. After a trial the error of the frame is
+propagated back through the synthesis, and the latents take damped Newton steps against its gradient
+before they are quantized again: content-adaptive optimization of the latents (Campos et al., CVPR
+Workshops 2019; Yang, Bamler and Mandt, NeurIPS 2020). Steps are few and small because the gradient
+lacks the rate, which RDOQ minimizes afterwards::
 
-    y ─ + ─ choose symbols ─ ŷ ─ synthesis ─ post-filter ─ x̂
-        └────── a part of (ŷ - y - gradient) ──────────────┘
+    y ─ + ─ RDOQ ─ ŷ ─ synthesis ─ post-filter ─ x̂
+        └────── damping * (ŷ - y - gradient) ────┘
 
-The post-filter's own derivative is taken to be the identity: what it mends needs no bits.
+The derivative of the post-filter is taken to be the identity.
 
-Everything here is the encoder's own business, in float: what it comes to, another machine may round
-in another way, and the stream says which symbols were chosen.
+All of this runs in the encoder alone, in float: other machines may choose other symbols, and any
+symbols decode alike everywhere.
 """
 
 from __future__ import annotations
@@ -41,29 +41,30 @@ from roicodec.networks.restore import restore_network
 
 __all__ = ["LatentRefiner"]
 
-_PART = 0.25
-"""Of the way to where the error would be least, were latents independent."""
+_DAMPING = 0.25
+"""Damping of the diagonal Newton step, which ignores that neighbouring latents interact."""
 _CURVATURE = 0.87
-"""Squared quantizer steps of error, in packed samples, that a latent makes which is off by one of
-its own steps: the median over channels."""
+"""Squared error of packed samples, in squared nominal quantizer steps, caused by an error of one
+step in a latent: the median over channels."""
 _CHROMA = 4 / 6
-"""What a plane with a quarter of luma's samples and a sixth of its weight counts for by sample."""
+"""Per-sample weight of chroma against luma: (1/6 of the PSNR weight) / (1/4 of the samples)."""
 _LEAST = 1e-3
-"""Mean square of a plane that is as good as without error."""
+"""Lower limit of a plane's mean squared error."""
 _LATENT_UNIT = 2.0**LATENT_EXPONENT
 _POSITIONS, _LEAST_ROWS = 8192, 16
+"""Positions, and least rows, of a band of the frame that is differentiated at a time."""
 
 
 class LatentRefiner:
-    """Finder of better latents for the frames of one encoder.
+    """Refinement of the latents of one encoder's frames.
 
     The float networks are restored when a frame of their type is refined for the first time.
 
     Args:
-        model: whose synthesis networks are taken for their derivatives.
-        positions: of a band of the frame, whose derivatives are taken at a time; each needs 10 kB.
-        least_rows: of a band, however wide the frame is.
-        restore: makes the float network of stored arrays.
+        model: the networks.
+        positions: positions of a band that is differentiated at a time; each needs 10 kB.
+        least_rows: least rows of a band.
+        restore: function from stored arrays to a float network.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class LatentRefiner:
     def _network(self, inter: bool) -> FrameNet:
         if inter not in self._networks:
             network = self._model.inter if inter else self._model.intra
-            # Tensors of inference mode take no part in derivatives.
+            # Tensors of inference mode have no derivatives.
             with torch.inference_mode(False):
                 net = self._restore(network.network.arrays.raw).to(self._device).eval()
                 self._networks[inter] = net.requires_grad_(False)
@@ -101,13 +102,14 @@ class LatentRefiner:
         latents: NDArray[np.int16],
         error: Packed,
     ) -> NDArray[np.float32]:
-        """How far latents should move, float32 of the shape of ``target``, in latent integers.
+        """Steps of the latents before quantization, in latent integers, float32 of the shape of
+        ``target``.
 
         Args:
-            frame: that was tried.
+            frame: the frame that was tried.
             target: latents before quantization, flattened ``[(H/8) (W/8) 96]``, in latent integers.
-            latents: as a decoder would have them, int16 ``[(H/8) (W/8), 96]``.
-            error: packed samples that the trial shows minus the original's, int16
+            latents: dequantized latents of the trial, int16 ``[(H/8) (W/8), 96]``.
+            error: packed samples of the trial's output picture minus the original's, int16
                 ``[(H/8) (W/8), 96]``.
         """
         layout, network = frame.layout, frame.model.network
@@ -121,18 +123,20 @@ class LatentRefiner:
             frame, index, region, decoded, torch.from_numpy(error).to(self._device)
         )
         before = torch.from_numpy(target).to(self._device).view(decoded.shape)
-        moves = _PART * (decoded - gradient / scale - before)
+        moves = _DAMPING * (decoded - gradient / scale - before)
         return layout.merged(moves.numpy(force=True).astype(np.float32), 0).ravel()
 
     def _gradient(
         self, frame: PreparedFrame, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
     ) -> Tensor:
-        """Of half the weighted squared error by the latents, in units, ``[(H/8) (W/8), 96]``.
+        """Gradient of half the weighted squared error by the latents, ``[(H/8) (W/8), 96]``.
 
         Args:
-            index: quality of the rest and of the ROI.
-            region: 1 where a position is ROI, else 0, int64 ``[(H/8) (W/8)]``.
-            frame, decoded, error: as in a call.
+            frame: the frame that was tried.
+            index: quality indices of background and ROI.
+            region: 1 where a position is in the ROI, else 0, int64 ``[(H/8) (W/8)]``.
+            decoded: dequantized latents.
+            error: of packed samples.
         """
         net, layout = self._network(frame.setting.kind != INTRA), frame.layout
         network = frame.model.network
@@ -142,7 +146,7 @@ class LatentRefiner:
             scaled = rows.float() * 2.0**exponent
             return scaled.view(1, layout.height, layout.width, -1).permute(0, 3, 1, 2)
 
-        # Tensors of inference mode take no part in derivatives; what is made of them here does.
+        # Tensors of inference mode have no derivatives; tensors computed from them here have.
         with torch.inference_mode(False), torch.enable_grad():
             latents = whole(decoded, LATENT_EXPONENT)
             quality = torch.tensor(index, dtype=torch.float32, device=self._device)
@@ -163,7 +167,7 @@ class LatentRefiner:
                 max(self._least_rows, self._positions // layout.width),
             )
             for top in range(0, layout.height, height):
-                # What is made of these rows depends on so many more on either side.
+                # The output of these rows depends on ``reach`` more on either side.
                 near = slice(max(top - reach, 0), top + height + reach)
                 band = latents[:, :, near].detach().requires_grad_()
                 beside = None if context is None else context[:, :, near]
@@ -175,8 +179,11 @@ class LatentRefiner:
 
 
 def _weighted(error: Tensor) -> Tensor:
-    """Errors of packed samples times what a square of their plane counts for where the measure is
-    (6 Y + U + V) / 8 of PSNR, in that of luma."""
+    """Errors times the weight of their plane in PSNR (6 Y + U + V) / 8, relative to that of luma.
+
+    Args:
+        error: of packed samples, ``[(H/8) (W/8), 96]``.
+    """
     planes = torch.split(error.double(), list(PACKING), 1)
     luma, *chroma = (max(float(p.square().mean()), _LEAST) for p in planes)
     weights = 1.0, *(_CHROMA * luma / square for square in chroma)
