@@ -110,11 +110,26 @@ class _Masks:
         unknown: frames that got an empty one, since a loss hides theirs.
     """
 
+    _MOST_UNKNOWN = 10_000
+    """Empty masks that are written beyond one for each whole frame: a few bytes of a stream can
+    claim that millions of frames are missing."""
+
     def __init__(self, writer: MaskWriter, none: Mask) -> None:
         self._writer, self._none = writer, none
         self._count = self.unknown = 0
 
     def take(self, number: int, mask: Mask | None) -> None:
+        """Write the mask of a frame, and empty ones for those missing before it.
+
+        Raises:
+            StreamError: if more frames are missing than a map can be filled up for.
+        """
+        whole = self._count - self.unknown
+        if number - whole > self._MOST_UNKNOWN + whole:
+            raise StreamError(
+                f"{number - whole} of {number} frames are missing, too many for a map with empty"
+                " masks in their place; no map is written"
+            )
         while self._count < number:
             self._write(None)
         self._write(mask)

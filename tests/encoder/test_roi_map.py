@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roicodec.bitstream.chunks import Chunk
+from roicodec.bitstream.chunks import Chunk, pack_chunk
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.reader import StreamReader
@@ -82,6 +82,21 @@ def test_frames_keep_their_numbers_after_a_loss(
     expected = [MASKS[0], none, none, none, MASKS[4], MASKS[5]]
     assert np.array_equal(read(tmp_path / "m.txt", len(MASKS)), expected)
     assert "3 frames whose mask is lost have no ROI in" in capsys.readouterr().err
+
+
+def test_a_claim_of_many_missing_frames_does_not_fill_the_disk(
+    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = stream.read_bytes()
+    reader = StreamReader(io.BytesIO(data))
+    far = next(i for i in reader if isinstance(i, Chunk) and i.number == 4)
+    assert far.frame is not None
+    claim = pack_chunk("FRAM", far.frame.pack(reader.header, 1_000_000))
+    stream.write_bytes(data[: far.offset] + claim + data[far.offset + far.size :])
+    assert info(stream, "--roi-map", tmp_path / "m.txt") == 1
+    assert "999996 of 1000000 frames are missing, too many for a map" in capsys.readouterr().err
+    assert not (tmp_path / "m.txt").exists()
+    assert info(stream) == 1
 
 
 def test_a_map_that_exists_is_kept_without_force(
