@@ -35,12 +35,12 @@ FRAMING = 12
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A whole chunk as it was read.
+    """A whole chunk of a stream.
 
     Attributes:
         type: its four characters.
-        offset: of its first byte in the stream.
-        size: in the stream, framing included.
+        offset: byte of the stream where it begins.
+        size: bytes in the stream, framing included.
         payload: its content; opaque but for frames.
         frame, number: of a frame chunk: the frame and its number from 0; else None and -1.
     """
@@ -55,14 +55,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that is not as it was written.
+    """A place where a stream is not as it was written.
 
     Attributes:
         offset, size: the bytes that hold no whole chunk; size 0 when no byte is wrong but
             something is missing before ``offset``.
         message: what is wrong, where.
-        frames: how many frames are now known to be missing just before this place. They are
-            counted where numbering shows it: at the next whole frame, or at the index.
+        frames: number of frames missing just before this place, where numbering shows it: at the
+            next whole frame, or at the index.
     """
 
     offset: int
@@ -72,7 +72,7 @@ class Damage:
 
 
 def pack_chunk(kind: str, payload: bytes) -> bytes:
-    """A whole chunk.
+    """A chunk, framed.
 
     Raises:
         InputError: if the payload is longer than ``MAX_CHUNK``.

@@ -82,7 +82,7 @@ def _looked_up(crc: int, power: int) -> int:
 
 @cache
 def _tables(power: int) -> tuple[tuple[int, ...], ...]:
-    """What becomes of each byte of a CRC when ``2**power`` bytes follow."""
+    """Images of each byte of a CRC when ``2**power`` bytes follow."""
     if power:
         bits = [_looked_up(_looked_up(1 << bit, power - 1), power - 1) for bit in range(32)]
     else:

@@ -22,7 +22,7 @@ def varint(value: int) -> bytes:
 
 
 def signed(value: int) -> bytes:
-    """Zigzag: 0, -1, 1, -2, 2 ... are stored as the varints 0, 1, 2, 3, 4 ..."""
+    """A signed number by zigzag: 0, -1, 1, -2, 2, ... as the varints 0, 1, 2, 3, 4, ..."""
     return varint(2 * value if value >= 0 else -2 * value - 1)
 
 
@@ -32,17 +32,17 @@ def fraction(value: Fraction) -> bytes:
 
 
 def blob(data: bytes) -> bytes:
-    """Length as a varint, then that many bytes."""
+    """Bytes behind their length as a varint."""
     return varint(len(data)) + data
 
 
 def text(value: str) -> bytes:
-    """UTF-8 (bytes that are not pass through as surrogates), as :func:`blob`."""
+    """Text in UTF-8 as :func:`blob`; surrogates of :pep:`383` as the bytes they stand for."""
     return blob(value.encode("utf-8", "surrogateescape"))
 
 
 class Cursor:
-    """Takes fields off a payload; whatever does not fit is a :class:`StreamError`."""
+    """A reading place in a payload; a field that does not fit raises a :class:`StreamError`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -91,7 +91,8 @@ class Cursor:
         return self.blob().decode("utf-8", "surrogateescape")
 
     def end(self) -> None:
-        """
+        """Check that the payload has been read to its end.
+
         Raises:
             StreamError: if bytes are left.
         """

@@ -31,8 +31,7 @@ class FrameChunk:
         kind: ``INTRA`` or ``INTER``.
         quality: quality index, 0..63.
         pts, duration: in units of the header's time base; duration 0 when unknown.
-        filters: which activities the post-filter is switched on for, in luma and in chroma: two
-            sets of eight bits.
+        filters: activities for which the post-filter is on, eight bits for luma, eight for chroma.
         mask: ROI, entropy-coded; empty when it stays as it was.
         motion: skip map and vectors, entropy-coded; empty where there is nothing.
         latents: hyper-latents and latents, entropy-coded; empty where there is nothing.
@@ -52,7 +51,7 @@ class FrameChunk:
     crc32: int
 
     def pack(self, header: Header, number: int) -> bytes:
-        """The payload of the chunk of frame ``number``, counted from 0.
+        """Payload of the chunk of frame ``number``, counted from 0.
 
         Raises:
             ValueError: if a field is out of its range.

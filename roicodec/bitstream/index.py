@@ -15,7 +15,7 @@ __all__ = ["IndexEntry", "index_entries", "pack_index"]
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """Where a GOP starts: number and time of its intra frame, byte offset of its chunk."""
+    """Start of a GOP: number and time stamp of its intra frame, byte offset of its chunk."""
 
     number: int
     offset: int

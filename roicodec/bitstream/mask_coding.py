@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 Kind = Literal["roi", "skip"]
-"""What a mask says, which chooses the tables that code it."""
+"""Meaning of a mask, which chooses the tables that code it."""
 
 _TOP = 8
 STAGES = 7
@@ -125,7 +125,7 @@ def get_mask(
 
 
 def contexts(flat: Mask, previous: Mask | None) -> list[tuple[Index, Index]]:
-    """For fitting tables: of every stage the cells coded, and the context of each.
+    """Cells that each stage codes and the context of each cell, for fitting tables.
 
     Args:
         flat: the mask, bool ``[rows, columns]``.

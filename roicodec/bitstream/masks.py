@@ -1,4 +1,4 @@
-"""ROI masks on the 16x16 grid, and their way from and to samples."""
+"""ROI masks on the 16x16 grid, and their conversion from and to samples."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def grid_shape(width: int, height: int) -> tuple[int, int]:
 def cells_of(samples: Mask) -> Mask:
     """Reduce a mask of luma samples, bool ``[H, W]``, to the grid ``[ceil(H/16), ceil(W/16)]``.
 
-    A cell is ROI when **any** of its samples is: nothing that was asked for is left out, and it
-    is what x264 and x265 do with the rectangles of ``addroi``.
+    A cell is ROI when **any** of its samples is, so that none is left out; x264 and x265 treat
+    the rectangles of ``addroi`` alike.
     """
     height, width = samples.shape
     rows = np.logical_or.reduceat(samples, np.arange(0, height, CELL), axis=0)
@@ -33,7 +33,7 @@ def samples_of(mask: Mask, width: int, height: int, cell: int = CELL) -> Mask:
 
     Args:
         mask: bool ``[rows, columns]``.
-        width, height: size of the plane; what of the grid sticks out of it is cut off.
+        width, height: size of the plane; cells beyond it are cut off.
         cell: side of a cell in samples of that plane: 16 for luma, 8 for 4:2:0 chroma, 2 for
             one vector per 8x8 block.
     """

@@ -1,4 +1,4 @@
-"""The price of motion fields in bits: measured over a whole field, estimated for the search."""
+"""Bits of motion fields: exact for a whole field, estimated for the search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Recorder:
-    """Keeps what the walk codes, for pricing and for fitting tables.
+    """Record of the symbols of a field, for their bits and for fitting tables.
 
     Attributes:
         calls: in order, each (name, features, values), or ("", widths, values) for plain bits.
@@ -42,7 +42,7 @@ class Recorder:
         return values
 
     def bits(self, contexts: Contexts) -> float:
-        """Bits of the whole."""
+        """Bits of all symbols."""
         total = 0.0
         for name, features, values in self.calls:
             if name:
@@ -54,7 +54,7 @@ class Recorder:
 
 
 def difference_bits(difference: Vectors) -> NDArray[np.float32]:
-    """About what a difference ``[..., 2]`` from a prediction costs, ``[...]``."""
+    """Estimated bits of differences ``[..., 2]`` from a prediction, ``[...]``."""
     magnitude = np.abs(difference).astype(np.float32)
     product = (1 + magnitude[..., 0]) * (1 + magnitude[..., 1])
     bits: NDArray[np.float32] = np.float32(3.3) + np.float32(1.5) * np.log2(product)
@@ -62,9 +62,9 @@ def difference_bits(difference: Vectors) -> NDArray[np.float32]:
 
 
 class UnitCosts:
-    """Bits of any base vector of some units if their four nearest neighbours were all known.
+    """Bits of any base vector of some units, as if their four nearest neighbours were known.
 
-    That is how half of the units are coded; for the others it is an estimate.
+    Half of the units are coded so; for the others it is an estimate.
 
     Attributes:
         near: the neighbours' bases, up, left, right, down, ``[N, 4, 2]``; zero outside.
@@ -89,7 +89,7 @@ class UnitCosts:
         self.near = np.where(known[..., None], base[near], 0)
 
     def choice(self, vectors: Vectors) -> Ints:
-        """Which symbol each vector takes, ``[N, 2] -> [N]``; CANDIDATES for a difference."""
+        """Symbol of each vector, ``[N, 2] -> [N]``; CANDIDATES for a difference."""
         return choice_symbol(vectors, self._ranked, self._number)
 
     def bits(self, vectors: Vectors) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ class UnitCosts:
 
 
 def record_motion(vectors: NDArray[np.int16], previous: NDArray[np.int16] | None) -> Recorder:
-    """Every symbol that coding ``vectors`` takes. Arguments as for :func:`put_motion`."""
+    """The symbols that code a field. Arguments as for :func:`put_motion`."""
     recorder = Recorder()
     walk(vectors.shape[:2], previous, recorder, checked(vectors))
     return recorder
@@ -116,7 +116,7 @@ def motion_bits(
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
 ) -> float:
-    """Bits that the motion section takes, but for the skip map and the rounding to bytes."""
+    """Bits of a motion section without its maps and the rounding to bytes."""
     if not vectors.any():
         return 0.0
     return record_motion(vectors, previous).bits(contexts or shipped_contexts())

@@ -60,7 +60,7 @@ def encode_motion(
 
 
 class MotionReader:
-    """Reads a motion section: its maps at once, its vectors on demand.
+    """Reader of a motion section: its maps at once, its vectors on demand.
 
     Args:
         data: the section.

@@ -90,7 +90,7 @@ class ContextTree:
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
-    """Everything that prices the symbols of a motion section.
+    """Trees and frequency tables of the symbols of a motion section.
 
     Attributes:
         trees, tables: by symbol name; a tree's leaves are the rows of the table.

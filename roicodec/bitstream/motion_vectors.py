@@ -63,7 +63,8 @@ def magnitude_of(number: Ints, extra: Ints) -> Ints:
 
 
 def vector_distance(a: Vectors, b: Vectors) -> Ints:
-    """0 for equal vectors ``[..., 2]``, else 1 + floor(log2(|dx| + |dy|)), at most 8."""
+    """Distance class of vectors ``[..., 2]``: 0 if equal, else 1 + floor(log2(|dx| + |dy|)), at
+    most 8."""
     return bit_length(np.abs(a[..., 0] - b[..., 0]) + np.abs(a[..., 1] - b[..., 1]))
 
 
@@ -74,7 +75,7 @@ def bit_length(magnitude: Ints) -> Ints:
 def rank_candidates(
     offered: Vectors, valid: Bools, weights: Sequence[int]
 ) -> tuple[Vectors, Ints, Ints]:
-    """The distinct vectors among those offered, by the weight that agrees on them.
+    """Distinct vectors among those offered, in descending order of the weight that votes for them.
 
     Args:
         offered: ``[N, K, 2]``; of equally weighty vectors the one offered first comes first.
@@ -115,13 +116,13 @@ def median_and_spread(offered: Vectors, valid: Bools) -> tuple[Vectors, Vectors]
 
 
 def same(a: Vectors, b: Vectors) -> Bools:
-    """Whether vectors ``[..., 2]`` are equal, ``[...]``."""
+    """Equality of vectors ``[..., 2]``, ``[...]``."""
     out: Bools = (a[..., 0] == b[..., 0]) & (a[..., 1] == b[..., 1])
     return out
 
 
 def units(vectors: Vectors) -> Vectors:
-    """Group blocks by unit, ``[H, W, 2]`` -> ``[H / 2 * W / 2, 4, 2]``, both in raster order."""
+    """Blocks grouped by unit, ``[H, W, 2]`` -> ``[H / 2 * W / 2, 4, 2]``, both in raster order."""
     h, w, _ = vectors.shape
     return vectors.reshape(h // 2, 2, w // 2, 2, 2).swapaxes(1, 2).reshape(-1, 4, 2)
 
@@ -133,14 +134,14 @@ def fields(blocks: Vectors, shape: tuple[int, int]) -> Vectors:
 
 
 def bases(blocks: Vectors) -> Vectors:
-    """The commonest of four vectors, the first of equally common ones; ``[N, 4, 2] -> [N, 2]``."""
+    """Commonest of four vectors, the first of equally common ones; ``[N, 4, 2] -> [N, 2]``."""
     agree = same(blocks[:, :, None], blocks[:, None]).sum(2)
     best = agree.argmax(1)
     return np.take_along_axis(blocks, best[:, None, None], 1)[:, 0]
 
 
 def choice_symbol(offered: Vectors, ranked: Vectors, number: Ints) -> Ints:
-    """Which of the ranked vectors ``[N, C, 2]`` each of ``offered`` ``[N, 2]`` is; C for none."""
+    """Rank of ``offered`` ``[N, 2]`` among the ranked vectors ``[N, C, 2]``; C for none."""
     equal = same(ranked, offered[:, None])
     equal &= np.arange(CANDIDATES) < np.maximum(number, 1)[:, None]
     return np.where(equal.any(1), equal.argmax(1), CANDIDATES).astype(np.int32)

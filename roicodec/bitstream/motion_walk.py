@@ -58,7 +58,7 @@ _BLOCK_WEIGHTS = (5, 4, 4, 3, 3, 3, 3)
 
 
 class SymbolCoder(Protocol):
-    """Where symbols go to or come from. ``values`` is None when decoding."""
+    """Destination or source of symbols; ``values`` is None when decoding."""
 
     def symbols(self, name: str, features: Ints, values: Ints | None) -> Ints:
         """Code ``[N]`` symbols, each in the context of its row of ``features`` ``[N, F]``."""
@@ -68,7 +68,7 @@ class SymbolCoder(Protocol):
 
 
 class Previous:
-    """What the frame before tells: bases, split flags and blocks, or nothing."""
+    """Bases, split flags and blocks of the previous frame; zeros where it has none."""
 
     def __init__(self, vectors: NDArray[np.int16] | None, shape: tuple[int, int]) -> None:
         self.known = vectors is not None

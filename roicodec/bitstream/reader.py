@@ -33,7 +33,7 @@ _KNOWN = {TRACK, PACKET, FRAME, INDEX}
 
 
 class StreamReader:
-    """Reads a stream chunk by chunk, from a file or a pipe.
+    """Reader of a stream, chunk by chunk, from a file or a pipe.
 
     Iterating gives a :class:`Chunk` for everything between header and end that is whole (chunks
     of unknown type with a lower-case first letter too; others of unknown type are an error), and

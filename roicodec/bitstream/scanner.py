@@ -36,7 +36,7 @@ _BLOCK = 1 << 16
 
 
 class ChunkScanner:
-    """Cuts a file into chunks, from front to back.
+    """Splitter of a file into chunks, from front to back.
 
     Holds at most two chunks, or what a damaged length claims to be one and the chunk behind it.
 
@@ -174,7 +174,7 @@ class ChunkScanner:
             at = 0
 
     def _claimed_end(self) -> int:
-        """Where the damaged chunk at the next byte ends by its length, if a sound one follows."""
+        """Buffer position where the damaged chunk ends by its length; 0 if no sound one is there."""
         if not self._fill(FRAMING):
             return 0
         (length,) = struct.unpack_from(">I", self._buffer, 4)

@@ -27,7 +27,7 @@ def pack(b_roi: int, b_bg: int) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[int, int]:
-    """``(b_roi, b_bg)`` from the first four bytes of a frame's payload.
+    """Bit-widths ``(b_roi, b_bg)`` from the first four bytes of a frame's payload.
 
     Raises:
         StreamError: if there are fewer than four bytes.

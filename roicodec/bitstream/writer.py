@@ -15,7 +15,7 @@ __all__ = ["StreamWriter"]
 
 
 class StreamWriter:
-    """Writes a stream to a file object, which need not be seekable.
+    """Writer of a stream to a file object, which need not be seekable.
 
     Keeps one index entry a GOP in memory and nothing else. As a context manager it closes the
     stream (not the file object) unless an exception passes through.
