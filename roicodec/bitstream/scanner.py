@@ -174,7 +174,7 @@ class ChunkScanner:
             at = 0
 
     def _claimed_end(self) -> int:
-        """Buffer position where the damaged chunk ends by its length; 0 if no sound one is there."""
+        """Buffer position where the damaged chunk ends by its length; 0 if no sound one follows."""
         if not self._fill(FRAMING):
             return 0
         (length,) = struct.unpack_from(">I", self._buffer, 4)
