@@ -75,8 +75,12 @@ class OutputFile:
             return
         self._final = final
         self._path = final.with_name(_hidden_name(final.name, os.urandom(4).hex()))
-        raw = _Raw(self._path, target)
-        _unfinished.add(self._path)
+        _unfinished.add(self._path)  # before it is there: a signal may come at any moment
+        try:
+            raw = _Raw(self._path, target)
+        except OSError:
+            _unfinished.discard(self._path)
+            raise
         self.stream = io.BufferedWriter(raw)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,15 +27,16 @@ def main(arguments: Sequence[str] | None = None, factory: CodecFactory | None = 
         prepare_streams()
         from roicodec.cli.interrupts import Interrupts, Stopped, farewell
 
-        with Interrupts() as interrupts:
-            try:
+        interrupts = Interrupts()
+        try:
+            with interrupts:
                 from roicodec.cli.commands import run
 
                 status = run(arguments, interrupts, factory)
-            except Stopped as stopped:
-                interrupts.end()
-                complain(farewell())
-                status = stopped.status
+        except Stopped as stopped:
+            interrupts.end()
+            complain(farewell())
+            status = stopped.status
     except KeyboardInterrupt:  # before the handlers are there
         status = 130
     raise SystemExit(status)

@@ -104,8 +104,10 @@ class Interrupts:
 
 
 def farewell() -> str:
-    """Message of a program that a signal has ended."""
+    """Message of a program that a signal has ended; its hidden files are removed."""
     output = sys.modules.get("roicodec.output")
+    if output:
+        output.discard_unfinished()
     finished = output.finished() if output else []
     return f"interrupted; {', '.join(finished) or 'no output'} was written"
 
@@ -123,9 +125,6 @@ def _importing(frame: FrameType | None) -> bool:
 def _leave(number: int) -> NoReturn:
     """End the process at once."""
     try:
-        output = sys.modules.get("roicodec.output")
-        if output:
-            output.discard_unfinished()
         from roicodec.cli.console import complain
 
         complain(farewell())

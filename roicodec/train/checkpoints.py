@@ -31,4 +31,4 @@ def trained_network(path: Path, inter: bool) -> FrameNet:
             kinds = "intra", "inter"
             raise InputError(f"{path}: an {kinds[net.inter]} network, {kinds[inter]} is needed")
         return net
-    return load_network(torch.load(path, weights_only=False)["ema"], inter)
+    return load_network(torch.load(path, weights_only=True)["ema"], inter)

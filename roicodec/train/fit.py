@@ -180,7 +180,7 @@ def _start(options: FitOptions, task: Stage, clips: list[Clip]) -> FrameNet:
     """The network to train."""
     inter, checkpoint = options.inter, options.checkpoint
     if checkpoint.exists():
-        net = load_network(torch.load(checkpoint, weights_only=False)["net"], inter)
+        net = load_network(torch.load(checkpoint, weights_only=True)["net"], inter)
         if options.quantize and not _is_quantized(net):
             raise InputError(
                 f"{checkpoint}: not quantized; train in another folder and start from it"

@@ -115,7 +115,7 @@ def optimize(
     optimizer = torch.optim.Adam(groups, lr=options.rate, betas=(0.9, 0.98))
     step, seconds = 0, 0.0
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=False)
+        saved = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(saved["net"])
         ema.load_state_dict(saved["ema"])
         optimizer.load_state_dict(saved["optimizer"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -230,6 +230,8 @@ class IntraStage(Stage):
 class _Sequence:
     """A training sequence: cropped frames, their motion fields and quality indices."""
 
+    _ARRAYS = ("frames", "motion", "qualities")
+
     def __init__(
         self, clip: Clip, rng: np.random.Generator, size: int, length: int, finest: float
     ) -> None:
@@ -250,6 +252,22 @@ class _Sequence:
         self.intra_quality = float(np.clip(base + rng.uniform(3, 17), 0, QUALITIES - 1))
         self.qualities = np.clip(base + rng.uniform(-3, 3, length), 0, QUALITIES - 1)
 
+    def state(self) -> dict[str, Any]:
+        """The sequence as tensors and numbers, as a checkpoint may hold it."""
+        held = {
+            name: torch.tensor(np.ascontiguousarray(getattr(self, name))) for name in self._ARRAYS
+        }
+        return {"intra_quality": self.intra_quality, **held}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of :meth:`state`."""
+        sequence = cls.__new__(cls)
+        for name in cls._ARRAYS:
+            setattr(sequence, name, state[name].numpy())
+        sequence.intra_quality = state["intra_quality"]
+        return sequence
+
 
 class InterStage(Stage):
     """Training on inter frames in closed loop: each step codes the next frames of sequences.
@@ -268,7 +286,7 @@ class InterStage(Stage):
         unroll: frames of a step.
     """
 
-    _HELD = ("sequences", "position", "limit", "reference", "features")
+    _HELD = ("position", "limit", "features")
 
     def __init__(
         self,
@@ -379,9 +397,17 @@ class InterStage(Stage):
 
     def state(self) -> dict[str, Any]:
         held = {name: getattr(self, name) for name in self._HELD}
-        return {"rng": self.rng.bit_generator.state, **held}
+        sequences = [sequence and sequence.state() for sequence in self.sequences]
+        return {
+            "rng": self.rng.bit_generator.state,
+            "sequences": sequences,
+            "reference": (self.reference.y, self.reference.u, self.reference.v),
+            **held,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["rng"]
         for name in self._HELD:
             setattr(self, name, state[name])
+        self.sequences = [held and _Sequence.from_state(held) for held in state["sequences"]]
+        self.reference = Batch(*state["reference"])

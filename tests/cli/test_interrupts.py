@@ -128,3 +128,13 @@ def test_signals_that_are_ignored_stay_so(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert left_over(folder) == {"in.y4m", "new.rq"}
+
+
+def test_killed_at_any_moment() -> None:
+    """The short form of ``python -m tests.kill_moments``, in a process that may fork."""
+    process = in_process(
+        [sys.executable, "-m", "tests.kill_moments", "--moments", "12"], stdout=subprocess.PIPE
+    )
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, out
+    assert out.count(b": 12 runs, 0 half files, 0 wrong ends, ") == 6
