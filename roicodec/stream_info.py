@@ -5,18 +5,15 @@ Works from front to back, so also from a pipe, and keeps only sums.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
 import numpy as np
 
 from roicodec.bitstream import sei
-from roicodec.bitstream.chunks import Chunk, Damage
+from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
 from roicodec.bitstream.constants import INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
@@ -28,15 +25,15 @@ from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import Arrays, model_id
 from roicodec.errors import StreamError
+from roicodec.stream_contents import StreamContents
 from roicodec.warning_limit import WarningLimit
 
-__all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals", "csv_lines", "json_lines", "text_lines"]
+__all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals"]
 
 PARTS = ("sei", "mask", "motion", "latents", "overhead")
 """What the bytes of a frame chunk are counted under; overhead is all that is not the others."""
 
 _KINDS: dict[Kind, str] = {"roi": "mask", "skip": "skip map"}
-_RANGES = {0: "unspecified", 1: "limited", 2: "full"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +136,7 @@ class StreamInfo:
         totals: sums over what was read.
         damages: lines on damages so far: the first ten, then the number of the others.
         frame_list: every whole frame, after :meth:`read`.
+        contents: tracks, chapters and tags; complete once the stream was read to its end.
     """
 
     def __init__(
@@ -151,6 +149,7 @@ class StreamInfo:
         self._reader = reader
         self._report = warn
         self._warn = WarningLimit(self._damaged)
+        self.contents = StreamContents(self._warn)
         self.damages: list[str] = []
         self.frame_list: list[FrameInfo] = []
         self._take_mask = take_mask
@@ -178,8 +177,12 @@ class StreamInfo:
                     self._skip_maps.lose()
             elif item.frame is not None:
                 yield self._count(item, item.frame)
-            elif item.type in ("TRAK", "PKT "):
+            elif item.type == TRACK:
                 totals.media += item.size
+                self.contents.take_tracks(item)
+            elif item.type == PACKET:
+                totals.media += item.size
+                self.contents.take_packet(item)
             elif item.type in ("INDX", "TAIL"):
                 totals.index += item.size
             else:
@@ -295,151 +298,3 @@ class _Maps:
             self.lose()
             raise
         return self._before
-
-
-def _header_dict(header: Header) -> dict[str, object]:
-    fields = asdict(header)
-    return {
-        name: str(value) if isinstance(value, Fraction)
-        else value.hex() if isinstance(value, bytes)
-        else value
-        for name, value in fields.items()
-    }  # fmt: skip
-
-
-def _totals_dict(info: StreamInfo) -> dict[str, object]:
-    totals, header = info.totals, info.header
-    pixels = totals.frames * header.width * header.height
-    return {
-        "frames": totals.frames,
-        "intra_frames": totals.intra,
-        "frames_lost": totals.lost,
-        "truncated": totals.truncated,
-        "seconds": float(info.seconds()),
-        "bytes": totals.bytes,
-        "bytes_by_part": {
-            **totals.parts,
-            "header": totals.header,
-            "tracks_and_packets": totals.media,
-            "index_and_trailer": totals.index,
-            "other": totals.other,
-            "damaged": totals.damaged,
-        },
-        "bit_rate": info.bit_rate(totals.bytes),
-        "video_bit_rate": info.bit_rate(totals.video),
-        "bits_per_pixel": 8 * totals.video / pixels if pixels else None,
-        "mean_quality": totals.quality / totals.frames if totals.frames else None,
-        "mean_roi_share": totals.roi / totals.roi_frames if totals.roi_frames else None,
-    }
-
-
-def json_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
-    """One JSON object ``{"header", "frames" (on demand), "totals"}``, in pieces."""
-    yield '{"header": ' + json.dumps(_header_dict(info.header)) + ","
-    if frames:
-        yield ' "frames": ['
-    separator = "  "
-    for frame in info.frames():
-        if frames:
-            yield separator + json.dumps({**asdict(frame), "bytes": frame.bytes})
-            separator = "  ,"
-    if frames:
-        yield " ],"
-    yield ' "totals": ' + json.dumps(_totals_dict(info)) + "}"
-
-
-def csv_lines(info: StreamInfo) -> Iterator[str]:
-    """A line of names, then a line for each frame."""
-
-    def line(values: list[object]) -> str:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="").writerow(values)
-        return out.getvalue()
-
-    names = list(FrameInfo.__dataclass_fields__)
-    yield line([*names, "bytes"])
-    for frame in info.frames():
-        yield line([*(getattr(frame, name) for name in names), frame.bytes])
-
-
-def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
-    """The listing for people: header, frames on demand, totals."""
-    yield from _header_text(info.header)
-    if frames:
-        yield ""
-        yield (
-            " frame type        time quality b_roi  b_bg    ROI"
-            "   skip    new   SEI   mask motion latents overhead   bytes  GBitOPs"
-        )
-    for f in info.frames():
-        if frames:
-            yield (
-                f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
-                f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} "
-                f"{_percent(f.unmatched_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} "
-                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
-            )
-    yield ""
-    yield from _totals_text(info)
-
-
-def _header_text(header: Header) -> Iterator[str]:
-    rate = f"{float(header.frame_rate):.6g} frames/s" if header.frame_rate else "rate unknown"
-    aspect = header.sample_aspect_ratio
-    shape = f"{aspect.numerator}:{aspect.denominator}" if aspect else "unspecified"
-    candidates = ", ".join(f"{c.bits} ({c.offset:+d})" for c in header.candidates)
-    yield (
-        f"picture     {header.width}x{header.height}, source {header.pixel_format},"
-        f" sample aspect {shape}, rotation {header.rotation}"
-    )
-    yield (
-        f"colour      range {_RANGES.get(header.color_range, header.color_range)}, matrix"
-        f" {header.color_matrix}, primaries {header.color_primaries}, transfer"
-        f" {header.color_transfer}, chroma location {header.chroma_location}"
-    )
-    yield f"time        {rate}, time base {header.time_base}"
-    yield f"coding      GOP {header.gop}, candidates (quality offset) {candidates}"
-    yield f"model       {header.model_id.hex()}, arithmetic {header.arithmetic_id}"
-    yield f"encoder     {header.encoder or 'unknown'}"
-
-
-def _totals_text(info: StreamInfo) -> Iterator[str]:
-    t = info.totals
-    video = t.video
-    state = "".join([f", {t.lost} LOST" if t.lost else "", ", CUT" if t.truncated else ""])
-    yield f"frames      {t.frames} ({t.intra} intra{state}), {float(info.seconds()):.3f} s"
-    parts = ", ".join(f"{'SEI' if k == 'sei' else k} {v}" for k, v in t.parts.items())
-    yield f"video       {video} bytes: {parts}"
-    rest = {
-        "header": t.header,
-        "tracks and packets": t.media,
-        "index and trailer": t.index,
-        "other": t.other,
-        "DAMAGED": t.damaged,
-    }
-    yield (
-        f"stream      {t.bytes} bytes: video {video}"
-        + "".join(f", {name} {size}" for name, size in rest.items() if size)
-    )
-    whole, frames_only = info.bit_rate(t.bytes), info.bit_rate(video)
-    pixels = t.frames * info.header.width * info.header.height
-    if whole is not None and frames_only is not None and pixels:
-        yield (
-            f"bit rate    {whole / 1000:.2f} kbit/s, video {frames_only / 1000:.2f} kbit/s,"
-            f" {8 * video / pixels:.4f} bit/pixel"
-        )
-    if t.frames:
-        roi = _percent(t.roi / t.roi_frames if t.roi_frames else None)
-        mask = _percent(t.parts["mask"] / video)
-        yield (
-            f"mean        quality index {t.quality / t.frames:.1f}, ROI {roi} of the picture,"
-            f" its mask {mask} of the video's bytes"
-        )
-
-
-def _giga(count: int | None) -> str:
-    return "?" if count is None else f"{count / 1e9:.4g}"
-
-
-def _percent(share: float | None) -> str:
-    return "?" if share is None else f"{100 * share:.1f}%"

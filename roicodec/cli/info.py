@@ -59,7 +59,8 @@ def info(
         check_target(target, force, [source])
         clear_left_overs(target, force, console.warn)
     from roicodec.bitstream.reader import StreamReader
-    from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
+    from roicodec.stream_info import StreamInfo
+    from roicodec.stream_listing import csv_lines, json_lines, text_lines
 
     warnings = 0
 

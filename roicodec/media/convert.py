@@ -16,7 +16,8 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 
-from roicodec.media.info import LOCATIONS, VideoInfo
+from roicodec.bitstream.color import LOCATIONS
+from roicodec.media.info import VideoInfo
 from roicodec.picture import Picture, Plane
 
 __all__ = [

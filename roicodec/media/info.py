@@ -8,12 +8,10 @@ from fractions import Fraction
 
 from roicodec.errors import InputError
 
-__all__ = ["ASSUMED_RATE", "LOCATIONS", "MAX_AREA", "MAX_SIDE", "MIN_SIDE", "VideoInfo"]
+__all__ = ["ASSUMED_RATE", "MAX_AREA", "MAX_SIDE", "MIN_SIDE", "VideoInfo"]
 
 ASSUMED_RATE = Fraction(25)
 """Frames per second where the source does not tell."""
-LOCATIONS = ("unspecified", "left", "center", "topleft", "top", "bottomleft", "bottom")
-"""FFmpeg's names of the chroma locations, by its numbers."""
 MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
 
 

@@ -16,9 +16,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
+from roicodec.bitstream.color import LOCATIONS
 from roicodec.errors import InputError
 from roicodec.media.convert import Scaler, filter_graph, picture_frame, run_graph
-from roicodec.media.info import ASSUMED_RATE, LOCATIONS, VideoInfo
+from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.properties import FIELD_ORDERS, light_options
 from roicodec.picture import Picture
 

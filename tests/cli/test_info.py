@@ -18,7 +18,9 @@ from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.motion_section import encode_motion
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.stream_info import PARTS, StreamInfo, csv_lines, json_lines, text_lines
+from roicodec.media import Chapter, Extras, Track, TrackPacket
+from roicodec.stream_info import PARTS, StreamInfo
+from roicodec.stream_listing import csv_lines, json_lines, text_lines
 from tests.conftest import make_frame, make_header
 
 Make = Callable[..., bytes]
@@ -67,7 +69,8 @@ def test_parts_and_totals(stream: Make) -> None:
     assert totals.media == sum(c.size for c in chunks if c.type in ("TRAK", "PKT "))
     assert info.seconds() == Fraction(round(8 * 1001 / 30) + 33, 1000)
     assert info.bit_rate(totals.bytes) == pytest.approx(8 * len(data) / 0.300)
-    assert not warnings
+    assert len(warnings) == 1  # the fixture's tracks are none
+    assert warnings[0].startswith("tracks: ")
 
 
 def test_roi_share(masked: bytes) -> None:
@@ -206,3 +209,70 @@ def test_command_imports_neither_torch_nor_av_and_starts_in_a_blink(
     assert run.returncode == 0, run.stderr
     assert f"stream      {len(masked)} bytes" in run.stdout
     assert end.ru_utime - start.ru_utime < 1
+
+
+# --- tracks, chapters, tags, colour ------------------------------------------------------------
+
+
+@pytest.fixture
+def tracked() -> bytes:
+    """Audio with three packets, a font, a chapter, tags, and a property."""
+    audio = Track(
+        "audio", "aac", Fraction(1, 48000), 1, {"language": "deu", "title": "Ton\x1b[31m"},
+        "matroska", b"header", 48000, "stereo", 128_000,
+    )  # fmt: skip
+    font = Track("attachment", "", Fraction(1, 1000), 0, {"filename": "a.ttf"}, header=b"font!")
+    extras = Extras(
+        (audio, font), {"title": "Film"}, {"language": "deu"},
+        (Chapter(1, 0, 90_500, Fraction(1, 1000), {"title": "Eins"}),),
+        properties={"field_order": "tt"},
+    )  # fmt: skip
+    out = io.BytesIO()
+    with StreamWriter(out, make_header(color_matrix=9, color_transfer=16)) as writer:
+        writer.write_track(extras.to_bytes())
+        for number in range(3):
+            writer.write_packet(TrackPacket(0, number, number, 1, True, b"12345").to_bytes())
+            writer.write_frame(make_frame(number))
+    return out.getvalue()
+
+
+def test_contents_as_text(tracked: bytes) -> None:
+    info, warnings = listing(tracked)
+    text = "\n".join(text_lines(info, frames=False))
+    size = info.contents.bytes[0]
+    line = f'audio track aac (deu), "Ton\x1b[31m", 48000 Hz stereo, 3 packets, {size} bytes'
+    assert f"track 0     {line}" in text
+    assert "track 1     attachment track a.ttf, 5 bytes" in text
+    assert "chapter 0   0:00:00.000 to 0:01:30.500  Eins" in text
+    assert "tag         title = Film" in text
+    assert "video tag   language = deu" in text
+    assert "property    field_order = tt" in text
+    assert "matrix bt2020nc" in text
+    assert "transfer smpte2084" in text
+    assert not warnings
+
+
+def test_contents_as_json(tracked: bytes) -> None:
+    found = json.loads("".join(json_lines(listing(tracked)[0], frames=True)))
+    assert found["header"]["color"]["matrix"] == "bt2020nc"
+    contents = found["contents"]
+    audio, font = contents["tracks"]
+    assert (audio["kind"], audio["codec"], audio["language"], audio["packets"]) == (
+        "audio", "aac", "deu", 3,
+    )  # fmt: skip
+    assert (audio["title"], audio["sample_rate"]) == ("Ton\x1b[31m", 48000)
+    assert (font["kind"], font["file_name"], font["bytes"]) == ("attachment", "a.ttf", 5)
+    assert contents["chapters"] == [{"start": 0.0, "end": 90.5, "title": "Eins"}]
+    assert contents["tags"] == {"title": "Film"}
+    assert contents["properties"] == {"field_order": "tt"}
+
+
+def test_contents_that_are_damaged_are_told(tracked: bytes) -> None:
+    extras = Extras(chapters=(Chapter(7, 5, 2, Fraction(1, 1000)),))
+    out = io.BytesIO()
+    with StreamWriter(out, make_header()) as writer:
+        writer.write_track(extras.to_bytes())
+        writer.write_frame(make_frame(0))
+    info, warnings = listing(out.getvalue())
+    list(info.frames())
+    assert warnings == ["chapter 7: 5 to 2 is not a time span; left out"]

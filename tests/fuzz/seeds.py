@@ -55,7 +55,7 @@ def plain() -> list[bytes]:
         )  # fmt: skip
         out = io.BytesIO()
         with StreamWriter(out, header) as writer:
-            writer.write_track(b"\0" * 9)
+            writer.write_track(b"\0" * 5)
             for n in range(count):
                 intra = n % 4 == INTRA
                 motion = b"" if intra else b"\x12\x34"

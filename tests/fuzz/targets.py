@@ -17,7 +17,8 @@ from roicodec.decoder.decoder import FrameDecoder
 from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.weights import Arrays, load_arrays
 from roicodec.errors import RoicodecError, StreamError
-from roicodec.stream_info import StreamInfo, csv_lines, json_lines, text_lines
+from roicodec.stream_info import StreamInfo
+from roicodec.stream_listing import csv_lines, json_lines, text_lines
 from tests.fuzz.mutate import Mutant
 from tests.fuzz.muxing import mux
 
