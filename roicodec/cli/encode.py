@@ -64,7 +64,7 @@ Examples:
     "--roi-share",
     type=SHARE,
     help="With --roi auto, faces, people or moving: share of the picture that becomes ROI, about."
-    "  [default: what the content calls for, 0.02 to 0.5]",
+    "  [default: what the content calls for, 0.02 to 0.5 with auto]",
 )
 @click.option(
     "--roi-level",

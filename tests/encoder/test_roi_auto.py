@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.saliency import SaliencyMap, SpectralMotion, spectral_residual
+from roicodec.encoder.roi.share import worth
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
@@ -106,6 +107,20 @@ def test_where_nothing_stands_out_nothing_is_roi() -> None:
     assert AutoRoi(Given([thing]), WIDTH, HEIGHT).mask(0, 0.0, frame, None).any()
     forced = AutoRoi(Given([even]), WIDTH, HEIGHT, share=0.2).mask(0, 0.0, frame, None)
     assert abs(forced.mean() - 0.2) < 0.06
+
+
+def test_the_first_frame_must_promise_more() -> None:
+    """Its bits are guessed from texture alone: what is hardly worth it begins later, or never."""
+    saliency = np.full((HEIGHT, WIDTH), 0.05, np.float32)
+    saliency[32:160, 64:192] = 0.9
+    saving = worth(np.asarray(saliency[::16, ::16]), None, 0.02, 0.5).saving
+    bits = np.where(saliency > 0.5, np.float32(1.6), np.float32(1))
+    later = worth(np.asarray(saliency[::16, ::16]), bits[::16, ::16], 0.02, 0.5).saving
+    assert 0.03 < later < 0.12 < saving
+    frame = gray(texture(3))
+    roi = AutoRoi(Given([saliency] * 2, bits), WIDTH, HEIGHT)
+    assert not roi.mask(0, 0.0, frame, None).any()
+    assert roi.mask(1, 0.0, frame, frame).any()
 
 
 def test_what_takes_nearly_all_bits_is_not_worth_more() -> None:

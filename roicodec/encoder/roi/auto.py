@@ -19,8 +19,9 @@ __all__ = ["AutoRoi"]
 _LEAST, _MOST = 0.02, 0.5
 """Shares of the frame between which ``auto`` chooses."""
 _SHARE_PULL, _SAVING_PULL = 0.6, 0.5
-_WORTH, _STILL_WORTH = 0.03, 0.0
-"""Expected saving from which there is a ROI, and below which there is no longer one."""
+_WORTH_AT_FIRST, _WORTH, _STILL_WORTH = 0.12, 0.03, 0.0
+"""Expected saving from which there is a ROI: in the first frame of a scene, where bits are guessed
+from texture alone; then; and below which there is no longer one."""
 
 _PULL = np.float32(0.8)
 _STAY = 1.3
@@ -136,12 +137,13 @@ class AutoRoi:
     def _chosen_share(self, smooth: NDArray[np.float32]) -> float:
         """What is expected to save most, followed slowly; 0 where nothing stands out."""
         choice = worth(smooth, self._bits, _LEAST, _MOST)
+        least = _STILL_WORTH if self._active else _WORTH if self._choice else _WORTH_AT_FIRST
         before = choice if self._choice is None else self._choice
         self._choice = Choice(
             before.share + _SHARE_PULL * (choice.share - before.share),
             before.saving + _SAVING_PULL * (choice.saving - before.saving),
         )
-        self._active = self._choice.saving > (_STILL_WORTH if self._active else _WORTH)
+        self._active = self._choice.saving > least
         return self._choice.share if self._active else 0.0
 
 

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _MODELS = ("auto", "faces", "people", "moving")
+_ASKED = 0.5
+"""Chance from which a cell is a face, a person, or moves."""
 _MAX_DELTA_QP = 51
 _MAX_MAP_CELLS = 1 << 24
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
@@ -295,7 +297,7 @@ def parse_roi(
             video, ``.npy``/``.npz``, Kvazaar ``.txt``/``.bin``.
         width, height: size of the video's frames in luma samples.
         share: for ``auto`` and the like: share of the frame's area that becomes ROI, 0..1; by
-            default what the content calls for.
+            default what the content calls for, and for the others all from a chance of a half.
         level: for these: instead of ``share``, the saliency (0..1) from which a cell is ROI.
         saliency: for these: the model; by default the one that the name stands for.
 
@@ -312,7 +314,10 @@ def parse_roi(
                 source = NoRoi(width, height)
             elif spec in _MODELS:
                 model = saliency or _model(spec)
-                source = AutoRoi(model, width, height, share=share, level=level)
+                asked = level
+                if spec != "auto" and share is None and level is None:
+                    asked = _ASKED  # whoever asks for faces wants them, whatever they save
+                source = AutoRoi(model, width, height, share=share, level=asked)
             elif _NUMBERS.fullmatch(spec):
                 source = _parse_rectangle(spec, width, height)
             else:
