@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +36,7 @@ from roicodec.decoder.architecture import (
     ResidualBlock,
 )
 from roicodec.networks.blocks import Block, Pointwise, QualityTable, Regions, Sandwich
+from roicodec.networks.rate import PRICE, bits_of, bounded, quantized, symbols_of
 
 __all__ = [
     "PRICE",
@@ -52,9 +52,6 @@ __all__ = [
 
 _SCALE_LOW, _SCALE_HIGH = 0.04, 32.0
 _SCALE_PITCH = math.log(_SCALE_HIGH / _SCALE_LOW) / (LATENT_TABLES - 1)
-_PULL_SCALE = math.log(0.15)
-PRICE = 0.08
-"""Lambda of RDOQ in training: squared quantizer steps that a bit is worth."""
 
 
 def quantizer_step(quality: Tensor) -> Tensor:
@@ -125,76 +122,6 @@ class FrameOutput:
     latents: Tensor
     latent_bits: Tensor
     hyper_bits: Tensor
-
-
-def _logistic_bits(value: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of a bin of width 1 under a centred logistic density.
-
-    ``P = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``: the logarithm of this
-    product has a gradient however unlikely the value is.
-
-    Args:
-        value: centres of the bins.
-        log_s: log scales of the densities.
-    """
-    inverse = torch.exp(-log_s)
-    v = value.abs()
-    likelihood = F.logsigmoid((0.5 - v) * inverse) + F.logsigmoid((0.5 + v) * inverse)
-    return (likelihood + torch.log(-torch.expm1(-inverse))) * (-1 / math.log(2))
-
-
-class _Bounded(torch.autograd.Function):
-    """Clamp that passes the gradient outside its range where it leads back inside."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.bounds = low, high
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        low, high = ctx.bounds
-        stays = ((x >= low) | (gradient < 0)) & ((x <= high) | (gradient > 0))
-        return gradient * stays, None, None
-
-
-def _bounded(x: Tensor, low: float, high: float) -> Tensor:
-    result: Tensor = _Bounded.apply(x, low, high)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _bits(residual: Tensor, symbols: Tensor, log_s: Tensor) -> Tensor:
-    """Bits of the symbols under the decoder's tables.
-
-    The scale's gradient is that of the symbols: under uniform noise, the usual substitute for
-    rounding, every predictably zero symbol would still cost about 2.4 scales. The residual's
-    gradient does come from noise, for rounding has none.
-    """
-    exact = _logistic_bits(symbols, log_s)
-    noisy = residual + torch.rand_like(residual) - 0.5
-    pull = _logistic_bits(noisy, log_s.detach().clamp_min(_PULL_SCALE))
-    return exact + pull - pull.detach()
-
-
-@torch.no_grad()
-def _symbols(residual: Tensor, log_s: Tensor) -> Tensor:
-    """Symbols by RDOQ: the nearest integers, or the next towards zero where that costs less.
-
-    The encoder weighs its symbols in the same way (:class:`roicodec.encoder.rdoq.LatentWriter`).
-    """
-    r = residual.abs()
-    near = r.round()
-    less = (near - 1).clamp_min(0)
-    saved = PRICE * (_logistic_bits(near, log_s) - _logistic_bits(less, log_s))
-    worse = (r - less).square() - (r - near).square()
-    return torch.where(worse < saved, less, near) * residual.sign()
-
-
-def _quantized(residual: Tensor, symbols: Tensor) -> Tensor:
-    """Symbols with the gradient of the residual (straight-through)."""
-    return residual + (symbols - residual).detach()
 
 
 def _projection(layer: Projection) -> Pointwise:
@@ -336,9 +263,9 @@ class FrameNet(nn.Module):
         hyper_gain = torch.exp(self.hyper_log_gain(quality))[:, :, None, None]
         z = z * hyper_gain
         hyper = z.detach().round()
-        hyper_bits = _bits(z, hyper, self.hyper_log_scale(quality)[:, :, None, None])
+        hyper_bits = bits_of(z, hyper, self.hyper_log_scale(quality)[:, :, None, None])
 
-        e = self.hyper_synthesis[0](_quantized(z, hyper) / hyper_gain)
+        e = self.hyper_synthesis[0](quantized(z, hyper) / hyper_gain)
         for layer in self.hyper_synthesis[1:]:
             e = layer(F.relu(F.pixel_shuffle(e, 2)))
         e = e + self.entropy_quality(quality)[:, :, None, None]
@@ -394,10 +321,10 @@ class FrameNet(nn.Module):
         """Dequantized latents and their bits, from the output of a head."""
         mean = head[:, :LATENT_CHANNELS] * self.exponent.exp2()[:, None, None]
         index = INDEX_GAIN * head[:, LATENT_CHANNELS:] + shift
-        log_s = log_scale(_bounded(index, 0, LATENT_TABLES - 1))
+        log_s = log_scale(bounded(index, 0, LATENT_TABLES - 1))
         residual = (y - mean) * gain
-        symbols = _symbols(residual, log_s)
-        return mean + _quantized(residual, symbols) / gain, _bits(residual, symbols, log_s)
+        symbols = symbols_of(residual, log_s)
+        return mean + quantized(residual, symbols) / gain, bits_of(residual, symbols, log_s)
 
     def _context(
         self, prediction: Tensor | None, features: Tensor | None, regions: Regions | Sandwich | None
