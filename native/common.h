@@ -27,8 +27,8 @@
 
 // Forms of a kernel for an instruction set are ordinary functions with a target attribute in front:
 // an RQ_INLINE body written once in plain C++ is compiled, and vectorized, anew for each. (A lambda
-// does not inherit the attribute.)
-#if defined(__x86_64__) && defined(__GNUC__)
+// does not inherit the attribute.) RQ_PLAIN_ONLY leaves what other processors compile: for a test.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(RQ_PLAIN_ONLY)
 #define RQ_X86 1
 #define RQ_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
 #define RQ_VNNI \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from roicodec.errors import InputError
 from roicodec.kernels import native
+from setup import checksum
+from tests.sanitize import ROOT
 
 _SHOW = "from roicodec.kernels import native as n; print(n.level(), '|', n.reason())"
 
@@ -74,3 +77,28 @@ def test_addresses_are_of_what_native_code_reads() -> None:
 def test_a_level_that_is_not_here_is_refused() -> None:
     with pytest.raises(InputError, match="no native kernels with neon"), native.forced("neon"):
         pass
+
+
+@pytest.mark.slow
+def test_what_other_processors_compile_is_exact(tmp_path: Path) -> None:
+    if not shutil.which("g++"):
+        pytest.skip("no compiler")
+    sources = sorted(str(p) for p in (ROOT / "native").glob("*.cpp"))
+    library = tmp_path / "plain.so"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-DRQ_PLAIN_ONLY"]
+    flags += ["-Werror", f'-DRQ_SOURCES="{checksum()}"']
+    subprocess.run(["g++", *flags, *sources, "-o", str(library)], check=True)
+    code = (
+        "from roicodec.all_operations import all_operations;"
+        "from roicodec.kernels.choose import choose_backend;"
+        "print(choose_backend('native').reason);"
+        "print({o.form for o in all_operations()})"
+    )
+    environment = {**os.environ, native.LIBRARY_ENVIRONMENT: str(library)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == [
+        "asked for, exact on this CPU, plain instructions",
+        "{'native'}",
+    ], done.stderr
