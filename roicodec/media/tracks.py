@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Self, get_args
-
-from av.packet import Packet, PacketSideData, PktSideDataT
-from av.stream import Disposition, Stream
+from typing import TYPE_CHECKING, Self, get_args
 
 from roicodec.bitstream.fields import Cursor, blob, fraction, signed, text, varint
 from roicodec.errors import StreamError
 
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.stream import Stream
+
 __all__ = [
+    "DISPOSITIONS",
     "KINDS",
     "MAX_INT",
     "MAX_TICKS",
@@ -46,8 +48,8 @@ _MAX_UNIT = 10
 KINDS = ("audio", "subtitle", "video", "attachment")
 UNUSABLE = "unusable"
 """Kind of a track of which nothing but its place is known."""
-_DISPOSITIONS = sum(Disposition)
-_SIDE_DATA: tuple[str, ...] = get_args(PktSideDataT)
+DISPOSITIONS = 0x3F1FFF
+"""All bits of FFmpeg's ``AV_DISPOSITION``."""
 SIDE_DATA = frozenset(
     {
         "replay_gain", "skip_samples", "jp_dual_mono", "strings_metadata", "subtitle_position",
@@ -195,7 +197,7 @@ class Track:
         layout, bit_rate = data.text(), data.varint()
         header_format, header = data.text(), data.blob()
         data.end()
-        if disposition & ~_DISPOSITIONS:
+        if disposition & ~DISPOSITIONS:
             problems.add(f"{owner}: disposition {disposition:#x} is unknown; left out")
             disposition = 0
         if rate > MAX_INT:
@@ -282,6 +284,9 @@ class TrackPacket:
 
     def to_av(self, stream: Stream, time_base: Fraction) -> Packet[Stream]:
         """A packet as a muxer takes it, for ``stream``, with the :data:`SIDE_DATA` that it has."""
+        from av.packet import Packet, PacketSideData, PktSideDataT
+
+        kinds: tuple[str, ...] = get_args(PktSideDataT)
         packet: Packet[Stream] = Packet(self.data)
         packet.stream = stream
         packet.time_base = time_base
@@ -290,7 +295,7 @@ class TrackPacket:
         packet.is_keyframe = self.key
         for kind, data in self.side_data:
             if kind in SIDE_DATA and data:
-                copy = PacketSideData(_SIDE_DATA.index(kind), len(data))  # type: ignore[call-arg]
+                copy = PacketSideData(kinds.index(kind), len(data))  # type: ignore[call-arg]
                 copy.update(data)
                 packet.set_sidedata(copy, move=True)
         return packet

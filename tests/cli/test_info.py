@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.mask_coding import encode_mask
@@ -19,6 +20,7 @@ from roicodec.bitstream.motion_section import encode_motion
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
 from roicodec.media import Chapter, Extras, Track, TrackPacket
+from roicodec.media.tracks import DISPOSITIONS
 from roicodec.stream_info import PARTS, StreamInfo
 from roicodec.stream_listing import csv_lines, json_lines, text_lines
 from tests.conftest import make_frame, make_header
@@ -276,3 +278,38 @@ def test_contents_that_are_damaged_are_told(tracked: bytes) -> None:
     info, warnings = listing(out.getvalue())
     list(info.frames())
     assert warnings == ["chapter 7: 5 to 2 is not a time span; left out"]
+
+
+def test_dispositions_are_those_of_ffmpeg() -> None:
+    assert sum(Disposition) == DISPOSITIONS
+
+
+def test_every_field_of_the_json_is_documented(tracked: bytes) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "info.md").read_text(encoding="utf-8")
+
+    def names(value: object) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(names, value))
+        if isinstance(value, dict):
+            return {*value, *names(list(value.values()))}
+        return set()
+
+    found = json.loads("".join(json_lines(listing(tracked)[0], frames=True)))
+    for tags in ("tags", "video_tags", "properties"):
+        found["contents"][tags] = {}
+    assert [name for name in sorted(names(found)) if f"`{name}`" not in page] == []
+
+
+def test_tracks_are_listed_without_av(tracked: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.rq").write_bytes(tracked)
+    script = (
+        "import sys\n"
+        "from roicodec.cli import main\n"
+        "try: main(['info', sys.argv[1]])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'torch', 'av', 'cv2', 'scipy'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a.rq")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "track 1     attachment track a.ttf" in done.stdout
