@@ -16,7 +16,7 @@ from roicodec.errors import InputError
 from roicodec.media.clock import PacketClock, PictureClock
 from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
 from roicodec.media.extras import Chapter, Extras
-from roicodec.media.info import VideoInfo
+from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.lane_choice import LaneChoice
 from roicodec.media.lanes import Lane, reason_of
 from roicodec.media.spool import VIDEO, Spool
@@ -28,6 +28,8 @@ __all__ = ["Muxer"]
 
 _MAX_EARLY = 1 << 25
 """Bytes of packets that are held until the first picture comes."""
+_MAX_UNIT, _UNIT = 10**4, 1 / ASSUMED_RATE
+"""Seconds per unit of the pictures' time stamps: the most, and what is taken if there are more."""
 _SAMPLES = 3
 """Packets with which it is tried whether an output with a track can be completed."""
 _MAX_TRIALS = 200
@@ -64,6 +66,9 @@ class Muxer:
         crf: float | None, threads: int, audio_codec: str, warnings: list[str],
         problems: Problems,
     ) -> None:  # fmt: skip
+        if info.time_base > _MAX_UNIT:
+            problems.add(f"time base {info.time_base} of the pictures cannot be; {_UNIT} s taken")
+            info = replace(info, time_base=_UNIT, frame_rate=None)
         self._place, self._format, self._extras = place, format, extras
         self._problems = problems
         self._lane_for = LaneChoice(format, audio_codec, warnings, problems)

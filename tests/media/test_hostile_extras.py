@@ -328,6 +328,18 @@ def test_times_of_pictures(tmp_path: Path, suffix: str, bad: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_time_base_of_years(tmp_path: Path, suffix: str) -> None:
+    shown = pictures(pts=range(COUNT))
+    given = info(time_base=Fraction(1 << 30), frame_rate=Fraction(1, 1 << 30))
+    with Writer(tmp_path / f"b.{suffix}", given) as writer:
+        for picture in shown:
+            writer.write(replace(picture, duration=1))
+    assert writer.problems == ["time base 1073741824 of the pictures cannot be; 1/25 s taken"]
+    reader, back, _ = read(tmp_path / f"b.{suffix}")
+    assert [round(p.pts * reader.info.time_base * 25) for p in back] == list(range(COUNT))
+
+
 def test_a_clock_that_leaps_further_than_mp4_can_say(tmp_path: Path) -> None:
     shown = pictures()
     shown[4:] = [replace(picture, pts=picture.pts + (1 << 34)) for picture in shown[4:]]
