@@ -21,7 +21,7 @@ class Coded(Protocol):
 
     @property
     def chunk(self) -> FrameChunk:
-        """What goes into the stream."""
+        """Chunk for the stream."""
 
 
 class Decoded(Protocol):
@@ -29,7 +29,7 @@ class Decoded(Protocol):
 
     @property
     def picture(self) -> Picture:
-        """What is shown."""
+        """Output picture."""
 
 
 class PictureEncoder(Protocol):

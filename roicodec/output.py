@@ -22,7 +22,7 @@ _LONGEST_NAME = 200
 _SUFFIX = ".part"
 _STANDARD_OUTPUT = "standard output"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
-"""What :func:`os.link` fails with on a file system without hard links."""
+"""Errors of :func:`os.link` on a file system without hard links."""
 _OTHER_NAMES = 100
 
 _unfinished: set[Path] = set()

@@ -27,7 +27,7 @@ _QUALITY = 40
 
 @dataclass(slots=True)
 class Shown:
-    """What was shown.
+    """Result of a view.
 
     Attributes:
         frames: how many.

@@ -1,4 +1,4 @@
-"""What a stream holds beside its pictures, for listings: tracks, chapters, tags, properties."""
+"""Contents of a stream beside its pictures, for listings: tracks, chapters, tags, properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream says of itself, byte by byte: needs no model (but for BitOPs) and no torch.
+"""Listing of a stream, byte by byte: needs no model (but for BitOPs) and no torch.
 
 Works from front to back, so also from a pipe, and keeps only sums.
 """
@@ -31,7 +31,7 @@ from roicodec.warning_limit import WarningLimit
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals"]
 
 PARTS = ("sei", "mask", "motion", "latents", "overhead")
-"""What the bytes of a frame chunk are counted under; overhead is all that is not the others."""
+"""Parts of a frame chunk that bytes are counted under; overhead is all that is not the others."""
 
 _KINDS: dict[Kind, str] = {"roi": "mask", "skip": "skip map"}
 

@@ -51,7 +51,7 @@ class Listener:
 
 @dataclass(slots=True)
 class EncodeReport:
-    """What encoding came to.
+    """Result of encoding a file.
 
     Attributes:
         frames: number of frames.
@@ -71,7 +71,7 @@ class EncodeReport:
 
 @dataclass(slots=True)
 class DecodeReport:
-    """What decoding came to.
+    """Result of decoding a file.
 
     Attributes:
         frames: number of frames written.

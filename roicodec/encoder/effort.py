@@ -9,7 +9,7 @@ __all__ = ["DEFAULT_EFFORT", "EFFORTS", "Effort"]
 
 @dataclass(frozen=True)
 class Effort:
-    """What an encoder tries.
+    """Search and trials of an encoder.
 
     Attributes:
         sweeps: how often every vector is weighed against its neighbours'; 0 takes x264's.

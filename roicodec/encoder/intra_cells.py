@@ -26,12 +26,12 @@ from roicodec.encoder.skip import cell_errors, cell_steps, cell_sums
 __all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "unmatched_cells", "with_intra_cells"]
 
 UNMATCHED_RATIO = 0.5
-"""Of the energy around the mean to that around the prediction, below which a cell is tried."""
+"""Energy around the mean over that around the prediction, below which a cell is tried."""
 UNMATCHED_ENERGY = 64.0
-"""Of a cell around the prediction, in squared quantizer steps, below which it is not tried: where a
-sample errs by half a step. Coding would leave a third of it."""
+"""Energy of a cell around its prediction, in squared quantizer steps, below which it is not tried:
+a root mean square error of half a step, of which coding would leave a third."""
 _LEAST = 1 / 32
-"""Of all cells; fewer are not worth two trials."""
+"""Least share of all cells; fewer are not worth two trials."""
 
 
 def with_intra_cells(

@@ -100,7 +100,7 @@ class ConstantQuality:
 
 @dataclass
 class _Steered:
-    """What the two controllers share: a level for each frame type, and the index steered by.
+    """State that the two controllers share: a level for each frame type, and the index steered by.
 
     Attributes:
         gop: frames from one intra frame to the next.

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _BORDER_BITS = 0.6
-"""Of the map, for each pair of neighbours of which one is skipped."""
+"""Bits of the map for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2
 _LAMBDA = 0.06
 """Squared quantizer steps that a bit is worth here: less than for symbols, for later frames pay."""
@@ -39,7 +39,7 @@ _EARLY_REMAINDER = np.array(
 )
 """Mean bits of coding such a cell, and the share of its energy that is left."""
 _CHROMA_WEIGHT = 5 / 3
-"""Of a squared chroma error against a squared luma error, as in training."""
+"""Weight of a squared chroma error against a squared luma error, as in training."""
 
 
 class SkipTrials:

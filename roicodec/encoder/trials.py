@@ -44,7 +44,7 @@ class TriedFrame:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a trial came to.
+    """Result of a trial.
 
     Attributes:
         made: packed samples of the reconstruction, before the post-filter.

@@ -44,7 +44,7 @@ _QP_RANGE = 51
 
 _ASSUMED_RATE = Fraction(25)
 ASSUMED_TIME_BASE = 1 / _ASSUMED_RATE
-"""Of the pictures of an elementary stream, which has no times of its own."""
+"""Time base of the pictures of an elementary stream, which has no times of its own."""
 
 _CRF = (18, 23, 28, 33, 38)
 

@@ -1,4 +1,4 @@
-"""What can be compared, each as the two commands that encode and decode one file."""
+"""Coders that can be compared, each as the two commands that encode and decode one file."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Coder(Protocol):
 
     @property
     def version(self) -> str:
-        """Of everything that the coded bytes depend on."""
+        """Key of everything that the coded bytes depend on."""
 
     def settings(self, quality: int) -> str:
-        """What the encoder is told, for people."""
+        """Settings of the encoder, for people."""
 
     def encode(
         self, quality: int, source: Path, stream: Path, frames: int, masks: Path | None
@@ -206,7 +206,7 @@ class VvencCoder:
 
 
 def _vvenc_version() -> str:
-    """What ``vvencapp`` calls itself; empty when it or ``vvdecapp`` is not there."""
+    """Version of ``vvencapp``; empty when it or ``vvdecapp`` is not there."""
     if not (shutil.which("vvencapp") and shutil.which("vvdecapp")):
         return ""
     said = subprocess.run(["vvencapp", "--version"], capture_output=True, text=True, check=False)

@@ -22,7 +22,7 @@ _SOURCES = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process took, start-up included.
+    """Time and memory of a process, start-up included.
 
     Attributes:
         wall_s, cpu_s: seconds by the clock, and of all its threads together.

@@ -21,7 +21,7 @@ _ARRAYS = (".npz", ".npy")
 
 
 def find_masks(spec: str, clip: Path) -> str | None:
-    """What ``spec`` names for a clip: of a folder, the file of the clip's name; else itself.
+    """ROI that ``spec`` names for a clip: of a folder, the file of the clip's name; else itself.
 
     Returns:
         ``auto``, a rectangle or a path; None where the folder has no file for the clip.

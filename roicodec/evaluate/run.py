@@ -104,7 +104,7 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to compare.
+    """Specification of a comparison.
 
     Attributes:
         clips: paths of the clips.

@@ -1,4 +1,4 @@
-"""What roicodec chose for every frame, and the features that it chose by: ``regions.csv``."""
+"""Choices of roicodec for every frame, and the features behind them: ``regions.csv``."""
 
 from __future__ import annotations
 

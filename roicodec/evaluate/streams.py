@@ -1,4 +1,4 @@
-"""What a coded file of ours says: its ROI and bit-widths, and the arithmetic that it takes."""
+"""ROI, bit-widths and arithmetic of a coded ``.rq`` file."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def installed_networks() -> Mapping[str, Arrays] | None:
 
 
 def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Cost, Cost] | None:
-    """What encoding and decoding a ``.rq`` file take; None unless the networks are the stream's.
+    """Operations of coding a ``.rq`` file, both ways; None unless the networks are the stream's.
 
     The saliency network and the search for motion, which only encoders have, are not counted.
 

@@ -1,4 +1,4 @@
-"""What the encodes come to: BD-BR by clip and measure, means, speed and memory."""
+"""Summary of the encodes: BD-BR by clip and measure, means, speed and memory."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def cost(encodes: Sequence[Encode], of: Callable[[Encode], Cost | None]) -> Cost
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an encoder was told.
+    """Settings of an encoder.
 
     Attributes:
         settings: its quality indices, crf or QP.

@@ -1,4 +1,4 @@
-"""What a backend offers: the operations of :mod:`roicodec.kernels.integer`, on torch tensors.
+"""Interface of a backend: the operations of :mod:`roicodec.kernels.integer`, on torch tensors.
 
 A backend keeps two kinds of tensor in a form of its own: *skeleton* tensors (int16 integers) and
 *codes* (the integers of a :class:`~roicodec.kernels.integer.Grid`). Both are ordinary tensors whose

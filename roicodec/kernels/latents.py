@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 class LatentModel(NamedTuple):
-    """What is known of the latents that a step codes, one after another in coding order.
+    """Model of the latents that a step codes, one after another in coding order.
 
     Attributes:
         pairs: positions in the flattened latents ``[H * W * C]``, int64 ``[N]``.

@@ -255,7 +255,7 @@ class PackedBlock:
 
     @property
     def addresses(self) -> tuple[int, ...]:
-        """Of the layers, as native code takes them."""
+        """Addresses of the layers, as native code takes them."""
         layers = self.mix_in, self.depthwise, self.mix_out, self.expand, self.project
         return tuple(layer.address for layer in layers)
 

@@ -76,7 +76,7 @@ class NativeBackend:
 
 
 def computed(bits: int) -> Iterator[NDArray[np.generic]]:
-    """What the native kernels give for the layers of a known answer."""
+    """Results of the native kernels for the layers of a known answer."""
     for layer, rows in trials(bits):
         packed = PackedPointwise(layer)
         yield packed(rows)
@@ -93,7 +93,7 @@ def computed(bits: int) -> Iterator[NDArray[np.generic]]:
 
 
 def defined(bits: int) -> Iterator[Ints]:
-    """What the definition gives for the same."""
+    """Results of the definition for the same."""
     for layer, rows in trials(bits):
         yield integer.pointwise(rows, layer)
         if layer.target == SKELETON:

@@ -230,7 +230,7 @@ class _Depthwise:
 
 
 def _offset(grid: Grid) -> int:
-    """What a code adds to its integer: the least that makes codes of up to 8 bits unsigned."""
+    """Offset of a code from its integer: the least that makes codes of up to 8 bits unsigned."""
     return -grid.low if grid.bits <= 8 else 0
 
 

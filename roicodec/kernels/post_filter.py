@@ -123,7 +123,7 @@ def classes(plane: Samples, levels: Ints) -> tuple[Ints, Ints, Ints]:
 def differences(
     plane: Samples, bounds: Ints, rows: slice, column: int
 ) -> Iterator[tuple[Ints, Ints]]:
-    """What each tap's two samples differ from the middle one, summed: as it is, and clipped before.
+    """Differences of each tap's two samples from the middle one, summed: plain, and clipped before.
 
     Args:
         plane: uint8 ``[H, W]``, sides multiples of 4.

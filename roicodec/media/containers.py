@@ -20,7 +20,7 @@ __all__ = ["MUXERS", "REFUSALS", "muxer_options", "nowhere", "open_output", "tit
 MUXERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska"}
 """FFmpeg's name of the muxer by the ending of a file's name."""
 REFUSALS = (av.FFmpegError, ValueError, OverflowError, UnicodeError)
-"""What PyAV raises when a container does not take a stream, a packet or a tag."""
+"""Exceptions of PyAV when a container does not take a stream, a packet or a tag."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a source holds: which track is the video, and what goes along."""
+"""Contents of a source: which track is the video, and what goes along."""
 
 from __future__ import annotations
 

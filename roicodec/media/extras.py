@@ -92,7 +92,7 @@ class Extras:
 
     @classmethod
     def from_bytes(cls, payload: bytes, problems: Problems | None = None) -> Self:
-        """What is sound of ``payload``.
+        """The sound parts of ``payload``.
 
         Args:
             payload: as :meth:`to_bytes` writes it.

@@ -1,4 +1,4 @@
-"""What a video is, apart from its pictures: size, timing, aspect and colour description."""
+"""Description of a video apart from its pictures: size, timing, aspect and colour description."""
 
 from __future__ import annotations
 

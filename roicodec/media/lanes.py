@@ -46,7 +46,7 @@ class Lane(Protocol):
         """A stream for the track in ``out``, whose header is not yet written."""
 
     def packets(self, packet: TrackPacket, stream: Stream) -> Sequence[Packet[Stream]]:
-        """What becomes of a packet of the track: packets for ``stream``."""
+        """Output of a packet of the track: packets for ``stream``."""
 
     def flush(self, stream: Stream) -> Sequence[Packet[Stream]]:
         """The packets that were held back."""
@@ -56,7 +56,7 @@ class Lane(Protocol):
 
 
 def reason_of(error: BaseException) -> str:
-    """What FFmpeg says, in a few words."""
+    """FFmpeg's message, in a few words."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -42,7 +42,7 @@ class Rehearsal:
             raise
 
     def refusal(self, packet: Packet[Any]) -> BaseException | None:
-        """What the muxer has against a packet, whose time stamps get the unit of the output."""
+        """The muxer's objection to a packet, whose time stamps get the unit of the output."""
         packet.stream = self.stream
         try:
             self._out.mux(packet)

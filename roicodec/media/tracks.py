@@ -91,7 +91,7 @@ def put_metadata(metadata: Mapping[str, str]) -> bytes:
 
 
 def get_metadata(data: Cursor, owner: str, problems: Problems) -> dict[str, str]:
-    """What :func:`put_metadata` has written.
+    """Metadata that :func:`put_metadata` has written.
 
     Args:
         data: from which it is taken.

@@ -96,7 +96,7 @@ class VideoEncoder:
         self._options[option] = f"{before}:{value}" if before else value
 
     def _frame_filters(self) -> Graph | None:
-        """What encoders take from each frame, where PyAV cannot set it."""
+        """Properties that encoders take from each frame, where PyAV cannot set it."""
         info, filters = self._info, []
         if self._name == "ffv1" and (info.sample_aspect_ratio or self._interlaces):
             filters.append(("setsar", str(info.sample_aspect_ratio)))

@@ -33,7 +33,7 @@ doubling when it is large."""
 
 
 class Matcher:
-    """What is left to code of luma after prediction, at quarter-sample displacements.
+    """Estimated bits of the luma residual after prediction, at quarter-sample displacements.
 
     Blocks are priced as if their neighbours did not overlap them. The reference is interpolated
     once at all 16 positions, with the filters of :mod:`roicodec.decoder.compensation`;

@@ -37,7 +37,7 @@ _NEW_BITS = 5.0
 
 
 VECTOR_WEIGHT = 0.35
-"""Of a bit of motion against a bit of residual: what predicts well also serves the frames to come.
+"""Weight of a bit of motion against one of residual: good prediction also serves later frames.
 """
 
 

@@ -135,7 +135,7 @@ class AutoRoi:
         return (smooth > enter) | ((smooth > stay) & self._last)
 
     def _chosen_share(self, smooth: NDArray[np.float32]) -> float:
-        """What is expected to save most, followed slowly; 0 where nothing stands out."""
+        """Share that is expected to save most, followed slowly; 0 where nothing stands out."""
         choice = worth(smooth, self._bits, _LEAST, _MOST)
         least = _STILL_WORTH if self._active else _WORTH if self._choice else _WORTH_AT_FIRST
         before = choice if self._choice is None else self._choice

@@ -1,4 +1,4 @@
-"""What the saliency network is shown: small pictures, and what moves in their scene."""
+"""Inputs of the saliency network: small pictures, and what moves in their scene."""
 
 from __future__ import annotations
 

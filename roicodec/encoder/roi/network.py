@@ -28,7 +28,7 @@ __all__ = ["OUTPUTS", "Aim", "Maps", "NetworkSaliency", "SaliencyNet", "combine"
 Aim = Literal["auto", "faces", "people"]
 
 OUTPUTS = ("fixations", "object", "face", "person")
-"""What the maps of the output tell of."""
+"""Names of the output maps."""
 
 _STEM, _STAGES = 16, ((24, 1), (40, 2), (72, 3), (112, 2))
 _DECODER = (72, 40, 24)
@@ -42,7 +42,7 @@ _HEAD = np.ones((5, 5), np.uint8)
 _LOOKS, _STILL_LOOKS = 0.15, 0.6
 _LEAST_DENSITY = 0.05
 _DOUBT = 2.5
-"""What is taken off the object's log odds: trained on pictures with an object, it sees too many."""
+"""Bias taken off the object's log odds: trained on pictures with an object, it sees too many."""
 
 
 class _Conv(nn.Sequential):
@@ -198,7 +198,7 @@ class SaliencyNet(nn.Module):
 
 
 class Maps(NamedTuple):
-    """What the network says of a frame, each float32 ``[h/4, w/4]`` of the small frame.
+    """Output maps for a frame, each float32 ``[h/4, w/4]`` of the small frame.
 
     Attributes:
         density: of fixations, relative to a uniform one: its mean is 1.
@@ -242,7 +242,7 @@ class NetworkSaliency:
         return self._input.bits
 
     def outputs(self, picture: Picture, previous: Picture | None) -> Maps:
-        """What the network says of a frame; frames as for :class:`NetworkInput`."""
+        """Output maps for a frame; frames as for :class:`NetworkInput`."""
         x = torch.from_numpy(self._input(picture, previous))[None]
         with torch.inference_mode():
             logits = self._net(x.contiguous(memory_format=torch.channels_last))[0]

@@ -18,7 +18,7 @@ _BLACK, _GRAY, _WHITE = 16, 128, 235
 _DIM = 0.45
 _LINE = 2
 _WARM = (-60, 90)
-"""What the map adds to U and V where it is 1: towards orange."""
+"""Tint that the map adds to U and V where it is 1: towards orange."""
 
 
 def overlay_size(width: int, height: int, *, with_map: bool) -> tuple[int, int]:

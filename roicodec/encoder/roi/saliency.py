@@ -96,7 +96,7 @@ def _shrink(plane: Plane, size: tuple[int, int]) -> Plane:
 
 
 class Moving:
-    """What moves: foreground of a fixed camera, else what moves against the camera's motion.
+    """Map of what moves: foreground of a fixed camera, else what moves against the camera's motion.
 
     For the frames of one video.
     """

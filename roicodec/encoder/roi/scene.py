@@ -1,4 +1,4 @@
-"""What moves in a scene, seen one frame after the other."""
+"""Motion in a scene, seen one frame after the other."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def _speed(flow: Floats, camera: Camera) -> Floats:
 
 
 class _Background:
-    """What a fixed camera sees behind everything that moves.
+    """Background model of a fixed camera.
 
     Every sample's mean and mean deviation are followed, slowly where the foreground is; what has
     come to rest becomes background, and what always moves (leaves, water) raises its deviation.
