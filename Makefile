@@ -15,8 +15,8 @@ help:
 install: $(READY) ## create the virtual environment $(VENV) and install into it
 demo: $(READY) ## encode a real clip, decode it, print info and PSNR
 	$(BIN)/python -m examples.demo
-test: lint ## ruff, mypy and pytest
-	$(BIN)/python -m pytest
+test: lint ## ruff, mypy and pytest, a file of tests on each core
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 test-long: $(READY) ## the tests that take minutes: every instruction set, an older commit
 	$(BIN)/python -m pytest -m slow
 native: $(READY) ## compile the native kernels (native/) anew, for this checkout

@@ -67,15 +67,18 @@ def make_frame(number: int, gop: int = 4, **changes: object) -> FrameChunk:
 
 @pytest.fixture
 def stream() -> Callable[..., bytes]:
-    """``stream(frames=10, gop=4, **header)``: bytes of a stream with a track and packets."""
+    """``stream(frames=10, gop=4, others=True, **header)``: bytes of a stream with track and packets
+    that hold nothing of sense, or without them."""
 
-    def make(frames: int = 10, gop: int = 4, **changes: object) -> bytes:
+    def make(frames: int = 10, gop: int = 4, *, others: bool = True, **changes: object) -> bytes:
         out = io.BytesIO()
         with StreamWriter(out, make_header(gop=gop, **changes)) as writer:
-            writer.write_track(b"a track")
+            if others:
+                writer.write_track(b"a track")
             for n in range(frames):
                 writer.write_frame(make_frame(n, gop))
-                writer.write_packet(b"packet %d" % n)
+                if others:
+                    writer.write_packet(b"packet %d" % n)
         return out.getvalue()
 
     return make

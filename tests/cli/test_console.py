@@ -28,7 +28,7 @@ def shell(line: str, folder: Path, **env: str) -> tuple[int, bytes, bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path, stream: Make) -> Path:
-    (tmp_path / "a.rq").write_bytes(stream(frames=3))
+    (tmp_path / "a.rq").write_bytes(stream(frames=3, others=False))
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_names_of_every_kind_in_every_encoding(folder: Path, env: dict[str, str]
 
 
 def test_texts_of_a_stream_are_escaped(folder: Path, stream: Make) -> None:
-    (folder / "evil.rq").write_bytes(stream(frames=1, encoder=EVIL, pixel_format=EVIL))
+    (folder / "evil.rq").write_bytes(stream(frames=1, others=False, encoder=EVIL))
     for command in ("info", "info --frames", "info --csv", "info --json"):
         status, out, err = shell(f"roicodec {command} evil.rq", folder)
         assert (status, err) == (0, b"")

@@ -22,7 +22,7 @@ from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.writer import StreamWriter
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
-from roicodec.decoder.weights import model_id
+from roicodec.decoder.weights import Arrays, model_id
 from roicodec.errors import InputError
 from roicodec.evaluate import page
 from roicodec.evaluate.coders import Coder, anchor_coders, own_coder
@@ -35,6 +35,7 @@ from roicodec.evaluate.tables import compare_all, mean_comparison, measures_of
 from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.picture import Picture
 from studies import results as report
+from tests import tiny_model
 from tests.conftest import make_frame, make_header
 from tests.fake_codec import FakeFactory
 
@@ -253,27 +254,9 @@ def test_masks_that_do_not_fit(clip: Path, masks: Path, tmp_path: Path) -> None:
         run_plan(plan_of(clip, out, x264((32,)), masks=str(masks)), log)
 
 
-def tiny_networks(inter: bool) -> dict[str, np.ndarray]:
-    """Arrays with the shapes of a network of 4 features and 6 latents, one block in each part."""
-    shapes = {
-        "down": (6, 4), "up": (4, 6), "heads.0": (12, 3), "heads.1": (12, 3), "inject.0": (3, 6),
-        "hyper_analysis.0": (3, 6), "hyper_analysis.1": (3, 12), "hyper_analysis.2": (3, 12),
-        "hyper_synthesis.0": (12, 3), "hyper_synthesis.1": (12, 3), "hyper_synthesis.2": (3, 3),
-        **{n: (4, 4) for n in ("context_in", "context_out") if inter},
-    }  # fmt: skip
-    arrays: dict[str, np.ndarray]
-    arrays = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
-    arrays |= {f"{name}.exponent": np.zeros(shape[0]) for name, shape in shapes.items()}
-    for block in ("analysis.0", "synthesis.0", "entropy.0"):
-        for part, shape in {"mix_in": (4, 4), "mix_out": (4, 4), "expand": (8, 4)}.items():
-            arrays[f"{block}.{part}.weight"] = np.zeros(shape)
-        arrays[f"{block}.project.weight"] = np.zeros((4, 8))
-        arrays[f"{block}.depthwise.bias"] = np.zeros(4)
-    return arrays
-
-
 def test_costs_are_those_of_the_stream(tmp_path: Path) -> None:
-    networks = {"intra": tiny_networks(False), "inter": tiny_networks(True)}
+    files = tiny_model.networks()[2]
+    networks: dict[str, Arrays] = {name: files[name] for name in ("intra", "inter")}
     path = tmp_path / "a.rq"
     mask = np.zeros((4, 8), np.bool_)
     mask[1, 1:3] = True

@@ -343,7 +343,7 @@ def test_the_coarsest_qualities_alone(data: Path, runs: Path, tmp_path: Path, st
             now, was = now[2:], was[2:]
         assert torch.equal(now, was), name
     if stage == "inter":
-        assert max(s.qualities.max() for s in done["task"]["sequences"]) <= 2 * 6.3 + 3
+        assert max(s["qualities"].max() for s in done["task"]["sequences"]) <= 2 * 6.3 + 3
 
 
 @pytest.mark.usefixtures("intra", "inter")
