@@ -22,10 +22,10 @@ def main(arguments: Sequence[str] | None = None, factory: CodecFactory | None = 
         factory: makes encoders and decoders; None for the installed networks.
     """
     try:
-        from roicodec.cli.console import complain, prepare_streams
+        from roicodec.cli.console import prepare_streams
 
         prepare_streams()
-        from roicodec.cli.interrupts import Interrupts, Stopped, farewell
+        from roicodec.cli.interrupts import Interrupts, Stopped, leave
 
         interrupts = Interrupts()
         try:
@@ -35,8 +35,7 @@ def main(arguments: Sequence[str] | None = None, factory: CodecFactory | None = 
                 status = run(arguments, interrupts, factory)
         except Stopped as stopped:
             interrupts.end()
-            complain(farewell())
-            status = stopped.status
+            leave(stopped.status)
     except KeyboardInterrupt:  # before the handlers are there
         status = 130
     raise SystemExit(status)

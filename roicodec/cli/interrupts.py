@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import NoReturn, Self
 
-__all__ = ["Interrupts", "Stopped", "farewell"]
+__all__ = ["Interrupts", "Stopped", "leave"]
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE = 2.0
@@ -89,7 +89,7 @@ class Interrupts:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._stopping or _importing(frame):
-            _leave(number)
+            leave(128 + number)
         self._stopping = Stopped(number)
         raise self._stopping
 
@@ -99,17 +99,26 @@ class Interrupts:
             if numbers[0] in _NUMBERS:
                 again, _, _ = select.select([source], [], [], _GRACE)
                 if not self._ended and (not again or os.read(source, 1)):
-                    _leave(numbers[0])
+                    leave(128 + numbers[0])
         os.close(source)
 
 
-def farewell() -> str:
-    """Message of a program that a signal has ended; its hidden files are removed."""
-    output = sys.modules.get("roicodec.output")
-    if output:
-        output.discard_unfinished()
-    finished = output.finished() if output else []
-    return f"interrupted; {', '.join(finished) or 'no output'} was written"
+def leave(status: int) -> NoReturn:
+    """End the process at once: its hidden files are removed, and what it has written is told.
+
+    The interpreter is not wound up, since a thread that still waits inside FFmpeg would use what
+    the main thread takes down.
+    """
+    try:
+        from roicodec.cli.console import complain
+
+        output = sys.modules.get("roicodec.output")
+        if output:
+            output.discard_unfinished()
+        finished = output.finished() if output else []
+        complain(f"interrupted; {', '.join(finished) or 'no output'} was written")
+    finally:
+        os._exit(status)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
@@ -120,13 +129,3 @@ def _importing(frame: FrameType | None) -> bool:
     while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None
-
-
-def _leave(number: int) -> NoReturn:
-    """End the process at once."""
-    try:
-        from roicodec.cli.console import complain
-
-        complain(farewell())
-    finally:
-        os._exit(128 + number)
