@@ -125,7 +125,7 @@ def measure(
     frames: int,
     options: Sequence[object],
 ) -> Measured:
-    """Run both versions on a clip by turns.
+    """Measurement of both versions on a clip, in turns.
 
     Args:
         task: ``encode`` or ``decode``.
@@ -195,7 +195,7 @@ def _difference(whole: Ratios, start: Ratios) -> Ratios:
 
 
 def checked_out(commit: str, folder: Path) -> str:
-    """Check a commit of this repository out into a folder, and build its native kernels.
+    """Checkout of a commit of this repository in a folder, with its native kernels built.
 
     Args:
         commit: anything that names a commit to git.

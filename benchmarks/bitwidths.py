@@ -146,7 +146,7 @@ class Trial:
 
     @torch.inference_mode()
     def _reconstructed(self, coded: CodedFrame) -> Reference:
-        """What an intra frame leaves for the next."""
+        """Reference that an intra frame is for the next."""
         steps = iter(coded.symbols)
         frame = self.codec.prepare(coded.setting, None)
         latents = self.codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
@@ -183,7 +183,7 @@ def choices() -> list[Choice]:
 
 
 def print_table(width: int, height: int, runs: int, backend: str | None) -> None:
-    """Measure one picture size, and print the table and its summary."""
+    """Table and summary of one picture size, measured and printed."""
     frames = pictures(width, height)
     exact, plain = Model(load_arrays(), backend), Model(load_arrays(), FloatBackend())
     print(f"{width}x{height}, {exact.backend.name} backend ({exact.backend.reason})", flush=True)

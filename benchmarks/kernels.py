@@ -101,7 +101,7 @@ class Chain:
         self.depth = depth
 
     def __call__(self, stream: Tensor) -> Tensor:
-        """Run on skeleton rows ``[H*W, C]`` in region order, in place."""
+        """One pass over skeleton rows ``[H*W, C]`` in region order, in place."""
         for i in range(self.depth):
             codes = [b[i].expand(b[i].first(stream[rows])) for rows, _, _, b in self.regions]
             box = torch.cat([*codes, self.zero]).index_select(0, self.inverse)
@@ -141,7 +141,7 @@ class FloatChain:
         ]
 
     def __call__(self, stream: Tensor) -> Tensor:
-        """Run on ``[H, W, C]``."""
+        """One pass over ``[H, W, C]``."""
         for w1, b1, spatial, w2, w3, b3, w4, b in self.blocks:
             x = functional.linear(stream, w1, b1).relu_()
             x = functional.conv2d(x.permute(2, 0, 1)[None], spatial, b, padding=1, groups=len(w1))
@@ -163,7 +163,7 @@ def least(run: Callable[[], object], repeats: int) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Table of the measurements, printed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--height", type=int, default=90)
     parser.add_argument("--width", type=int, default=160)

@@ -76,7 +76,7 @@ def _block(rng: np.random.Generator, bits: int, c: int) -> list[Any]:
 
 
 def _for_level(make: Callable[[], T]) -> Callable[[], T]:
-    """Makes something once for each instruction set, when that is first in use."""
+    """Value made once for each instruction set, when that is first in use."""
     made: dict[str, T] = {}
 
     def get() -> T:
@@ -148,7 +148,7 @@ def least_milliseconds(
 
 
 def main() -> None:
-    """Print the table."""
+    """Table of the measurements, printed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--seconds", type=float, default=0.2, help="for each case and level")

@@ -17,7 +17,7 @@ FRAMES = 60
 
 
 def roicodec(*arguments: object) -> None:
-    """Run a command of roicodec, and print it first."""
+    """One command of roicodec, printed before it is run."""
     words = [str(a) for a in arguments]
     print("\n$ roicodec", shlex.join(words), flush=True)
     subprocess.run([sys.executable, "-m", "roicodec", *words], check=True)

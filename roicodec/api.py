@@ -317,7 +317,7 @@ class _Pieces(io.BytesIO):
     """A file object whose content can be taken."""
 
     def taken(self) -> list[bytes]:
-        """What was written since the last call, in one piece; nothing if there is none."""
+        """Bytes written since the last call, in one piece; an empty list without any."""
         data = self.getvalue()
         self.seek(0)
         self.truncate()

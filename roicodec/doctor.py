@@ -1,4 +1,4 @@
-"""What this machine runs the networks with: the backend and why, its rates, and the libraries."""
+"""Report on how this machine runs the networks: backend and reason, rates, libraries."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class OperationReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What ``roicodec doctor`` prints.
+    """Content of what ``roicodec doctor`` prints.
 
     Attributes:
         chosen, reason: the backend that encode and decode would use, and why.
@@ -100,7 +100,7 @@ class Report:
 
 
 def report(name: str | None, layers: Iterable[Layer]) -> Report:
-    """Examine this machine; takes about three seconds.
+    """Report on this machine; takes about three seconds.
 
     Args:
         name: the backend asked for, as in :func:`~roicodec.kernels.choose.choose_backend`.
@@ -166,7 +166,7 @@ def _rates(backend: NativeBackend | Backend) -> dict[str, float]:
 
 
 _Run = tuple[str, Callable[[], object], int]
-"""What is measured, a call of it, and the multiply-accumulates of that."""
+"""Layer that is measured, a call of it, and its multiply-accumulates."""
 
 
 def _layers() -> Iterator[tuple[Pointwise, Ints]]:

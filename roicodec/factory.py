@@ -1,4 +1,4 @@
-"""Where encoders and decoders of frames come from: the networks, or what stands in for them."""
+"""Makers of frame encoders and decoders: the networks, or a stand-in for tests."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _finished: list[str] = []
 
 
 class OutputFile:
-    """Writes under a hidden name beside the target; as a context manager, gives it the target's
+    """File with a hidden name in the target's folder; as a context manager, it gets the target's
     name at the end, or removes it when an exception passes through.
 
     The hidden file is locked while it is written, so that :func:`left_overs` can tell a file that
@@ -125,7 +125,7 @@ class OutputFile:
         _sync_folder(self._final.parent)
 
     def _give_free_name(self, final: Path) -> None:
-        """Give the file its name if that is free, else a similar one.
+        """Naming of the file, by a similar name if its own is taken.
 
         Raises:
             InputError: that tells the similar name.
@@ -188,7 +188,7 @@ def finished() -> list[str]:
 
 
 def discard_unfinished() -> None:
-    """Remove every hidden file of this process, which is about to end at once."""
+    """Removal of every hidden file of this process, which is about to end at once."""
     for path in list(_unfinished):
         with suppress(OSError):
             path.unlink()
@@ -211,7 +211,7 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _renamed(path: Path, name: Path) -> bool:
-    """Rename a file unless the name is taken; False if it is."""
+    """Renaming of a file unless the name is taken; False if it is."""
     try:
         os.link(path, name)
     except FileExistsError:
@@ -228,7 +228,7 @@ def _renamed(path: Path, name: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last, where the file system can."""
+    """Durability of a rename, where the file system can."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

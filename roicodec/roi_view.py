@@ -55,7 +55,7 @@ def show_roi(
     threads: int = 0,
     listener: Listener | None = None,
 ) -> Shown:
-    """Write a video of :func:`roicodec.encoder.roi.overlay.draw`'s pictures.
+    """Video of :func:`roicodec.encoder.roi.overlay.draw`'s pictures.
 
     Args:
         source: path of a video, or ``-`` for standard input.

@@ -17,7 +17,7 @@ __all__ = ["StreamContents"]
 
 
 class StreamContents:
-    """Reads the track chunk, and counts the packets of each track.
+    """Tracks of a stream, and the number of packets of each.
 
     Args:
         warn: takes a line on each part that is damaged.
@@ -34,7 +34,7 @@ class StreamContents:
         self.bytes: dict[int, int] = {}
 
     def take_tracks(self, chunk: Chunk) -> None:
-        """Read the track chunk."""
+        """Tracks that a track chunk describes."""
         # Only here is PyAV needed: streams without tracks are listed without it.
         from roicodec.media.extras import Extras
         from roicodec.media.tracks import Problems
@@ -45,7 +45,7 @@ class StreamContents:
             self._warn(line)
 
     def take_packet(self, chunk: Chunk) -> None:
-        """Count a packet."""
+        """One more packet of a track."""
         try:
             number = Cursor(chunk.payload).varint()
         except StreamError as error:

@@ -121,7 +121,7 @@ class Totals:
 
 
 class StreamInfo:
-    """Lists a stream while reading it.
+    """Listing of a stream while it is read.
 
     Args:
         reader: at the start of its stream.
@@ -192,7 +192,7 @@ class StreamInfo:
         totals.truncated = self._reader.truncated
 
     def seconds(self) -> Fraction:
-        """From the first frame to the end of the last; 0 when no duration is known."""
+        """Duration from the first frame to the end of the last; 0 when unknown."""
         start = self.totals.start
         return Fraction(0) if start is None else (self.totals.end - start) * self.header.time_base
 

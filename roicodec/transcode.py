@@ -1,4 +1,4 @@
-"""From a video file to a stream and back: the codec between reader and writer, frame by frame."""
+"""Transcoding of a video file to a stream and back, frame by frame."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_
 
 
 class Listener:
-    """Is told what happens; the default does not care."""
+    """Receiver of progress and warnings; this one ignores them."""
 
     def start(self, total: int | None) -> None:
         """Frames are about to come, ``total`` of them as far as is known."""
@@ -46,7 +46,7 @@ class Listener:
         """``done`` frames are finished."""
 
     def warn(self, message: str) -> None:
-        """Something is not as the user may expect; one line."""
+        """One line about something that the user may not expect."""
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ def encode_video(
     listener: Listener | None = None,
     factory: CodecFactory | None = None,
 ) -> EncodeReport:
-    """Encode a video file into a stream.
+    """Encoding of a video file to a stream.
 
     Args:
         source: path of a video, ``-`` for standard input, or an address.
@@ -202,7 +202,7 @@ def decode_stream(
     listener: Listener | None = None,
     factory: CodecFactory | None = None,
 ) -> DecodeReport:
-    """Decode a stream into a video file; every whole GOP of a damaged stream is in it.
+    """Decoding of a stream to a video file, which has every whole GOP of a damaged stream.
 
     Args:
         stream: at its start; need not be seekable.
@@ -251,7 +251,7 @@ def decode_stream(
 
 
 class _Decoding:
-    """Takes the chunks of a stream one by one and writes what they decode to."""
+    """Decoding of a stream's chunks one by one into a video file."""
 
     def __init__(
         self, decoder: PictureDecoder, open_writer: Callable[[Extras], Writer], listener: Listener

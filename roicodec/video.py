@@ -217,7 +217,7 @@ class Video:
         return None
 
     def seek(self, seconds: float) -> None:
-        """Go on at the last frame that is shown at or before a time.
+        """Jump to the last frame that is shown at or before a time.
 
         Args:
             seconds: from the first frame on; a time before it is the first frame.
@@ -268,7 +268,7 @@ class Video:
         return picture
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
+        """End of reading; the file is closed if it was opened here."""
         if self._owned is not None:
             self._owned.close()
 
@@ -301,7 +301,7 @@ class Video:
         self._next, self._waiting = entry.number, False
 
     def _decode_up_to(self, number: int) -> None:
-        """Decode what comes before a frame, so that it is read next."""
+        """Decoding of what comes before a frame, so that the frame is read next."""
         while self._next < number and self.read() is not None:
             pass
 

@@ -25,12 +25,12 @@ class WarningLimit:
         self.count = 0
 
     def __call__(self, message: str) -> None:
-        """Pass a line on, or count it."""
+        """One more line: passed on, or counted."""
         self.count += 1
         if self.count <= SHOWN:
             self._warn(message)
 
     def finish(self) -> None:
-        """Tell how many lines were not passed on; once, when the input has been read."""
+        """Line with the number of those not passed on; to be called once, at the end of input."""
         if self.count > SHOWN:
             self._warn(f"{self.count - SHOWN} more warnings like these are not shown")

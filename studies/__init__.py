@@ -1,1 +1,1 @@
-"""What the project's choices rest on: measurements that are read once, not speed."""
+"""Studies that the project's choices rest on: measurements other than speed."""

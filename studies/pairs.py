@@ -115,7 +115,7 @@ class Clip:
         selector: BitWidthSelector | None,
         roi: RoiSource,
     ) -> Point:
-        """Encode once, and score on the clip's own ROI."""
+        """Point of one encode, scored on the clip's own ROI."""
         arrays, pixels = model.inter.network.arrays.raw, self.size[0] * self.size[1]
         encoder = FrameEncoder(*self.size, options, roi, model, selector)
         settings: list[FrameSetting] = []
@@ -145,7 +145,7 @@ class Clip:
         *,
         plain: bool = False,
     ) -> list[Point]:
-        """Encode at four qualities that suit the pairs chosen at a middle one.
+        """Curve of encodes at four qualities that suit the pairs chosen at a middle one.
 
         Args:
             plain: encode without ROI.

@@ -76,7 +76,7 @@ PARTS = (
 
 
 def evaluate(part: Part, clips: Path, out: Path, *, short: bool, jobs: int) -> None:
-    """Run the comparison."""
+    """One run of the comparison."""
     words: list[object] = ["--config", part.config, "--out", out, "--reference", part.reference]
     if clips.is_dir():
         masks, stored = clips / "masks", clips.parent / "anchors" / "results.csv"

@@ -13,9 +13,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None, factory: CodecFactory | None = None) -> NoReturn:
-    """Run a command and exit: 0 done, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
+    """One run of a command, which ends the process.
 
-    An error is one line on standard error. Signals are handled before anything else is imported.
+    Its exit status is 0 done, 1 error, 2 wrong usage, 130 interrupted, 143 terminated. An error is
+    one line on standard error. Signals are handled before anything else is imported.
 
     Args:
         arguments: of the command line; None for those of the process.

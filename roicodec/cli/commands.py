@@ -32,7 +32,7 @@ _NO_MEMORY = (
     "can't start new thread",
     "bad_alloc",
 )
-"""What errors other than MemoryError say when memory is short."""
+"""Texts of errors other than MemoryError when memory is short."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +56,7 @@ for command in (encode, decode, info, roi_command, eval_command, doctor):
 def run(
     arguments: Sequence[str] | None, interrupts: Interrupts, factory: CodecFactory | None = None
 ) -> int:
-    """Run a command; its errors are told in one line.
+    """One run of a command; an error is printed in one line.
 
     Args:
         arguments: of the command line; None for those of the process.
@@ -113,7 +113,7 @@ def _option_of(error: RoicodecError) -> str | None:
 
 
 def _message(error: Exception) -> str:
-    """What an error is told with, in one line."""
+    """Message of an error in one line."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "roicodec"
         return f"{error.format_message()} (see '{path} --help')"

@@ -17,7 +17,7 @@ __all__ = ["complain", "forget_output", "prepare_streams", "report", "say", "war
 
 
 def prepare_streams() -> None:
-    """Make standard input, output and error usable, whatever the process was started with.
+    """Usable standard input, output and error, whatever the process was started with.
 
     One that is closed is replaced: input by one that is empty, output by one that cannot be
     written, error by one that forgets. (Else the next file that is opened would take its number,
@@ -40,7 +40,7 @@ def prepare_streams() -> None:
 
 
 def say(line: str, file: TextIO | None = None) -> None:
-    """Print a line, on standard output by default.
+    """One line of output, by default on standard output.
 
     Raises:
         OSError: if it cannot be written.
@@ -49,7 +49,7 @@ def say(line: str, file: TextIO | None = None) -> None:
 
 
 def report(line: str, file: TextIO | None = None) -> None:
-    """Print a line that nobody must read; a closed standard output does not matter."""
+    """One line of output that nobody has to read: a closed standard output is no error."""
     try:
         say(line, file)
         (file or sys.stdout).flush()
@@ -60,7 +60,7 @@ def report(line: str, file: TextIO | None = None) -> None:
 
 
 def complain(message: str) -> None:
-    """Print an error in one line on standard error, if it can be printed at all."""
+    """One line on standard error for an error, if that can be written at all."""
     try:
         say(f"roicodec: error: {message}", sys.stderr)
         sys.stderr.flush()
@@ -69,10 +69,10 @@ def complain(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Print a warning in one line on standard error."""
+    """One line on standard error for a warning."""
     say(f"roicodec: warning: {message}", sys.stderr)
 
 
 def forget_output() -> None:
-    """Lead standard output to nowhere, so that the interpreter does not trip over it at exit."""
+    """Standard output sent to nowhere, so that the interpreter does not fail on it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -46,7 +46,7 @@ _VIDEO_NAMES = (
 
 
 def describe(head: bytes) -> str:
-    """What a file is, by its first twelve bytes, with an article; empty if that is not known."""
+    """Kind of a file by its first twelve bytes, with an article; empty if unknown."""
     if not head:
         return "an empty file"
     for at, signature, name in _SIGNATURES:
@@ -76,7 +76,7 @@ def check_target(target: str, force: bool, inputs: Sequence[str]) -> None:
 
 
 def clear_left_overs(target: str, force: bool, warn: Callable[[str], None]) -> None:
-    """Remove what killed runs have left of ``target`` if ``force`` is given, else tell of it."""
+    """Files that killed runs left of ``target``: removed with ``force``, else warned of."""
     if target == "-":
         return
     for path, size in left_overs(target):

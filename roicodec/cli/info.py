@@ -105,7 +105,7 @@ def _installed() -> Mapping[str, Arrays] | None:
 
 
 class _Masks:
-    """Writes a mask for every frame, so that frame i of the map belongs to frame i of the video.
+    """Writer of one mask for every frame: frame i of the map belongs to frame i of the video.
 
     Attributes:
         unknown: frames that got an empty one, since a loss hides theirs.
@@ -120,7 +120,7 @@ class _Masks:
         self._count = self.unknown = 0
 
     def take(self, number: int, mask: Mask | None) -> None:
-        """Write the mask of a frame, and empty ones for those missing before it.
+        """Next frame's mask to write, after empty ones for the frames missing before it.
 
         Raises:
             StreamError: if more frames are missing than a map can be filled up for.

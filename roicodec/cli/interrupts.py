@@ -70,7 +70,7 @@ class Interrupts:
         self.end()
 
     def end(self) -> None:
-        """Let signals do nothing from now on."""
+        """End of the handling of signals, which are ignored from now on."""
         self._ended = True
         for number in _NUMBERS:
             if signal.getsignal(number) is not signal.SIG_IGN:

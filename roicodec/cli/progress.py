@@ -31,7 +31,7 @@ def rate_text(frames: int, seconds: float) -> str:
 
 
 def progress_line(verb: str, done: int, total: int | None, seconds: float, width: int) -> str:
-    """How far it is, in one line.
+    """Progress in one line.
 
     Args:
         verb: what is being done.
@@ -63,7 +63,7 @@ def progress_line(verb: str, done: int, total: int | None, seconds: float, width
 
 
 class ProgressListener(Listener):
-    """Shows frames done, speed and the time left; collects and prints warnings.
+    """Listener that shows frames done, speed and time left, and collects and prints warnings.
 
     Args:
         verb: what is being done.

@@ -1,4 +1,4 @@
-"""How many threads the libraries compute with."""
+"""Number of threads that the libraries compute with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["limit_threads"]
 
 
 def limit_threads(count: int) -> None:
-    """Give native kernels, torch and OpenCV ``count`` threads each; imports none of them.
+    """Limit of ``count`` threads each for native kernels, torch and OpenCV; imports none of them.
 
     A pool wider than the free cores makes torch many times slower, and waiting threads that spin
     for long take the cores from those that work. Threads that sleep at once wake too late for the

@@ -101,7 +101,7 @@ class ChannelSums:
         return np.asarray(reached.sum(1), np.int32)
 
     def add(self, coded: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
-        """Add a step's sums, in ``2**-8``, int64 ``[channels]`` each."""
+        """Next step's sums, in ``2**-8``, int64 ``[channels]`` each."""
         self.coded += coded
         self.expected += expected
 

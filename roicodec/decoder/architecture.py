@@ -219,7 +219,7 @@ class Architecture:
 
     @property
     def inter(self) -> bool:
-        """Whether it codes inter frames."""
+        """Whether the network codes inter frames."""
         return self.context is not None
 
     @property

@@ -15,7 +15,7 @@ __all__ = ["Reference"]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a frame leaves for the frames that refer to it; nobody changes it.
+    """Decoded frame as later frames refer to it; never changed.
 
     Attributes:
         planes: padded Y, U and V before the post-filter, uint8 ``[Hp, Wp]`` and twice

@@ -1,1 +1,1 @@
-"""From pictures to frame chunks: decisions, motion search, region of interest, rate control."""
+"""Encoder of pictures: decisions, motion search, region of interest, rate control."""

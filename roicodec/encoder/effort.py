@@ -1,4 +1,4 @@
-"""How hard an encoder tries; none of it costs a decoder time."""
+"""Effort of an encoder: more trials save bits; none of it costs a decoder time."""
 
 from __future__ import annotations
 

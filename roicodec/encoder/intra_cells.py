@@ -1,4 +1,4 @@
-"""Where an inter frame finds no match in its reference, and is coded as an intra frame is.
+"""Cells of an inter frame without a match in its reference, coded as in an intra frame.
 
 New content in a part of the picture (a window that opens, a wipe, what was hidden) is predicted by
 something else altogether. Such cells are marked as H.264 marks intra macroblocks in P frames (ITU-T

@@ -1,4 +1,4 @@
-"""Which quality index each frame gets, so that a stream keeps a bit rate or a PSNR.
+"""Quality index of each frame, by which a stream keeps a bit rate or a PSNR.
 
 Both controllers look at what the frames so far came to, and steer towards the goal over the frames
 ahead: the index is the one at which, by a log-linear model of each frame type, the deviation so far
@@ -53,17 +53,17 @@ _WHY = "as quality indices end at 0 and 63 or the clip is too short"
 
 
 class RateControl(Protocol):
-    """Chooses quality indices frame by frame."""
+    """Controller that chooses quality indices frame by frame."""
 
     def quality(self, kind: int) -> int:
         """Index 0..63 of the next frame, an ``INTRA`` or ``INTER`` one."""
 
     def coded(self, kind: int, quality: int, bits: int, psnr: Callable[[], float]) -> None:
-        """Take what a frame came to: its bits, and a function that measures its PSNR
+        """Result of the frame just coded: its bits, and a function that measures its PSNR
         (6 Y + U + V) / 8 in dB."""
 
     def missed(self) -> str:
-        """In one line, how far the frames so far are from what was asked for; empty if near it."""
+        """One line on how far the frames so far are from the goal; empty if near it."""
 
 
 @dataclass
@@ -120,7 +120,7 @@ class _Steered:
     level: dict[int, float] = field(default_factory=dict)
 
     def ahead(self, kind: int) -> dict[int, int]:
-        """How many frames of each type the horizon holds, the next one, of this type, included."""
+        """Number of frames of each type in the horizon, the next one, of this type, included."""
         count = self.horizon
         if self.frames is not None:
             count = max(1, min(count, self.frames - self.done))
@@ -129,7 +129,7 @@ class _Steered:
         return {INTRA: intra, INTER: count - intra}
 
     def settle(self, index: float, kind: int) -> int:
-        """Limit an index and add the boost of intra frames."""
+        """Index within 0..63, with the offset of intra frames added."""
         if self.last is not None:
             index = min(max(index, self.last - _MOST_CHANGE), self.last + _MOST_CHANGE)
         self.last = min(max(index, 0.0), QUALITIES - 1.0)
@@ -147,7 +147,7 @@ class _Steered:
 
 
 class BitrateControl:
-    """Keeps a mean bit rate.
+    """Controller of the mean bit rate.
 
     Args:
         bits_per_frame: mean bits of a frame, above 0.
@@ -205,7 +205,7 @@ class BitrateControl:
 
 
 class PsnrControl:
-    """Keeps a mean PSNR.
+    """Controller of the mean PSNR.
 
     Args:
         psnr: mean over the frames of (6 Y + U + V) / 8, in dB.
@@ -217,7 +217,7 @@ class PsnrControl:
         self._state = _Steered(gop, frames, _PSNR, boost)
 
     def tried(self, first: Callable[[int], float]) -> None:
-        """Learn from a trial what the first frame is like, so that it is not far from the rest.
+        """Calibration by trials of the first frame, so that its PSNR is not far from the rest's.
 
         Args:
             first: PSNR of the first frame, coded intra with a quality index, in dB.

@@ -1,4 +1,4 @@
-"""Where an inter frame is better off with its prediction as it stands.
+"""Cells of an inter frame that are better left as they are predicted.
 
 After a trial without skip, a cell is skipped when what its latents win in distortion is not worth
 their bits: the choice of mode by D + lambda R of Sullivan and Wiegand (IEEE Signal Processing
@@ -43,7 +43,7 @@ _CHROMA_WEIGHT = 5 / 3
 
 
 class SkipTrials:
-    """Finds the cells of an inter frame to skip, better with every trial.
+    """Search for the cells of an inter frame to skip, better with every trial.
 
     Args:
         frame: of the first trial.

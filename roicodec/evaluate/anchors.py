@@ -269,7 +269,7 @@ def encode(
     path: Path,
     masks: Iterable[Mask] | None = None,
 ) -> None:
-    """Encode pictures on one thread; write the elementary stream alone.
+    """Encoding of pictures on one thread; only the elementary stream is written.
 
     Args:
         quality: the encoder's ``crf``.

@@ -40,7 +40,7 @@ class BdRate:
 
     @property
     def warning(self) -> str:
-        """Says that the overlap is short; empty where it is not."""
+        """Warning of a short overlap; empty where it is long enough."""
         if self.coverage >= MIN_COVERAGE:
             return ""
         return (

@@ -36,7 +36,7 @@ class Coder(Protocol):
 
     @property
     def name(self) -> str:
-        """As in tables; names a folder too."""
+        """Name in tables, and of the folder of its files."""
 
     @property
     def suffix(self) -> str:
@@ -44,7 +44,7 @@ class Coder(Protocol):
 
     @property
     def qualities(self) -> tuple[int, ...]:
-        """In the codec's own unit."""
+        """Quality settings of the curve, in the codec's unit."""
 
     @property
     def with_masks(self) -> bool:

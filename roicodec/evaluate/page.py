@@ -44,7 +44,7 @@ def write_page(
     reference: str,
     about: dict[str, str],
 ) -> None:
-    """Write the page.
+    """Page of the results, written to a file.
 
     Args:
         path: the HTML file, in the folder of the results.

@@ -83,7 +83,7 @@ def _row(encode: Encode) -> dict[str, Any]:
 
 
 def write_csv(path: Path, encodes: Iterable[Encode]) -> None:
-    """Write one row for each encode, :data:`COLUMNS`; unknown values stay empty."""
+    """CSV file with one row for each encode, :data:`COLUMNS`; unknown values stay empty."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

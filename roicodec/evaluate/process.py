@@ -38,7 +38,7 @@ class Usage:
 
 
 def run(command: Sequence[str]) -> Usage:
-    """Run a command to its end; Python commands see this very package.
+    """Resources that a command used, run to its end; Python commands see this very package.
 
     If the last line of its standard output is a JSON object with ``seconds`` and
     ``cpu_seconds``, these are of its coding loop.

@@ -40,7 +40,7 @@ def find_masks(spec: str, clip: Path) -> str | None:
 
 
 def store_masks(spec: str, reader: Reader, frames: int, target: Path) -> str:
-    """Write the masks of a clip's first frames as ``.npy``, bool ``[frames, H, W]``.
+    """File ``.npy`` with the masks of a clip's first frames, bool ``[frames, H, W]``.
 
     Arrays keep their outline to the sample; every other source has the 16x16 grid's.
 

@@ -24,7 +24,7 @@ _FORMAT = "roicodec-eval/1"
 
 
 def check_plotting() -> None:
-    """Fail early where the packages of the extra ``eval`` are not installed.
+    """Check, before anything is encoded, that the packages of the extra ``eval`` are installed.
 
     Raises:
         InputError: that says what to install.
@@ -71,7 +71,7 @@ def usable_points(
 def about_run(
     command: str, encodes: Sequence[Encode], now: datetime | None = None
 ) -> dict[str, str]:
-    """When, where and with what the run was made, by title."""
+    """Date, machine and versions of the run, by title."""
     when = now or datetime.now(UTC)
     versions = dict.fromkeys(e.version for e in encodes if e.version)
     return {
@@ -98,7 +98,7 @@ def write_results(
     about: dict[str, str],
     messages: Sequence[str],
 ) -> list[Comparison]:
-    """Write every file of a run into its folder.
+    """All files of a run, written into its folder.
 
     Args:
         out: the folder.

@@ -126,7 +126,7 @@ class Plan:
 
 
 class Listener:
-    """Is told what happens, from several threads; the default does not care."""
+    """Receiver of progress and warnings, from several threads; this one ignores them."""
 
     def done(self, encode: Encode, *, fresh: bool) -> None:
         """An encode is finished, now (``fresh``) or in an earlier run."""
@@ -135,7 +135,7 @@ class Listener:
         """An encode could not be finished."""
 
     def warn(self, message: str) -> None:
-        """Something is not as the user may expect; one line."""
+        """One line about something that the user may not expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Clip:
 
 
 def run_plan(plan: Plan, listener: Listener) -> tuple[list[Clip], list[Encode]]:
-    """Do every encode of a plan that is not done yet; clips and encodes in the plan's order.
+    """Clips and encodes of a plan, in its order; encodes without a stored result are done.
 
     Encodes that fail are reported to the listener and left out.
 

@@ -32,7 +32,7 @@ _SHOWN = ("psnr_y", "psnr_yuv", "msssim_y", "wpsnr_y", "psnr_roi_y", "psnr_bg_y"
 
 
 class Screen(Listener):
-    """Tells of progress on standard error and shows tables on standard output.
+    """Progress on standard error and tables on standard output.
 
     Args:
         total: number of encodes to come.

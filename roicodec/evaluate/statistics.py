@@ -76,7 +76,7 @@ def frame_statistics(
 
 
 def write_statistics(out: Path, clips: Sequence[Clip], encodes: Sequence[Encode]) -> None:
-    """Write ``regions.csv``: a line for every frame of every stream of roicodec in ``out``."""
+    """File ``regions.csv``: a line for every frame of every stream of roicodec in ``out``."""
     networks = installed_networks()
     if networks is None:
         return

@@ -159,7 +159,7 @@ def mean_comparison(comparisons: Sequence[Comparison], codec: str, measure: str)
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast a codec was over its encodes, and the memory it took.
+    """Speed of a codec over its encodes, and its memory.
 
     Attributes:
         fps: frames a second of the coding loop (of the whole process where that is unknown).

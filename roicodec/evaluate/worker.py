@@ -39,7 +39,7 @@ def _decode(stream: str, target: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command that the module's text describes; the exit status."""
+    """Exit status of the command that the module's docstring describes."""
     av.logging.set_level(av.logging.ERROR)
     command, *rest = arguments
     wall, cpu = time.perf_counter(), time.process_time()

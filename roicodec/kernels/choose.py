@@ -93,7 +93,7 @@ def hardest_layers() -> Iterator[Layer]:
 
 
 def heaviest(layers: Iterable[Layer]) -> list[Layer]:
-    """For each kind of layer and input, the one whose accumulator can grow furthest.
+    """The layer of each kind and input whose accumulator can grow furthest.
 
     A model has a thousand layers at all its bit-widths, too many to try at every start.
     """

@@ -82,7 +82,7 @@ SKELETON = Grid(16, signed=True)
 
 @dataclass(frozen=True, eq=False)
 class Quantize:
-    """From the skeleton to the grid of a branch: shifts ``[C]``, each in -15..16.
+    """Conversion from the skeleton to the grid of a branch: shifts ``[C]``, each in -15..16.
 
     The shift of a channel is log2(step of the branch / step of the skeleton), per channel where the
     channels of the skeleton were equalized.
@@ -223,7 +223,7 @@ def pointwise(codes: ArrayLike, layer: Pointwise) -> Ints:
 
 
 def accumulate(skeleton: ArrayLike, codes: ArrayLike, layer: Pointwise) -> Ints:
-    """Add a branch to the skeleton: ``clamp(round_half_even(skeleton + acc * 2**-shift))``.
+    """Skeleton with a branch added: ``clamp(round_half_even(skeleton + acc * 2**-shift))``.
 
     The sum is rounded once, not the branch first: ties depend on the skeleton's parity.
     """

@@ -30,7 +30,7 @@ class PointwiseOp(Protocol):
         ...
 
     def accumulate(self, skeleton: Tensor, codes: Tensor) -> Tensor:
-        """Add the branch to skeleton rows ``[N, Cout]`` in place (contiguous), and return them."""
+        """Skeleton rows ``[N, Cout]`` (contiguous), changed in place by adding the branch."""
         ...
 
 
@@ -60,12 +60,12 @@ class Backend(ABC):
 
     @abstractmethod
     def quantize(self, layer: Quantize) -> TensorOp:
-        """Prepare: skeleton rows ``[N, C]`` (contiguous) to codes of the target grid."""
+        """Operation from skeleton rows ``[N, C]`` (contiguous) to codes of the target grid."""
 
     @abstractmethod
     def pointwise(self, layer: Pointwise) -> PointwiseOp:
-        """Prepare a pointwise layer. A 16-bit skeleton source takes codes of that grid."""
+        """Operation of a pointwise layer. A 16-bit skeleton source takes codes of that grid."""
 
     @abstractmethod
     def depthwise(self, layer: Depthwise) -> TensorOp:
-        """Prepare: codes ``[H, W, C]`` (contiguous) to codes of the target grid."""
+        """Operation from codes ``[H, W, C]`` (contiguous) to codes of the target grid."""

@@ -85,7 +85,7 @@ class PackedPointwise:
     def accumulate(
         self, onto: Rows, rows: Rows, index: Places | None = None, to: Places | None = None
     ) -> Rows:
-        """Add the branch to skeleton rows in place, and return them.
+        """Skeleton rows, changed in place by adding the branch.
 
         Args:
             onto: int16 ``[M, Cout]``.
@@ -202,14 +202,14 @@ class Field:
         return self.values.shape[1] * self.values.shape[2]
 
     def check(self, places: Places) -> None:
-        """Raise IndexError if some place is not within the margin."""
+        """Check that all places are within the margin."""
         rows, columns = self.values.shape[:2]
         if len(places) and not (places.min() > columns and places.max() < (rows - 1) * columns - 1):
             raise IndexError(f"places outside of a field of {rows - 2}x{columns - 2}")
 
     @staticmethod
     def places(positions: NDArray[np.integer[Any]], width: int) -> Places:
-        """Where raster positions of a frame are in its fields, int32 ``[N]``."""
+        """Places of a frame's raster positions in its fields, int32 ``[N]``."""
         row, column = np.divmod(positions, width)
         return ((row + 1) * (width + 2) + column + 1).astype(np.int32)
 
@@ -226,7 +226,7 @@ class PackedBlock:
 
     @classmethod
     def of(cls, layers: Iterable[Layer]) -> PackedBlock:
-        """Pack a block.
+        """Packed form of a block.
 
         Args:
             layers: quantizer, ``mix_in``, depthwise, ``mix_out``; quantizer, ``expand``,
@@ -267,7 +267,7 @@ def run_block(
     field: Field,
     context: Rows | None = None,
 ) -> Rows:
-    """Run a block in place on the rows of a frame's parts.
+    """One block, run in place on the rows of a frame's parts.
 
     Args:
         parts: the block at the bit-width of each part, and its rows; they follow one another.

@@ -91,7 +91,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def reason() -> str:
-    """Why there is no library, or which instructions it uses."""
+    """Reason why there is no library, or the instructions that it uses."""
     found, why = _found()
     return why if found is None else f"{level()} instructions"
 
@@ -110,7 +110,7 @@ def level() -> str:
 
 @contextmanager
 def forced(name: str) -> Iterator[None]:
-    """Use the forms of a level, for tests and benchmarks; of the whole process.
+    """Context in which the process uses the forms of a level, for tests and benchmarks.
 
     Raises:
         InputError: if this machine does not have it.

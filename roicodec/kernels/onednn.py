@@ -195,7 +195,7 @@ class _BytePointwise:
         return acc.bitwise_left_shift_(self._up) if self._scaled_up else acc
 
     def _round(self, acc: Tensor, rounded: Tensor) -> Tensor:
-        """Shift accumulators that had a half added; ``rounded`` says what is odd if rounded up.
+        """Accumulators shifted after a half was added; ``rounded`` says what is odd if rounded up.
 
         Taking 1 from those pulls exactly the ties among them down, to even.
         """
@@ -244,7 +244,7 @@ def _relu(grid: Grid) -> tuple[str, list[float]]:
 
 
 def _clamped(sums: Tensor, grid: Grid) -> Tensor:
-    """Clamp ``MAGIC + offset + integer`` in place; as int32, whose low bits are the code."""
+    """``MAGIC + offset + integer``, clamped in place, as int32 whose low bits are the code."""
     base = _MAGIC + _offset(grid)
     return sums.clamp_(base + grid.low, base + grid.high).view(torch.int32)
 

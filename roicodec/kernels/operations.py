@@ -60,7 +60,7 @@ class Operation(Generic[P, R]):
 
     @property
     def reason(self) -> str:
-        """Why that form is used."""
+        """Reason for the form in use."""
         return self._chosen[1]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""From trained quantizers to integer layers: steps become shifts, biases become integers."""
+"""Conversion of trained quantizers to integer layers: steps become shifts, biases integers."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _gather(first: Words, centre: int, shift: int, second: Words, order: Places)
 def _put_distribution(
     values: Words, quality: Ints, shift: int, places: Places, mean: Words, index: Ints
 ) -> None:
-    """Put the output of a head in the order of positions.
+    """Output of a head, put in the order of positions.
 
     Args:
         values: means, then indices, int16 ``[N, 2 C]``.
@@ -56,7 +56,7 @@ def _put_distribution(
 
 
 def _finish(rows: Words, order: Places, shift: int, samples: Words, features: Words | None) -> None:
-    """Add residuals to samples and put features, at some positions of frames, in place.
+    """Samples plus residuals, and features, set in place at some positions of frames.
 
     Args:
         rows: residuals in units of ``2**-shift``, then features, int16 ``[N, A + B]``.

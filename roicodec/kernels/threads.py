@@ -97,12 +97,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def threads() -> int:
-    """How many threads work on a call; by default as many as there are cores to run on."""
+    """Number of threads that work on a call; by default the cores that the process may use."""
     return _pool.size
 
 
 def set_threads(number: int) -> None:
-    """Let so many threads work on a call; 1 is the caller's alone.
+    """Setting of the number of threads that work on a call; 1 is the caller's alone.
 
     Args:
         number: 1 or more.
@@ -111,7 +111,7 @@ def set_threads(number: int) -> None:
 
 
 def in_bands(rows: int, work: Callable[[int, int], None], *, least: int) -> None:
-    """Call ``work(begin, end)`` for bands that cover ``0 <= row < rows``, side by side.
+    """Calls of ``work(begin, end)``, in parallel, for bands that cover ``0 <= row < rows``.
 
     Args:
         rows: how many.

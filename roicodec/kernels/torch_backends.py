@@ -59,7 +59,7 @@ def choose_torch_backend(
 
 
 def verify(backend: Backend, layers: Iterable[Layer]) -> None:
-    """Compare a backend with the definition on inputs that reach every channel's extremes.
+    """Comparison of a backend with the definition on inputs that reach each channel's extremes.
 
     Raises:
         ModelError: naming the first layer that differs.

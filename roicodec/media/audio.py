@@ -33,7 +33,7 @@ _DEPTHS = {"s32", "s32p", "flt", "fltp", "dbl", "dblp", "s64", "s64p"}
 
 
 class AudioLane:
-    """Decodes a track and codes it anew; gaps between its packets stay.
+    """Lane that decodes a track and codes it again; gaps between its packets stay.
 
     Args:
         track: of kind ``audio``.

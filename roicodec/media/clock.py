@@ -23,7 +23,7 @@ _MAX_START = 10**7
 
 
 class PacketClock:
-    """Checks the time stamps and durations of the packets of other tracks.
+    """Check of the time stamps and durations of the packets of other tracks.
 
     Args:
         tracks: the tracks.
@@ -55,7 +55,7 @@ class PacketClock:
 
 
 class PictureClock:
-    """Corrects the time stamps and durations of one picture after the other.
+    """Correction of the time stamps and durations of one picture after the other.
 
     Args:
         time_base: seconds per unit.

@@ -1,4 +1,4 @@
-"""From FFmpeg's frames to planes of 8-bit 4:2:0 and back, colour left as it is."""
+"""Conversion of FFmpeg's frames to planes of 8-bit 4:2:0 and back; colour stays as it is."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def filter_graph(
 
 
 def run_graph(graph: Graph, frame: VideoFrame) -> VideoFrame:
-    """Send one frame through."""
+    """Frame that comes out of a filter graph for one that goes in."""
     graph.push(frame)
     out = graph.pull()
     assert isinstance(out, VideoFrame)

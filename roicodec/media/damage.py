@@ -8,7 +8,7 @@ __all__ = ["DamageLog"]
 
 
 class DamageLog:
-    """Counts damages by kind.
+    """Counts of damages by kind.
 
     Args:
         name: of the source, for messages.
@@ -29,7 +29,7 @@ class DamageLog:
         return sum(count for count, _ in self._kinds.values())
 
     def add(self, one: str, many: str = "", *, place: str | None = None) -> None:
-        """Count a damage here.
+        """One more damage here.
 
         Args:
             one: what it is, if there is one.

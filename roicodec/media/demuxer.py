@@ -32,7 +32,7 @@ _UNEVEN = Fraction(1)
 
 
 class Demuxer:
-    """Reads packets; errors are counted, and reading goes on behind them.
+    """Reader of packets; errors are counted, and reading goes on behind them.
 
     Where the clock leaps, all that follows is moved so that it goes on: as in a transport stream
     that was put together from several.

@@ -116,7 +116,7 @@ class Extras:
 
 
 class _ExtrasReader:
-    """Reads the fields one by one, so that those before a damage are kept."""
+    """Reader of one field after the other, so that those before a damage are kept."""
 
     def __init__(self, data: Cursor, problems: Problems) -> None:
         self._data, self._problems = data, problems

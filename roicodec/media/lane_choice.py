@@ -1,4 +1,4 @@
-"""Which way a track goes into a container: as it is, converted, or not at all."""
+"""Choice of how a track goes into a container: as it is, converted, or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LaneChoice"]
 
 
 class LaneChoice:
-    """Chooses for one track after the other.
+    """Choice for one track after the other.
 
     Args:
         format: FFmpeg's name of the muxer.

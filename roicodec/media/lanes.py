@@ -1,4 +1,4 @@
-"""How each track gets into a container: copied packet by packet, or as an attachment."""
+"""Ways of a track into a container: copied packet by packet, or as an attachment."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Lane(Protocol):
         """The packets that were held back."""
 
     def close(self) -> None:
-        """Release what the lane holds."""
+        """Release of what the lane holds."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -38,7 +38,7 @@ _MAX_TRIALS = 200
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Something of the header that can be left out: a track, a tag, a chapter, the matrix."""
+    """Optional part of the header: a track, a tag, a chapter, the matrix."""
 
     name: str
     lane: tuple[int, Lane] | None = None
@@ -168,7 +168,7 @@ class Muxer:
         out.mux(packet)
 
     def _start_over(self, spool: Spool, error: BaseException) -> None:
-        """Write the file once more, without the tracks of which it was not sure that they fit."""
+        """Second attempt at the file, without the tracks that were not sure to fit."""
         for index, lane in list(self._lanes.items()):
             if not lane.proven:
                 track = self._extras.tracks[index]

@@ -132,7 +132,7 @@ def open_header(track: Track) -> Iterator[Stream]:
 
 
 def add_track(out: OutputContainer, track: Track) -> Stream:
-    """Add a stream with ``track``'s parameters to an output whose header is not yet written.
+    """New stream with ``track``'s parameters in an output whose header is not yet written.
 
     Raises:
         ValueError, av.FFmpegError: if the container cannot hold it.

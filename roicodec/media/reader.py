@@ -113,7 +113,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a file object that was handed in stays open."""
+        """End of reading; a file object that was handed in stays open."""
         self._opened.close()
 
     @property
@@ -150,7 +150,7 @@ class Reader:
             self._warnings.append(message)
 
     def _first_info(self) -> VideoInfo:
-        """Decode up to the first picture, which knows more than the container."""
+        """Properties by the first picture, which knows more than the container."""
         for event in self._events:
             self._waiting.append(event)
             if isinstance(event, VideoFrame):

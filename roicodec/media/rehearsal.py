@@ -16,7 +16,7 @@ __all__ = ["Rehearsal"]
 
 
 class Rehearsal:
-    """Muxes one track alone.
+    """Trial muxing of one track alone.
 
     What a muxer refuses is noticed here, before it can hurt the output, where the refusal would
     meet another packet.
@@ -51,6 +51,6 @@ class Rehearsal:
         return None
 
     def close(self) -> None:
-        """Forget the container, too."""
+        """Release of the container."""
         with suppress(Exception):
             self._out.close()

@@ -1,4 +1,4 @@
-"""Where videos are read from: files, pipes, file objects; network addresses if allowed."""
+"""Sources of videos: files, pipes, file objects; network addresses if allowed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _self_contained() -> str:
 
 
 class _Patient:
-    """Runs calls in a thread of its own, so that the caller can be interrupted while they wait.
+    """Thread that runs calls, so that the caller can be interrupted while they wait.
 
     PyAV drops what a signal handler raises inside of a read, and FFmpeg repeats interrupted reads;
     handlers run in the main thread, and are heard there while it waits for this one.
@@ -125,7 +125,7 @@ class Opened:
         return None
 
     def close(self) -> None:
-        """Close the source, unless it is still being waited for."""
+        """End of the source, unless a call still waits for it."""
         if self._patient is None:
             self.container.close()
         elif not self._patient.abandoned:
@@ -134,7 +134,7 @@ class Opened:
 
 
 def open_source(source: Source, allow_network: bool = False) -> Opened:
-    """Open a video.
+    """Opened video.
 
     Args:
         source: a path, ``-`` for standard input, a binary file object, or an address.

@@ -27,7 +27,7 @@ class Spool:
         self._units: dict[int, Fraction] = {}
 
     def add(self, number: int, packet: Packet[Any]) -> None:
-        """Keep a packet of the track with a number."""
+        """Next packet of the track with a number."""
         self._units[number] = packet.time_base
         content = TrackPacket.from_av(packet, number).to_bytes()
         self._file.write(_LENGTH.pack(len(content)) + content)
@@ -41,5 +41,5 @@ class Spool:
             yield packet, self._units[packet.track]
 
     def close(self) -> None:
-        """Forget everything."""
+        """Release of all packets."""
         self._file.close()

@@ -32,7 +32,7 @@ _TARGETS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 
 
 class TextLane:
-    """Decodes each subtitle and codes it anew, as the container has it.
+    """Lane that decodes each subtitle and codes it again for the container.
 
     Args:
         track: of kind ``subtitle``.

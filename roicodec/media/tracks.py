@@ -76,7 +76,7 @@ class Problems(list[str]):
         self.total = 0
 
     def add(self, message: str) -> None:
-        """Count one; the text goes into the list, or its number does."""
+        """One more problem: its text, or the number of those beyond the tenth."""
         self.total += 1
         if self.total <= self._SHOWN:
             self.append(message)

@@ -165,7 +165,7 @@ class VideoEncoder:
     def add_to(
         self, out: OutputContainer, metadata: Mapping[str, str], matrix: Sequence[int] | None
     ) -> None:
-        """Add the video stream to ``out``; what is encoded from then on is for it.
+        """New video stream in ``out``, to which what is encoded from then on goes.
 
         Args:
             out: whose header is not yet written.
@@ -199,7 +199,7 @@ class VideoEncoder:
     def copy_to(
         self, out: OutputContainer, metadata: Mapping[str, str], matrix: Sequence[int] | None
     ) -> None:
-        """Add a stream to ``out`` for packets that are coded already; else as :meth:`add_to`."""
+        """New stream in ``out`` for packets that are coded already; else as :meth:`add_to`."""
         copy = out.add_stream_from_template(self.stream, opaque=True)
         if self._name == "libx265" and out.format.name != "matroska":
             copy.codec_context.codec_tag = "hvc1"

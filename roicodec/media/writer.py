@@ -28,7 +28,7 @@ Target = str | os.PathLike[str] | BinaryIO
 
 
 class Writer:
-    """Writes a video file that appears under its name only when it is complete.
+    """Writer of a video file that appears under its name only when it is complete.
 
     Use it as a context manager: leaving it normally finishes the file, leaving it by any
     exception, KeyboardInterrupt included, removes what was written.
@@ -123,19 +123,19 @@ class Writer:
             self.abort()
 
     def write(self, picture: Picture) -> None:
-        """Write the next picture; its ``pts`` must be larger than the one before."""
+        """Next picture to write; its ``pts`` must be larger than the one before."""
         if (picture.width, picture.height) != self._size:
             raise ValueError(f"picture of {picture.width}x{picture.height}, not {self._size}")
         with self._errors():
             self._sink.write(picture)
 
     def write_packet(self, packet: TrackPacket) -> None:
-        """Write a packet of one of the tracks; dropped if the output cannot hold its track."""
+        """Next packet of one of the tracks; dropped if the output cannot hold its track."""
         with self._errors():
             self._sink.write_packet(packet)
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """End of the file, which then gets its name."""
         if not self._open:
             return
         try:
@@ -148,7 +148,7 @@ class Writer:
         self._output.close()
 
     def abort(self) -> None:
-        """Remove what was written."""
+        """Removal of what was written."""
         if self._open:
             self._open = False
             self._sink.abort()
@@ -171,7 +171,7 @@ class Writer:
 
 
 class _Abandoned(Exception):
-    """Tells the output file that it is not to be kept."""
+    """Signal to the output file that it is not to be kept."""
 
 
 def _format_of(target: Target) -> str:

@@ -46,7 +46,7 @@ class BranchModule(nn.Module):
 
 
 def set_branch_dtype(net: nn.Module, dtype: torch.dtype) -> None:
-    """Let all branches of a network compute in a type.
+    """Setting of the type in which all branches of a network compute.
 
     Args:
         net: float or quantized network.

@@ -197,7 +197,7 @@ class FrameNet(nn.Module):
 
     @torch.no_grad()
     def start_from_klt(self, basis: Tensor, deviation: Tensor) -> None:
-        """Initialize as a transform codec with a static model of its latents.
+        """Initialization as a transform codec with a static model of its latents.
 
         Args:
             basis: projection of a packed 8x8 block to its coefficients, one a column, ``[96, 96]``.

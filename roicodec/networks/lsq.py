@@ -124,13 +124,13 @@ class _Quantizer(nn.Module):
         raise NotImplementedError
 
     def initialize(self, v: Tensor, bits: int) -> None:
-        """Set a candidate's step to LSQ's initial value, ``2 mean|v| / sqrt(Q_P)``."""
+        """Initialization of a candidate's step by LSQ's rule, ``2 mean|v| / sqrt(Q_P)``."""
         _, high = self.bounds(bits)
         self._set(bits, torch.log2(2 * self._reduce(v.abs(), torch.mean) / math.sqrt(high)))
 
     @torch.no_grad()
     def calibrate(self, v: Tensor, bits: int, searched: int = SEARCHED_STEPS) -> None:
-        """Set a candidate's step to the power of two of least squared error.
+        """Calibration of a candidate's step: the power of two of least squared error.
 
         Args:
             v: data.

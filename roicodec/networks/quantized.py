@@ -112,7 +112,7 @@ class QuantizedPointwise(BranchModule):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor, widths: tuple[int, ...], searched: int = SEARCHED_STEPS) -> None:
-        """Set steps on data, and biases so that the mean of every output stays.
+        """Calibration of steps on data, and of biases so that the mean of every output stays.
 
         Bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
         Correction", ICCV 2019 (arXiv:1906.04721), section 4.2, here with measured means.
@@ -219,7 +219,7 @@ def equalization(top: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _equalize_hidden(before: nn.Conv2d, exponent: Tensor, after: nn.Conv2d) -> None:
-    """Divide the channels between two layers by ``2**exponent``, which commutes with ReLU."""
+    """Division of the channels between two layers by ``2**exponent``, which commutes with ReLU."""
     assert before.bias is not None
     before.weight *= torch.exp2(-exponent)[:, None, None, None]
     before.bias *= torch.exp2(-exponent)
@@ -257,7 +257,7 @@ def largest_inputs(
 def quantize_network(
     net: nn.Module, run: Callable[[], object], searched: int = SEARCHED_STEPS
 ) -> None:
-    """Replace every block of a trained float network by a quantized one.
+    """Replacement of every block of a trained float network by a quantized one.
 
     Args:
         net: the network.
@@ -283,7 +283,7 @@ def calibrate(
     widths: tuple[int, ...],
     searched: int = SEARCHED_STEPS,
 ) -> None:
-    """Set the steps of a quantized network to least squared error, and correct its biases.
+    """Calibration of a quantized network: steps of least squared error, biases corrected.
 
     Args:
         net: the network.
@@ -300,7 +300,7 @@ def calibrate(
 
 
 def calibrate_wide(net: nn.Module, run: Callable[[], object]) -> None:
-    """Widen the steps of 16-bit activations to the range of calibration data.
+    """Steps of 16-bit activations widened to the range of calibration data.
 
     Training computes in float at 16 bits and does not move them when ranges grow. They never become
     finer: where ranges shrank, at worst to zeros alone, that would gain nothing.
@@ -318,7 +318,7 @@ def calibrate_wide(net: nn.Module, run: Callable[[], object]) -> None:
 
 
 def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
-    """Freeze a quantized network but for the weight steps and biases of one bit-width.
+    """Freezing of a quantized network but for the weight steps and biases of one bit-width.
 
     Args:
         net: quantized network.
@@ -340,7 +340,7 @@ def free_only(net: nn.Module, bits: int, *, widen: bool) -> None:
 
 
 def free_coarsest(net: nn.Module, anchors: int) -> float:
-    """Freeze a network but for the vectors of the lowest qualities in its quality tables.
+    """Freezing of a network but for the vectors of the lowest qualities in its quality tables.
 
     Args:
         net: float or quantized network.
@@ -357,13 +357,13 @@ def free_coarsest(net: nn.Module, anchors: int) -> float:
 
 
 def free_unmatched(net: FrameNet) -> None:
-    """Freeze an inter network but for the vectors that replace features in intra-coded cells."""
+    """Freezing of an inter network but for the vectors of features in intra-coded cells."""
     net.requires_grad_(False)
     net.unmatched.requires_grad_(True)
 
 
 def _free_rows(parameter: nn.Parameter, rows: slice) -> None:
-    """Let gradients reach some rows of a parameter alone."""
+    """Restriction of gradients to some rows of a parameter."""
     kept = torch.zeros_like(parameter)
     kept[rows] = 1
     parameter.requires_grad_(True)

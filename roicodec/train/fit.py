@@ -131,7 +131,7 @@ class FitOptions:
 def fit_network(
     options: FitOptions, ranks: Ranks, started: Callable[[int], object] | None = None
 ) -> None:
-    """Train a network; a run that was interrupted continues from its last checkpoint.
+    """Training of a network; an interrupted run continues from its last checkpoint.
 
     Args:
         options: of the run.
@@ -202,7 +202,7 @@ def _start(options: FitOptions, task: Stage, clips: list[Clip]) -> FrameNet:
 
 
 def start_intra(net: FrameNet, clips: list[Clip], seed: int, batches: int) -> None:
-    """Initialize a network with the KLT of frames.
+    """Initialization of a network with the KLT of frames.
 
     Args:
         net: untrained network.
@@ -219,7 +219,7 @@ def start_intra(net: FrameNet, clips: list[Clip], seed: int, batches: int) -> No
 
 
 def _start_inter(net: FrameNet, stage: InterStage, batches: int) -> None:
-    """Initialize a network with the KLT of prediction residuals."""
+    """Initialization of a network with the KLT of prediction residuals."""
     total = torch.zeros(LATENT_CHANNELS, LATENT_CHANNELS)
     for _ in range(batches):
         with torch.no_grad():

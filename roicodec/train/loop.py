@@ -97,7 +97,7 @@ def optimize(
     ranks: Ranks,
     started: Callable[[int], object] | None = None,
 ) -> None:
-    """Train a network from its checkpoint in ``run``, or from where it is.
+    """Training of a network from its checkpoint in ``run``, if there is one.
 
     Args:
         net: the network.
@@ -182,7 +182,7 @@ class _Log:
         self._weighted = self._norm = 0.0
 
     def add(self, result: RateDistortion, quality: Tensor, loss: Tensor, norm: Tensor) -> None:
-        """Add a step: results and quality of its frames, weighted loss, norm of the gradient."""
+        """Next step: results and quality of its frames, weighted loss, norm of the gradient."""
         band = quality.div(16).long().clamp(0, _BANDS - 1)
         self._bands["n"].index_add_(0, band, torch.ones(len(band)))
         for name in ("bpp", "mse_y", "loss"):
@@ -206,7 +206,7 @@ class _Log:
         return row
 
     def write(self, row: dict[str, float]) -> None:
-        """Append a row to the file, and print it."""
+        """Next row of the file, also printed."""
         new = not self._path.exists()
         with self._path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row))

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write_tables(path: Path, what: str, intra: Counts, inter: Counts) -> None:
-    """Fit tables to counts and write their module.
+    """Module of tables that are fitted to counts.
 
     Args:
         path: file of the module.
@@ -81,7 +81,7 @@ def _masks(clip: Path, scale: int) -> Iterator[Mask]:
 
 
 def count_mask(mask: Mask, previous: Mask | None, counts: Counts) -> None:
-    """Add the cells of a mask to counts.
+    """Update of counts by the cells of a mask.
 
     Args:
         mask: bool ``[h, w]``.

@@ -79,7 +79,7 @@ class PostFilterFit:
         self._levels, self._bounds = activity_levels(), difference_bounds()
 
     def add(self, made: Picture, original: Picture, quality: int) -> None:
-        """Add a picture.
+        """Next picture of the fit.
 
         Args:
             made: reconstruction without post-filter.

@@ -100,7 +100,7 @@ def write_release(
     filtered: int,
     calibration: Calibration = USUAL_CALIBRATION,
 ) -> None:
-    """Write the weights files of a release.
+    """Weights files of a release.
 
     Args:
         intra_path, inter_path: checkpoints or weights files.

@@ -16,7 +16,7 @@ __all__ = ["revive"]
 
 @torch.no_grad()
 def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
-    """Initialize the input weights of dead hidden channels again; all others stay.
+    """New initial input weights for dead hidden channels; all others stay.
 
     In front of a ReLU a channel that is always negative has no gradient. The output weights of the
     new channels are zero, so that the network computes the same as before.
@@ -52,7 +52,7 @@ def revive(net: nn.Module, run: Callable[[], object], times: int = 24) -> int:
 
 
 def _redraw(layer: nn.Conv2d, dead: Tensor) -> None:
-    """Set the weights of dead outputs to noise of the other outputs' deviation, and biases to 0."""
+    """New weights of dead outputs: noise with the other outputs' deviation; biases 0."""
     assert layer.bias is not None
     living = layer.weight[~dead] if (~dead).any() else layer.weight
     drawn = torch.randn_like(layer.weight[dead]) * living.square().mean().sqrt()

@@ -108,7 +108,7 @@ def begin(start: Path | None) -> SaliencyNet:
 
 
 class Batches:
-    """Draws batches: so many of each kind, cropped, mirrored, and changed in tone at random."""
+    """Random batches: a fixed number of each kind, cropped, mirrored, and changed in tone."""
 
     def __init__(self, samples: Sequence[Sample], seed: int) -> None:
         self._kinds: dict[str, dict[str, list[Sample]]] = {}
@@ -200,7 +200,7 @@ def _cut(
 def losses(
     logits: Tensor, density: Tensor, thing: Tensor, weight: Tensor, roles: Tensor, known: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the fixations (KLD - CC/2 - NSS/10, NSS under the density); of the object, and of faces
+    """Losses of fixations (KLD - CC/2 - NSS/10, NSS under the density), of the object, of faces
     and people where they are known (cross entropy and soft IoU); means over those that count.
 
     Args:
@@ -290,7 +290,7 @@ def _train(
     *,
     roles_only: bool = False,
 ) -> SaliencyNet:
-    """Returns the moving average of the network."""
+    """Moving average of the network over its training."""
     if roles_only:
         net.requires_grad_(False)
         net.head.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""What the saliency network learns from: fixations, outlines of objects, teachers' masks.
+"""Training data of the saliency network: fixations, outlines of objects, teachers' masks.
 
 The folder holds ``saliency/osie`` (photographs, fixation densities, ``fixations.json``), masks of
 the clips in ``train`` (``saliency/masks/NAME.npz``; ``saliency/davis_masks/<name>/*.png`` for
@@ -37,7 +37,7 @@ _TEST_EVERY = 7
 _DEV_EVERY, _DEV_FIRST = 14, 3
 _STEP = 2
 _BODY = 0.5
-"""What a person is worth where a face is worth 1: the outline and the fixations disagree."""
+"""Weight of a person against 1 of a face: the outline and the fixations disagree."""
 _WITHOUT_PEOPLE = ("nature", "vehicles", "driving", "objects", "texture", "hands")
 """How the classes begin of clips that show hardly anybody."""
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -73,7 +73,7 @@ class Photo:
     points: NDArray[np.float64]
 
     def fixations(self) -> NDArray[np.bool_]:
-        """Where somebody looked, on the grid of the density."""
+        """Positions where somebody looked, on the grid of the density."""
         height, width = self.density.shape
         out = np.zeros((height, width), np.bool_)
         x, y = (self.points * (width, height)).astype(np.intp).T
@@ -169,7 +169,7 @@ def scene(name: str) -> str:
 
 
 def prepare(data: Path, cache: Path, pictures: Sequence[Photo]) -> list[Sample]:
-    """Everything to train on, in memory.
+    """All training samples, in memory.
 
     Args:
         data: the folder described above.
@@ -208,13 +208,13 @@ def prepare(data: Path, cache: Path, pictures: Sequence[Photo]) -> list[Sample]:
 
 
 def _classes(manifest: Path) -> dict[str, str]:
-    """What the clips of ``train`` show, by name."""
+    """Content classes of the clips of ``train``, by name."""
     with manifest.open(newline="", encoding="utf-8") as file:
         return {Path(row["file"]).stem: row["class"] for row in csv.DictReader(file)}
 
 
 def _truth(data: Path, name: str) -> tuple[str, Truth] | None:
-    """What matters in a clip, by frame, and where that is known from; the best there is."""
+    """Source and masks of what matters in a clip, by frame, from the best source there is."""
     masks = clip_masks(data, name)
     if masks is not None:
         return "masks", {t: _scaled(mask) for t, mask in enumerate(masks)}

@@ -1,4 +1,4 @@
-"""How well a saliency map agrees with fixations or with an object's outline.
+"""Agreement of a saliency map with fixations or with an object's outline.
 
 Definitions after Z. Bylinskii et al., "What do different evaluation metrics tell us about saliency
 models?", TPAMI 2019, section 4. Maps are float ``[H, W]``; fixations are bool ``[H, W]``, true

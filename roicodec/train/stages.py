@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from roicodec.bitstream.constants import (
-    FEATURE_CHANNELS,
-    LUMA_CHANNELS,
-    PIXEL_CHANNELS,
-    QUALITIES,
-    UNIT,
-)
-from roicodec.encoder.intra_cells import UNMATCHED_ENERGY, UNMATCHED_RATIO
-from roicodec.encoder.motion.x264 import near_qp
+from roicodec.bitstream.constants import FEATURE_CHANNELS, PIXEL_CHANNELS, QUALITIES
 from roicodec.networks.blocks import Regions, Sandwich
 from roicodec.networks.compensation import compensate, compensate_features
-from roicodec.networks.frame_net import (
-    PRICE,
-    FrameNet,
-    FrameOutput,
-    pack,
-    plane_means,
-    quantizer_step,
-    unpack,
-)
+from roicodec.networks.frame_net import FrameNet, FrameOutput, pack, unpack
 from roicodec.networks.quantized import TRAINED_BITS
-from roicodec.train.data import MOTION_QPS, Batch, Clip, crop, flip, sample_intra, to_tensors
-from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, RateDistortion, rate_distortion
+from roicodec.train.cell_choices import skipped, unmatched
+from roicodec.train.data import Batch, Clip, sample_intra, to_tensors
+from roicodec.train.losses import RateDistortion, rate_distortion
+from roicodec.train.sequences import TrainingSequence
 
 __all__ = [
     "NEW_CONTENT",
@@ -43,8 +27,6 @@ __all__ = [
     "IntraStage",
     "Stage",
     "packed_centred",
-    "skipped",
-    "unmatched",
 ]
 
 
@@ -80,66 +62,6 @@ NEW_CONTENT = 0.05
 WARM_UP = 12
 """Training steps before calibration: features grow along a GOP, and quantizers calibrated on its
 first frames cost 2 dB at 8 bits."""
-
-
-def skipped(
-    out: FrameOutput,
-    x: Tensor,
-    prediction: Tensor,
-    features: Tensor,
-    quality: Tensor,
-    matched: Tensor,
-) -> FrameOutput:
-    """Output with the prediction in cells that the encoder would skip
-    (:mod:`roicodec.encoder.skip`).
-
-    The bits of the skip map are not counted.
-
-    Args:
-        out: output with all cells coded.
-        x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
-        features: motion-compensated, ``[B, 32, H/8, W/8]``; a skipped cell keeps them.
-        quality: indices 0..63, ``[B]``.
-        matched: positions that may be skipped, bool ``[B, 1, H/8, W/8]``.
-    """
-    with torch.no_grad():
-        weight = torch.ones(PIXEL_CHANNELS)
-        weight[LUMA_CHANNELS:] = CHROMA_SAMPLE_WEIGHT
-
-        def errors(made: Tensor) -> Tensor:
-            squared = (made - x).square() * weight[:, None, None]
-            return 4 * F.avg_pool2d(squared.sum(1, keepdim=True), 2)[:, 0]
-
-        worth = PRICE * (quantizer_step(quality) / UNIT).square()[:, None, None]
-        skip = out.latent_bits + (errors(out.packed) - errors(prediction)) / worth >= 0
-        skip &= matched[:, 0, ::2, ::2]
-        fine = skip[:, None].repeat_interleave(2, 2).repeat_interleave(2, 3)
-    return replace(
-        out,
-        packed=torch.where(fine, prediction, out.packed),
-        features=torch.where(fine, features, out.features),
-        latent_bits=torch.where(skip, 0.0, out.latent_bits),
-    )
-
-
-@torch.no_grad()
-def unmatched(x: Tensor, prediction: Tensor, quality: Tensor) -> Tensor:
-    """Positions of the cells that an encoder would try as intra-coded ones
-    (:mod:`roicodec.encoder.intra_cells`), bool ``[B, 1, H/8, W/8]``.
-
-    Args:
-        x, prediction: packed samples in units, ``[B, 96, H/8, W/8]``.
-        quality: indices 0..63, ``[B]``.
-    """
-
-    def energy(difference: Tensor) -> Tensor:
-        return 4 * F.avg_pool2d(difference[:, :LUMA_CHANNELS].square().sum(1, keepdim=True), 2)
-
-    beside = energy(x - prediction)
-    steps = (quantizer_step(quality) / UNIT)[:, None, None, None]
-    cells = energy(x - plane_means(x)) < UNMATCHED_RATIO * beside
-    cells &= beside > UNMATCHED_ENERGY * steps.square()
-    return cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 class Stage:
@@ -195,7 +117,7 @@ class Stage:
         raise NotImplementedError
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from a state."""
+        """Continuation from a state that :meth:`state` gave."""
         raise NotImplementedError
 
 
@@ -225,48 +147,6 @@ class IntraStage(Stage):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.rng.bit_generator.state = state["rng"]
-
-
-class _Sequence:
-    """A training sequence: cropped frames, their motion fields and quality indices."""
-
-    _ARRAYS = ("frames", "motion", "qualities")
-
-    def __init__(
-        self, clip: Clip, rng: np.random.Generator, size: int, length: int, finest: float
-    ) -> None:
-        assert clip.motion is not None
-        runs = clip.runs(length) or [0]
-        start = runs[rng.integers(len(runs))]
-        top = 8 * int(rng.integers((clip.height - size) // 8 + 1))
-        left = 8 * int(rng.integers((clip.width - size) // 8 + 1))
-        frames = crop(clip.frames[start : start + length], top, left, size)
-        base = rng.uniform(0, finest)
-        # At a lower quality the encoder's motion search is coarser, too.
-        qp = int(np.argmin([abs(near_qp(base) - q) for q in MOTION_QPS]))
-        span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
-        motion = np.array(clip.motion[qp, start : start + length][:, *span])
-        if rng.random() < 0.5:
-            frames, motion = flip(frames), motion[:, :, ::-1] * np.array([-1, 1], np.int16)
-        self.frames, self.motion = frames, motion
-        self.intra_quality = float(np.clip(base + rng.uniform(3, 17), 0, QUALITIES - 1))
-        self.qualities = np.clip(base + rng.uniform(-3, 3, length), 0, QUALITIES - 1)
-
-    def state(self) -> dict[str, Any]:
-        """The sequence as tensors and numbers, as a checkpoint may hold it."""
-        held = {
-            name: torch.tensor(np.ascontiguousarray(getattr(self, name))) for name in self._ARRAYS
-        }
-        return {"intra_quality": self.intra_quality, **held}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        """The inverse of :meth:`state`."""
-        sequence = cls.__new__(cls)
-        for name in cls._ARRAYS:
-            setattr(sequence, name, state[name].numpy())
-        sequence.intra_quality = state["intra_quality"]
-        return sequence
 
 
 class InterStage(Stage):
@@ -306,7 +186,7 @@ class InterStage(Stage):
         self.batch, self.size, self.length, self.intra = batch, size, length, intra
         self.unroll = unroll
         self.rng = np.random.default_rng(seed)
-        self.sequences: list[_Sequence | None] = [None] * batch
+        self.sequences: list[TrainingSequence | None] = [None] * batch
         self.position = [length] * batch
         self.limit = [1 + unroll + i % (length - unroll) for i in range(batch)]
         self.reference = Batch(
@@ -318,7 +198,7 @@ class InterStage(Stage):
         self.residual = torch.zeros(batch, PIXEL_CHANNELS, size // 8, size // 8)
 
     def _renew(self) -> None:
-        """Replace finished sequences, and code the intra frames of the new ones."""
+        """New sequences in place of finished ones, their intra frames coded."""
         new = [i for i in range(self.batch) if self.position[i] + self.unroll > self.limit[i]]
         if not new:
             return
@@ -328,7 +208,7 @@ class InterStage(Stage):
             clip = self.clips[self.rng.integers(len(self.clips))]
             length = min(self.length, len(clip.frames))
             self.limit[i] = min(self.limit[i], length)
-            self.sequences[i] = _Sequence(clip, self.rng, self.size, length, self.finest)
+            self.sequences[i] = TrainingSequence(clip, self.rng, self.size, length, self.finest)
             self.position[i] = 1
         fresh = [s for i in new if (s := self.sequences[i])]
         batch = to_tensors([s.frames[0] for s in fresh])
@@ -354,7 +234,7 @@ class InterStage(Stage):
     def _code_next(
         self, net: Callable[..., FrameOutput], regions: Regions | Sandwich | None
     ) -> tuple[RateDistortion, Tensor]:
-        """Code the next frame of every sequence."""
+        """Result and quality of the next frame of every sequence."""
         now = [(s, p) for s, p in zip(self.sequences, self.position, strict=True) if s]
         batch = to_tensors([s.frames[p] for s, p in now])
         quality = torch.tensor([s.qualities[p] for s, p in now]).float()
@@ -409,5 +289,5 @@ class InterStage(Stage):
         self.rng.bit_generator.state = state["rng"]
         for name in self._HELD:
             setattr(self, name, state[name])
-        self.sequences = [held and _Sequence.from_state(held) for held in state["sequences"]]
+        self.sequences = [held and TrainingSequence.from_state(held) for held in state["sequences"]]
         self.reference = Batch(*state["reference"])

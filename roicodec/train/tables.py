@@ -75,7 +75,7 @@ class Counter:
         self.hyper_counts = np.zeros((HYPER_CHANNELS * HYPER_CONTEXTS, 2 * HYPER_ALPHABET + 2))
 
     def add(self, hyper: Ints, coded: Sequence[tuple[Distribution, Ints]]) -> None:
-        """Count the symbols of a frame.
+        """Update of the counts by a frame's symbols.
 
         Args:
             hyper: hyper-latents, int32 ``[Hp/32, Wp/32, 32]``.

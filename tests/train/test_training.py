@@ -34,6 +34,7 @@ from roicodec.networks.blocks import Block, Sandwich
 from roicodec.networks.frame_net import PRICE, FrameNet, FrameOutput, quantizer_step
 from roicodec.networks.quantized import TRAINED_BITS, QuantizedBlock, load_network, quantize_network
 from roicodec.picture import Picture
+from roicodec.train.cell_choices import skipped, unmatched
 from roicodec.train.checkpoints import trained_network
 from roicodec.train.command import train_command
 from roicodec.train.curves import curves
@@ -44,7 +45,7 @@ from roicodec.train.losses import CHROMA_SAMPLE_WEIGHT, LAMBDA, rate_distortion,
 from roicodec.train.ranks import Ranks
 from roicodec.train.release import Calibration, write_release
 from roicodec.train.revive import revive
-from roicodec.train.stages import InterStage, IntraStage, skipped, unmatched
+from roicodec.train.stages import InterStage, IntraStage
 from tests import tiny_model, two_ranks
 
 _ROOT = Path(__file__).parents[2]

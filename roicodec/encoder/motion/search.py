@@ -50,7 +50,7 @@ def refine(
     sweeps: int = 2,
     contexts: Contexts | None = None,
 ) -> NDArray[np.int16]:
-    """Lower J = residual bits + weight * motion bits of a field of vectors.
+    """Refinement of a field of vectors that lowers J = residual bits + weight * motion bits.
 
     Args:
         matcher: of the current frame and its reference, both extended to multiples of 32.
@@ -88,7 +88,7 @@ def _visit(
     *,
     ring: int,
 ) -> None:
-    """Give the units ``at`` their best vectors, the others' standing."""
+    """Best vectors of the units ``at`` while all others stay, set in place."""
     base = bases(blocks)
     costs = UnitCosts(at, base, isnew, before, contexts)
     n = len(at)
@@ -131,7 +131,7 @@ def _visit(
 
 
 def _distinct(vectors: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Sort the rows' vectors ``[N, K, 2]`` and mark the first of equal ones, ``[N, K]``."""
+    """Sorted vectors of each row, ``[N, K, 2]``, and the first of equal ones, ``[N, K]``."""
     packed = np.sort((vectors[..., 0] << 16) + vectors[..., 1] + 32768, axis=1)
     first = np.ones(packed.shape, np.bool_)
     first[:, 1:] = packed[:, 1:] != packed[:, :-1]

@@ -65,7 +65,7 @@ def near_qp(quality: float) -> float:
 
 
 def pad_plane(plane: Plane, multiple: int) -> Plane:
-    """Extend ``[H, W]`` to the right and down to a multiple, repeating the last samples."""
+    """Plane ``[H, W]`` extended right and down to a multiple by repeating its last samples."""
     height, width = plane.shape
     return np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="edge")
 
@@ -112,7 +112,7 @@ class X264Searcher:
         self._decoder.options = {"flags2": "+export_mvs", "flags": "+low_delay"}
 
     def push(self, picture: Picture, *, key: bool = False) -> Motion | None:
-        """Take the next frame; its motion against the frame before, or None for a key frame.
+        """Motion of the next frame against the frame before; None for a key frame.
 
         Args:
             picture: the frame, of the size given at construction.
@@ -180,7 +180,7 @@ class X264Searcher:
 
 
 def filled(vectors: NDArray[np.int16], missing: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Give missing blocks the vector of the nearest block that has one."""
+    """Vectors in which missing blocks have that of the nearest block with one."""
     if not missing.any() or missing.all():
         return vectors
     _, label = cv2.distanceTransformWithLabels(

@@ -1,4 +1,4 @@
-"""From saliency maps to ROI masks that do not flicker."""
+"""ROI masks from saliency maps, without flicker."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class AutoRoi:
 
 
 def _clean(mask: Mask, cells: int) -> Mask:
-    """Close one-cell gaps; drop specks and fill holes below a minimum area."""
+    """Mask without one-cell gaps, and without specks and holes below a minimum area."""
     least = max(2, round(_MIN_AREA * cells))
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     closed = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _CROSS)[1:-1, 1:-1], np.bool_)

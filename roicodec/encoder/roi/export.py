@@ -1,4 +1,4 @@
-"""Write masks for other tools: Kvazaar ROI files and gray videos. Both can be read as ROI again."""
+"""Writers of masks for other tools: Kvazaar ROI files and gray videos, which ``--roi`` can read."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _VIDEO = {
 
 
 class MaskWriter(Protocol):
-    """Takes the mask of one frame after the other."""
+    """Writer of the mask of one frame after the other."""
 
     def write(self, mask: Mask) -> None:
         """A mask, bool ``[ceil(H/16), ceil(W/16)]``."""
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """End of the file; masks that were held back are written."""
 
 
 @contextmanager

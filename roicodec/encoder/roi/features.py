@@ -36,7 +36,7 @@ _STRIP = 64  # Rows at a time: gradients of a whole plane would not stay in the 
 def region_features(
     picture: Picture, vectors: NDArray[np.int16] | None, mask: Mask
 ) -> NDArray[np.float64]:
-    """Describe the ROI (row 0) and the non-ROI (row 1) of a frame: float64 ``[2, 10]``.
+    """Features of the ROI (row 0) and the non-ROI (row 1) of a frame, float64 ``[2, 10]``.
 
     Standard deviation (of the population) and mean gradient magnitude over all samples of the
     region taken together, of Y, U, V (in 8-bit levels; chroma at its own resolution) and of the

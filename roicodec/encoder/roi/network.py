@@ -59,7 +59,7 @@ class _Conv(nn.Sequential):
         )
 
     def fold(self) -> None:
-        """Make the normalization part of the convolution."""
+        """Merge of the normalization into the convolution."""
         conv, norm = self[0], self[1]
         if isinstance(norm, nn.BatchNorm2d):
             assert isinstance(conv, nn.Conv2d)
@@ -191,7 +191,7 @@ class SaliencyNet(nn.Module):
         return torch.cat((x, self.priors(*x.shape[-2:]).expand(len(x), -1, -1, -1)), 1)
 
     def fold(self) -> None:
-        """Fold every normalization into its convolution: the released form."""
+        """Merge of every normalization into its convolution: the released form."""
         for module in self.modules():
             if isinstance(module, _Conv):
                 module.fold()

@@ -23,7 +23,7 @@ _STILL = 0.5
 
 
 class SaliencyModel(Protocol):
-    """Says where in a frame people look; used for the frames of one video, in order."""
+    """Estimate of where people look, for the frames of one video, in order."""
 
     @property
     def bits(self) -> SaliencyMap | None:

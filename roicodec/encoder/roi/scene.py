@@ -130,7 +130,7 @@ class Scene:
         self.start()
 
     def start(self) -> None:
-        """Forget everything: a new scene begins."""
+        """Reset for a new scene."""
         self._slow: Floats | None = None
         self._still_for = 0
         self._background: _Background | None = None
@@ -165,7 +165,7 @@ class Scene:
         return out
 
     def _watch(self, flow: Floats) -> None:
-        """Decide whether the camera is fixed, with hysteresis: by how much of the frame rests."""
+        """Decision, with hysteresis, whether the camera is fixed: by the share of it at rest."""
         samples = flow[::8, ::8]
         rests = float(np.mean(np.hypot(samples[..., 0], samples[..., 1]) < _AT_REST))
         if rests < _MOVES:
@@ -178,7 +178,7 @@ class Scene:
 
 
 def motion_contrast(now: Planes, before: Planes) -> Floats:
-    """How far each sample moves against the camera, in samples: float32 ``[h, w]``.
+    """Distance that each sample moves against the camera, in samples, float32 ``[h, w]``.
 
     Args:
         now, before: luma of a frame and of the one before it, uint8 ``[h, w]``.
@@ -211,7 +211,7 @@ class _Background:
         self._count = 0
 
     def follow(self, planes: Floats) -> Floats:
-        """How much of each sample is foreground, float32 ``[h, w]`` in 0..1."""
+        """Foreground share of each sample, float32 ``[h, w]`` in 0..1."""
         if self._mean is None:
             self._mean, self._before = planes.copy(), planes
             self._deviation = np.full(planes.shape[:2], 2.0, np.float32)

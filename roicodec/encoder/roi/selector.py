@@ -38,7 +38,7 @@ QUALITY_OFFSETS = {0: 0, 2: -17, 3: -14, 4: -11, 5: -8, 6: -6, 7: -3, 8: 0, 16: 
 
 
 class BitWidthSelector(Protocol):
-    """Picks the bit-widths of ROI and non-ROI among the stream's candidates."""
+    """Choice of the bit-widths of ROI and non-ROI among the stream's candidates."""
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
         """(b_roi, b_bg) of a frame.
@@ -144,9 +144,9 @@ def _fitted() -> dict[str, dict[str, NDArray[np.float64]]]:
 
 
 def layer_name(candidates: Sequence[int]) -> str:
-    """Which of the fitted layers serves candidates: that of up to 16 bits, or of up to 8.
+    """Name of the fitted layer for a candidate set: that of up to 16 bits, or of up to 8.
 
-    What is best for one region goes by what the other may have.
+    Fitted separately per set: the best choice for one region depends on the options of the other.
     """
     return "16" if 16 in candidates else "8"
 

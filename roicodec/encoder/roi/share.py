@@ -1,4 +1,4 @@
-"""How much of a frame is worth more bits, by what it is expected to save."""
+"""Share of a frame that becomes ROI, by the bits that this is expected to save."""
 
 from __future__ import annotations
 

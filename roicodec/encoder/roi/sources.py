@@ -1,4 +1,4 @@
-"""Where the ROI of each frame comes from: rectangles, mask files, Kvazaar maps, saliency.
+"""Sources of each frame's ROI: rectangles, mask files, Kvazaar maps, saliency.
 
 ``docs/roi.md`` describes every form for users.
 """
@@ -44,7 +44,7 @@ _NUMBERS = re.compile(rf"\s*{_NUMBER}\s*(?:,\s*{_NUMBER}\s*)*")
 
 
 class RoiSource(Protocol):
-    """Gives the ROI mask of one frame after the other."""
+    """Source of the ROI mask of one frame after the other."""
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
         """The mask of a frame, bool ``[ceil(H/16), ceil(W/16)]``; the caller may keep it.
@@ -60,7 +60,7 @@ class RoiSource(Protocol):
         """
 
     def close(self) -> None:
-        """Release files."""
+        """Release of the files."""
 
 
 class NoRoi:
@@ -230,7 +230,7 @@ def parse_roi(
     level: float | None = None,
     saliency: SaliencyModel | None = None,
 ) -> RoiSource:
-    """Open what ``--roi`` names, once or several times (then their union counts).
+    """Source of what ``--roi`` names, once or several times (then the union counts).
 
     Args:
         specs: each ``auto``, ``faces``, ``people``, ``moving``, ``none``, a rectangle
