@@ -49,8 +49,6 @@ RQ_VNNI RQ_INLINE __m512i rounded_onto(__m512i acc, __m512i x, const C& c, int v
   return _mm512_add_epi32(acc, x);
 }
 
-enum Mode { kToBytes, kToWords, kOnto };
-
 struct Clamp {
   __m512i low, high;
 };

@@ -63,12 +63,30 @@ RQ_INLINE const T* part(const L& layer, int64_t offset) {
   return reinterpret_cast<const T*>(reinterpret_cast<const unsigned char*>(&layer) + offset);
 }
 
+// Quantizer of a layer's rows, by channel.
+struct Quantizer {
+  const int16_t *multiplier, *left, *least, *most, *right;
+  bool any_left, any_right;
+
+  explicit Quantizer(const Pointwise& layer)
+      : multiplier(part<int16_t>(layer, layer.multiplier)),
+        left(part<int16_t>(layer, layer.left)),
+        least(part<int16_t>(layer, layer.least)),
+        most(part<int16_t>(layer, layer.most)),
+        right(part<int16_t>(layer, layer.right)),
+        any_left(layer.any_left != 0),
+        any_right(layer.any_right != 0) {}
+};
+
 RQ_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Bytes between the rows of codes of a layer's input in a tile.
 RQ_INLINE int64_t code_stride(const Pointwise& layer) {
   return round_up(layer.cin, 64) * (layer.narrow ? 1 : 2);
 }
+
+// Result of a product: codes of the target, or rows onto which it is added.
+enum Mode { kToBytes, kToWords, kOnto };
 
 // The kernels of a level. All take at most kTile rows, by pointers.
 struct Kernels {

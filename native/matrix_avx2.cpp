@@ -11,7 +11,12 @@ namespace {
 constexpr int kRows = 6;
 constexpr int64_t kPanel = 16;
 
+using rq::kOnto;
+using rq::kToBytes;
+using rq::kToWords;
+using rq::Mode;
 using rq::part;
+using rq::Quantizer;
 
 RQ_AVX2 RQ_INLINE __m256i load(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));
@@ -48,11 +53,6 @@ RQ_AVX2 RQ_INLINE __m256i rounded_onto(__m256i acc, __m256i x, const Columns& c,
 
 // --- Quantize -----------------------------------------------------------------------------------
 
-struct Quantizer {
-  const int16_t *multiplier, *left, *least, *most, *right;
-  bool any_left, any_right;
-};
-
 // 16 channels from c on, before they are clamped.
 RQ_AVX2 RQ_INLINE __m256i scaled(__m256i x, const Quantizer& q, int64_t c) {
   if (q.any_left) {
@@ -79,10 +79,7 @@ RQ_AVX2 RQ_INLINE __m256i scaled(__m256i x, const Quantizer& q, int64_t c) {
 RQ_AVX2 void quantize(const rq::Pointwise& layer, const int16_t* const* rows,
                       const int16_t* const* more, int32_t first, unsigned char* codes,
                       int64_t stride, int64_t count) {
-  const Quantizer q = {part<int16_t>(layer, layer.multiplier), part<int16_t>(layer, layer.left),
-                       part<int16_t>(layer, layer.least),      part<int16_t>(layer, layer.most),
-                       part<int16_t>(layer, layer.right),      layer.any_left != 0,
-                       layer.any_right != 0};
+  const Quantizer q(layer);
   const __m256i low = _mm256_set1_epi16(static_cast<int16_t>(layer.q_low));
   const __m256i high = _mm256_set1_epi16(static_cast<int16_t>(layer.q_high));
   const int32_t total = layer.cin;
@@ -140,8 +137,6 @@ RQ_AVX2 RQ_INLINE void multiply(__m256i (&acc)[kRows][2], const unsigned char* c
 #undef RQ_ROW
   }
 }
-
-enum Mode { kToBytes, kToWords, kOnto };
 
 struct Clamp {
   __m256i low, high;

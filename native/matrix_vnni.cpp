@@ -20,6 +20,7 @@ using rq::first_bits;
 using rq::load;
 using rq::Mode;
 using rq::part;
+using rq::Quantizer;
 using rq::rounded;
 
 RQ_VNNI RQ_INLINE __m512i broadcast(const unsigned char* from) {
@@ -29,11 +30,6 @@ RQ_VNNI RQ_INLINE __m512i broadcast(const unsigned char* from) {
 }
 
 // --- Quantize -----------------------------------------------------------------------------------
-
-struct Quantizer {
-  const int16_t *multiplier, *left, *least, *most, *right;
-  bool any_left, any_right;
-};
 
 // 32 channels from c on, before they are clamped.
 RQ_VNNI RQ_INLINE __m512i scaled(__m512i x, const Quantizer& q, int64_t c) {
@@ -69,10 +65,7 @@ RQ_VNNI RQ_INLINE __m512i channels(const int16_t* row, const int16_t* more, int3
 RQ_VNNI void quantize(const rq::Pointwise& layer, const int16_t* const* rows,
                       const int16_t* const* more, int32_t first, unsigned char* codes,
                       int64_t stride, int64_t count) {
-  const Quantizer q = {part<int16_t>(layer, layer.multiplier), part<int16_t>(layer, layer.left),
-                       part<int16_t>(layer, layer.least),      part<int16_t>(layer, layer.most),
-                       part<int16_t>(layer, layer.right),      layer.any_left != 0,
-                       layer.any_right != 0};
+  const Quantizer q(layer);
   const int32_t total = layer.cin;
   if (layer.narrow) {
     const __m512i low = _mm512_set1_epi8(static_cast<char>(layer.q_low));

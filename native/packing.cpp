@@ -6,28 +6,30 @@ namespace {
 constexpr int kRow = 96;
 constexpr int kFirst[3] = {0, 64, 80}, kSide[3] = {8, 4, 4};
 
-template <int S>
-RQ_INLINE void pack_plane(const uint8_t* RQ_RESTRICT plane, int64_t lines, int64_t per_line,
-                          int16_t* RQ_RESTRICT rows) {
+// Call `move(at, to)` for the samples of a plane, in blocks of S x S: index in the plane, and in rows.
+template <int S, typename Move>
+RQ_INLINE void each_sample(int64_t lines, int64_t per_line, Move move) {
   const int64_t stride = per_line * S;
   for (int64_t line = 0; line < lines; ++line)
     for (int64_t block = 0; block < per_line; ++block)
       for (int i = 0; i < S; ++i)
         for (int j = 0; j < S; ++j)
-          rows[(line * per_line + block) * kRow + i * S + j] =
-              plane[(line * S + i) * stride + block * S + j];
+          move((line * S + i) * stride + block * S + j,
+               (line * per_line + block) * kRow + i * S + j);
+}
+
+template <int S>
+RQ_INLINE void pack_plane(const uint8_t* RQ_RESTRICT plane, int64_t lines, int64_t per_line,
+                          int16_t* RQ_RESTRICT rows) {
+  each_sample<S>(lines, per_line, [=](int64_t at, int64_t to) { rows[to] = plane[at]; });
 }
 
 template <int S>
 RQ_INLINE void unpack_plane(const int16_t* RQ_RESTRICT rows, int64_t lines, int64_t per_line,
                             uint8_t* RQ_RESTRICT plane) {
-  const int64_t stride = per_line * S;
-  for (int64_t line = 0; line < lines; ++line)
-    for (int64_t block = 0; block < per_line; ++block)
-      for (int i = 0; i < S; ++i)
-        for (int j = 0; j < S; ++j)
-          plane[(line * S + i) * stride + block * S + j] =
-              static_cast<uint8_t>(rows[(line * per_line + block) * kRow + i * S + j]);
+  each_sample<S>(lines, per_line, [=](int64_t at, int64_t to) {
+    plane[at] = static_cast<uint8_t>(rows[to]);
+  });
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec import __version__
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
@@ -50,43 +50,44 @@ class Listener:
 
 
 @dataclass(slots=True)
-class EncodeReport:
-    """Result of encoding a file.
-
-    Attributes:
-        frames: number of frames.
-        bytes: of the whole stream.
-        video_bytes: of the frame chunks alone.
-        duration: of the video, seconds; 0 when unknown.
-        seconds, cpu_seconds: time taken, reading included; of the clock and of all cores.
-    """
-
+class _Report:
     frames: int = 0
-    bytes: int = 0
-    video_bytes: int = 0
-    duration: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
 
 @dataclass(slots=True)
-class DecodeReport:
+class EncodeReport(_Report):
+    """Result of encoding a file.
+
+    Attributes:
+        frames: number of frames.
+        seconds, cpu_seconds: time taken, reading included; of the clock and of all cores.
+        bytes: of the whole stream.
+        video_bytes: of the frame chunks alone.
+        duration: of the video, seconds; 0 when unknown.
+    """
+
+    bytes: int = 0
+    video_bytes: int = 0
+    duration: float = 0.0
+
+
+@dataclass(slots=True)
+class DecodeReport(_Report):
     """Result of decoding a file.
 
     Attributes:
         frames: number of frames written.
+        seconds, cpu_seconds: time taken, writing included; of the clock and of all cores.
         lost: frames that were missing, damaged, or could not be decoded for want of another.
         truncated: whether the stream ends before its trailer, so that more may be missing.
         damages: number of places where the stream is not as it was written.
-        seconds, cpu_seconds: time taken, writing included; of the clock and of all cores.
     """
 
-    frames: int = 0
     lost: int = 0
     truncated: bool = False
     damages: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class _Clock:
     wall: float = field(default_factory=time.perf_counter)
     cpu: float = field(default_factory=time.process_time)
 
-    def stop(self, report: EncodeReport | DecodeReport) -> None:
+    def stop(self, report: _Report) -> None:
         report.seconds = time.perf_counter() - self.wall
         report.cpu_seconds = time.process_time() - self.cpu
 
@@ -285,7 +286,7 @@ class _Decoding:
             self.damage(f"{name} at byte {chunk.offset}: {error}")
 
     def finish(self) -> None:
-        """Complete the output.
+        """End of the output.
 
         Raises:
             StreamError: if there is no frame in it.
@@ -329,21 +330,31 @@ class _Decoding:
         return self.writer
 
 
+_CARRIED = (
+    "width",
+    "height",
+    "time_base",
+    "sample_aspect_ratio",
+    "pixel_format",
+    "color_range",
+    "color_matrix",
+    "color_primaries",
+    "color_transfer",
+    "chroma_location",
+)
+"""Fields that a stream's header has of its video, by the same name."""
+
+
+def _carried(source: VideoInfo | Header) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in _CARRIED}
+
+
 def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> tuple[Header, list[str]]:
     return Header.mended(
-        width=info.width,
-        height=info.height,
+        **_carried(info),
         gop=gop,
-        time_base=info.time_base,
         frame_rate=info.frame_rate or Fraction(0),
-        sample_aspect_ratio=info.sample_aspect_ratio,
         rotation=info.rotation,
-        pixel_format=info.pixel_format,
-        color_range=info.color_range,
-        color_matrix=info.color_matrix,
-        color_primaries=info.color_primaries,
-        color_transfer=info.color_transfer,
-        chroma_location=info.chroma_location,
         encoder=f"roicodec {__version__}",
         **encoder.header_fields,
     )
@@ -352,17 +363,8 @@ def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> tuple[Header,
 def _video_info(header: Header, extras: Extras) -> tuple[VideoInfo, Problems]:
     problems = Problems()
     info = VideoInfo(
-        width=header.width,
-        height=header.height,
-        time_base=header.time_base,
+        **_carried(header),
         frame_rate=header.frame_rate or None,
-        sample_aspect_ratio=header.sample_aspect_ratio,
-        color_range=header.color_range,
-        color_matrix=header.color_matrix,
-        color_primaries=header.color_primaries,
-        color_transfer=header.color_transfer,
-        chroma_location=header.chroma_location,
         display_matrix=extras.display_matrix,
-        pixel_format=header.pixel_format,
     )
     return with_properties(info, extras.properties, problems.add), problems

@@ -14,11 +14,9 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -31,20 +29,15 @@ from roicodec.encoder.motion.search import refine
 from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
 from roicodec.kernels.compensation import compensate
 from roicodec.kernels.packing import unpack
+from roicodec.media import Reader
 from roicodec.picture import Picture, Plane
 
 T = TypeVar("T")
 
 
-def pictures(path: Path) -> Iterator[Picture]:
-    """Frames of a clip as 8-bit 4:2:0."""
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            planes = []
-            for plane in frame.reformat(format="yuv420p").planes:
-                rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
-                planes.append(rows[: plane.height, : plane.width])
-            yield Picture(planes[0], planes[1], planes[2])
+def _pictures(path: Path, frames: int) -> Iterator[Picture]:
+    with Reader(str(path), slice(0, frames)) as reader:
+        yield from reader
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
@@ -73,7 +66,7 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
     searcher: X264Searcher | None = None
     last: dict[str, NDArray[np.int16] | None] = {"x264": None, "refined": None}
     results, times = [], []
-    for picture in islice(pictures(path), frames):
+    for picture in _pictures(path, frames):
         searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
         reference = searcher.luma
         motion, propose = timed(partial(searcher.push, picture))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.stream import Stream
 
 from roicodec.media import Reader, TrackPacket, VideoInfo, Writer
 from roicodec.picture import Picture
@@ -61,6 +63,24 @@ def add_audio(stream: av.AudioStream, seconds: float) -> list[av.Packet[av.Audio
         for converted in resampler.resample(frame):
             packets += stream.encode(converted)
     return packets + list(stream.encode(None))
+
+
+def mux_gray(out: OutputContainer, video: av.VideoStream, numbers: Iterable[int]) -> None:
+    """Frames of a new stream at 25 a second, all alike, up to the last packet."""
+    for number in numbers:
+        frame = av.VideoFrame(video.width, video.height, "yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
+        out.mux(video.encode(frame))
+    out.mux(video.encode(None))
+
+
+def mux_text(out: OutputContainer, track: Stream, data: bytes, pts: int, duration: int) -> None:
+    """A subtitle's packet; times in milliseconds."""
+    packet = av.Packet(data)
+    packet.stream, packet.time_base = track, Fraction(1, 1000)
+    packet.pts = packet.dts = pts
+    packet.duration, packet.is_keyframe = duration, True
+    out.mux(packet)
 
 
 def write_av(

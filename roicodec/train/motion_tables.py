@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import click
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ from roicodec.bitstream.motion_walk import SYMBOLS
 from roicodec.encoder.motion.match import Matcher
 from roicodec.encoder.motion.search import refine
 from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
-from roicodec.picture import Picture
+from roicodec.media import Reader
 
 __all__ = ["fit_contexts", "fit_tree", "main"]
 
@@ -159,33 +158,24 @@ def fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts
     return Contexts(trees, tables)
 
 
-def _pictures(path: Path) -> Iterator[Picture]:
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            planes = []
-            for plane in frame.reformat(format="yuv420p").planes:
-                rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
-                planes.append(rows[: plane.height, : plane.width].copy())
-            yield Picture(planes[0], planes[1], planes[2])
-
-
 def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> Iterator[Recorder]:
     """Motion of a clip: libx264's, or refined with ``contexts`` against its reconstruction."""
     searcher: X264Searcher | None = None
     previous = None
-    for picture in itertools.islice(_pictures(path), frames):
-        searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
-        reference = searcher.luma
-        motion = searcher.push(picture)
-        if motion is None:
-            continue
-        vectors = motion.vectors
-        if contexts is not None:
-            step = 2.0 ** ((qp - 4) / 6)
-            matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD), step)
-            vectors = refine(matcher, vectors, previous, contexts=contexts)
-        yield record_motion(vectors, previous)
-        previous = vectors
+    with Reader(str(path), slice(0, frames)) as reader:
+        for picture in reader:
+            searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
+            reference = searcher.luma
+            motion = searcher.push(picture)
+            if motion is None:
+                continue
+            vectors = motion.vectors
+            if contexts is not None:
+                step = 2.0 ** ((qp - 4) / 6)
+                matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD), step)
+                vectors = refine(matcher, vectors, previous, contexts=contexts)
+            yield record_motion(vectors, previous)
+            previous = vectors
 
 
 @click.command()

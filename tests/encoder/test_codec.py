@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -47,9 +44,7 @@ from roicodec.kernels.packing import unpack
 from roicodec.picture import Picture
 from roicodec.train.postfilter import PostFilterFit
 from tests import decode_everywhere, tiny_model
-
-_ROOT = Path(__file__).parents[2]
-
+from tests.machines import run_on
 
 BARE = Effort(sweeps=1, trials=0, intra_trials=0, early_skip=False)
 """No trials, no skip map."""
@@ -688,16 +683,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
 def _check_machine(stream: tuple[Path, list[int]], isa: str | None, capability: str | None) -> None:
     """Decode in a process of its own, as a machine with other instructions would."""
     folder, crcs = stream
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
-    for key, value in (("ONEDNN_MAX_CPU_ISA", isa), ("ATEN_CPU_CAPABILITY", capability)):
-        environment.pop(key, None)
-        if value:
-            environment[key] = value
-    wanted = [capability.upper()] if capability else []
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.decode_everywhere", str(folder), *wanted],
-        env=environment, cwd=_ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    result = run_on(isa, capability, "tests.decode_everywhere", str(folder))
     if result.returncode == -signal.SIGILL and capability == "avx512":
         pytest.skip("this CPU lacks the instructions that torch was told to use")
     if "runs with" in result.stderr:

@@ -20,7 +20,7 @@ from roicodec.media import Chapter, Extras, Problems, Reader, Track, TrackPacket
 from roicodec.media.properties import with_properties
 from roicodec.picture import Picture
 from tests.fuzz.mutate import Mutant
-from tests.media_clips import pictures, write_av
+from tests.media_clips import mux_gray, mux_text, pictures, write_av
 
 __all__ = ["mux", "tracked"]
 
@@ -71,15 +71,8 @@ def _subtitled(path: Path) -> Path:
         video.width, video.height = SIZE
         track = out.add_mux_stream("subrip")
         track.time_base = Fraction(1, 1000)
-        frame = av.VideoFrame(*SIZE, "yuv420p")
-        frame.pts, frame.time_base = 0, Fraction(1, 25)
-        out.mux(video.encode(frame))
-        packet = av.Packet(b"Hallo")
-        packet.stream, packet.time_base = track, Fraction(1, 1000)
-        packet.pts = packet.dts = 0
-        packet.duration = 80
-        out.mux(packet)
-        out.mux(video.encode(None))
+        mux_gray(out, video, range(1))
+        mux_text(out, track, b"Hallo", pts=0, duration=80)
     return path
 
 

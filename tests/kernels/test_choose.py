@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +21,7 @@ from roicodec.kernels.operations import checksum
 from roicodec.kernels.reference import ReferenceBackend
 from roicodec.kernels.torch_backends import choose_torch_backend, verify
 from tests import layers, quant_chain
-
-_ROOT = Path(__file__).parents[2]
+from tests.machines import run_on
 
 
 @pytest.fixture(autouse=True)
@@ -226,21 +221,7 @@ def test_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run_chain(variables: tuple[str | None, str | None]) -> dict[tuple[str, int], str]:
-    isa, capability = variables
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
-    for key, value in (("ONEDNN_MAX_CPU_ISA", isa), ("ATEN_CPU_CAPABILITY", capability)):
-        environment.pop(key, None)
-        if value:
-            environment[key] = value
-    wanted = [capability.upper()] if capability else []
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.quant_chain", *wanted],
-        env=environment,
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_on(*variables, "tests.quant_chain")
     if "runs with" in result.stderr:
         return {}
     assert result.returncode == 0, result.stderr

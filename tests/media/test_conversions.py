@@ -15,7 +15,7 @@ from roicodec.media import Writer
 from roicodec.media.info import VideoInfo
 from roicodec.media.properties import properties_of, with_properties
 from tests.media.test_tracks import with_subtitles
-from tests.media_clips import copy, info, pictures, read, write_av
+from tests.media_clips import copy, info, mux_gray, mux_text, pictures, read, write_av
 
 DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 LIGHT = "1000,400"
@@ -153,16 +153,8 @@ def test_styles_that_are_lost_are_told(tmp_path: Path) -> None:
         track.codec_context.subtitle_header = header
         track.codec_context.time_base = track.time_base = Fraction(1, 1000)
         out.start_encoding()
-        for number in range(10):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        packet = av.Packet(b"0,0,Default,,0,0,0,,{\\i1}Hallo{\\i0} Welt")
-        packet.stream, packet.time_base = track, Fraction(1, 1000)
-        packet.pts = packet.dts = 40
-        packet.duration = 200
-        out.mux(packet)
-        out.mux(video.encode(None))
+        mux_gray(out, video, range(10))
+        mux_text(out, track, b"0,0,Default,,0,0,0,,{\\i1}Hallo{\\i0} Welt", pts=40, duration=200)
     _, writer = copy(one, tmp_path / "b.mp4")
     assert writer.warnings == [
         "mp4 holds subtitles without styles: the subtitle track ass becomes mov_text"
@@ -265,11 +257,7 @@ def test_transparency_goes_with_its_tag(tmp_path: Path) -> None:
         video = out.add_stream("libx264", rate=25)
         video.width, video.height = 64, 48
         video.metadata["alpha_mode"] = "1"
-        for number in range(4):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
+        mux_gray(out, video, range(4))
     with av.open(str(path)) as file:
         assert any(key.lower() == "alpha_mode" for key in file.streams.video[0].metadata)
     reader = read(path)[0]
@@ -283,11 +271,7 @@ def test_timecode_is_carried_without_a_word(tmp_path: Path) -> None:
         video = out.add_stream("libx264", rate=25)
         video.width, video.height = 64, 48
         video.metadata["timecode"] = "01:02:03:04"
-        for number in range(8):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
+        mux_gray(out, video, range(8))
     with av.open(str(one)) as file:
         assert [stream.type for stream in file.streams] == ["video", "data"]
     for name in ("b.mov", "b.mp4", "b.mkv"):

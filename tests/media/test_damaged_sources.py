@@ -14,7 +14,7 @@ import pytest
 
 from roicodec.errors import InputError
 from roicodec.media import Reader
-from tests.media_clips import TIME_BASE, info, pictures, read, times, write_av
+from tests.media_clips import TIME_BASE, info, mux_gray, mux_text, pictures, read, times, write_av
 
 
 def packet_at(path: Path, number: int, kind: str = "video") -> tuple[int, int]:
@@ -202,11 +202,7 @@ def test_long_pauses_are_no_leaps(tmp_path: Path) -> None:
     with av.open(str(path), "w") as out:
         video = out.add_stream("ffv1", rate=25)
         video.width, video.height = 64, 48
-        for second in (0, 1, 2, 60, 4000):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = second * 25, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
+        mux_gray(out, video, (25 * second for second in (0, 1, 2, 60, 4000)))
     reader, shown, _ = read(path)
     assert times(reader, shown) == [0, 1, 2, 60, 4000]
     assert reader.warnings == []
@@ -223,16 +219,8 @@ def test_totals_come_from_the_video(tmp_path: Path) -> None:
         video.width, video.height = 64, 48
         track = out.add_mux_stream("subrip")
         track.time_base = Fraction(1, 1000)
-        for number in range(25):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-        packet = av.Packet(b"late")
-        packet.stream, packet.time_base = track, Fraction(1, 1000)
-        packet.pts = packet.dts = 900
-        packet.duration = 60_000
-        out.mux(packet)
+        mux_gray(out, video, range(25))
+        mux_text(out, track, b"late", pts=900, duration=60_000)
     assert read(path)[0].frame_count == 25
 
 

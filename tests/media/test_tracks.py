@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from roicodec.errors import StreamError
 from roicodec.media import Chapter, Extras, Reader, Track, TrackPacket, Writer
-from tests.media_clips import add_audio, copy, info, pictures, read, times, write_av
+from tests.media_clips import add_audio, copy, info, mux_gray, pictures, read, times, write_av
 
 numbers = st.integers(-(1 << 61), 1 << 61)
 
@@ -338,11 +338,7 @@ def test_cover_art(tmp_path: Path) -> None:
         packet = av.Packet(cover)
         packet.stream, packet.pts, packet.dts, packet.time_base = art, 0, 0, Fraction(1, 1000)
         out.mux(packet)
-        for number in range(10):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
+        mux_gray(out, video, range(10))
     copy(one, tmp_path / "b.mp4")
     reader, shown, packets = read(tmp_path / "b.mp4")
     assert [p.data for p in packets] == [cover]
