@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["in_utf8", "printable"]
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters: line ends, escape sequences
@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     other characters stay.
     """
     return _UNSAFE.sub(_escape, text)
+
+
+def in_utf8(text: str) -> str:
+    r"""The text with bytes that are no UTF-8, by :pep:`383`, as ``\x`` and two digits."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -205,7 +205,7 @@ def test_options_are_checked_when_they_are_made(field: str, value: object) -> No
 def test_a_damage_says_where(data: bytes, tmp_path: Path) -> None:
     frames = [p.offset for p in ChunkFeed().feed(data) if p.type == "FRAM"]
     damaged = bytearray(data)
-    damaged[frames[1] + 20] ^= 1
+    damaged[frames[1] + 20] ^= 3
     path = tmp_path / "damaged.rq"
     path.write_bytes(damaged)
     with pytest.raises(roicodec.StreamError) as caught:

@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
         *("bitstream.constants", "kernels", "decoder.weights", "decoder.architecture"),
     },
     "encoder": {*LEAVES, "psnr", "output", "bitstream", "kernels", "decoder", "media.source"},
-    "media": {*LEAVES, "bitstream.color", "bitstream.fields", "output"},
+    "media": {*LEAVES, "text", "bitstream.color", "bitstream.fields", "output"},
 }
 """What each package may import besides itself."""
 

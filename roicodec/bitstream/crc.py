@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from functools import cache
 
-__all__ = ["SpanCrc"]
+__all__ = ["SpanCrc", "flipped_bit"]
 
 _STEP = 1 << 12
 """Bytes from one stored prefix to the next."""
@@ -69,26 +69,40 @@ def _moved(crc: int, count: int) -> int:
     power = 0
     while count:
         if count & 1:
-            crc = _looked_up(crc, power)
+            crc = _looked_up(_tables(power), crc)
         count >>= 1
         power += 1
     return crc
 
 
-def _looked_up(crc: int, power: int) -> int:
-    a, b, c, d = _tables(power)
+_Tables = tuple[tuple[int, ...], ...]
+"""A linear map of CRCs: the images of each of their four bytes."""
+
+
+def _looked_up(tables: _Tables, crc: int) -> int:
+    a, b, c, d = tables
     return a[crc & 255] ^ b[crc >> 8 & 255] ^ c[crc >> 16 & 255] ^ d[crc >> 24]
 
 
+def _shifted(crc: int) -> int:
+    """The part that a CRC has in that of one more bit."""
+    return crc >> 1 ^ (_POLYNOMIAL if crc & 1 else 0)
+
+
 @cache
-def _tables(power: int) -> tuple[tuple[int, ...], ...]:
-    """Images of each byte of a CRC when ``2**power`` bytes follow."""
+def _tables(power: int) -> _Tables:
+    """The map by which ``2**power`` bytes follow."""
     if power:
-        bits = [_looked_up(_looked_up(1 << bit, power - 1), power - 1) for bit in range(32)]
-    else:
-        bits = [1 << bit for bit in range(32)]
-        for _ in range(8):
-            bits = [b >> 1 ^ (_POLYNOMIAL if b & 1 else 0) for b in bits]
+        half = _tables(power - 1)
+        return _map([_looked_up(half, _looked_up(half, 1 << bit)) for bit in range(32)])
+    bits = [1 << bit for bit in range(32)]
+    for _ in range(8):
+        bits = [_shifted(bit) for bit in bits]
+    return _map(bits)
+
+
+def _map(bits: list[int]) -> _Tables:
+    """A linear map by the images of the 32 bits."""
     tables = []
     for byte in range(4):
         table = [0]
@@ -96,3 +110,50 @@ def _tables(power: int) -> tuple[tuple[int, ...], ...]:
             table += [bit ^ entry for entry in table]
         tables.append(tuple(table))
     return tuple(tables)
+
+
+# --- one wrong bit ----------------------------------------------------------------------------
+
+
+def flipped_bit(syndrome: int, size: int) -> int | None:
+    """Place of the one bit of some bytes that is wrong, by their CRC.
+
+    A flipped bit changes a CRC by what depends on its distance from the end alone, and differs for
+    all distances below 2**32 - 1 bits: the distance is a discrete logarithm of the change.
+
+    Args:
+        syndrome: CRC-32 of the bytes as they are, exclusive or that which is stored; not 0.
+        size: number of bytes.
+
+    Returns:
+        how many bits follow the wrong one (of a byte, the most significant is the last); -1 if the
+        stored CRC alone is wrong; None if no single bit explains the syndrome.
+    """
+    if syndrome.bit_count() == 1:
+        return -1
+    distances, (a, b, c, d) = _distances(), _nearer()
+    for passed in range(0, size, _STEP):
+        distance = distances.get(syndrome)
+        if distance is not None:
+            distance += 8 * passed
+            return distance if distance < 8 * size else None
+        syndrome = (
+            a[syndrome & 255] ^ b[syndrome >> 8 & 255] ^ c[syndrome >> 16 & 255] ^ d[syndrome >> 24]
+        )
+    return None
+
+
+@cache
+def _distances() -> dict[int, int]:
+    """Distances of less than a step from the end, by the syndrome."""
+    found, value = {}, 1
+    for distance in range(8 * _STEP):
+        value = _shifted(value)
+        found[value] = distance
+    return found
+
+
+@cache
+def _nearer() -> _Tables:
+    """The map from a bit's syndrome to that of one which is a step nearer to the end."""
+    return _map([_moved(1 << bit, _ORDER - _STEP) for bit in range(32)])

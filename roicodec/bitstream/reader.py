@@ -29,6 +29,10 @@ from roicodec.errors import StreamError
 __all__ = ["StreamReader"]
 
 _START = len(MAGIC) + 2
+_MAX_LATE = 8
+"""Frames behind the place of a missing one that are looked through for it."""
+_MAX_AHEAD = 1 << 20
+"""Bytes of chunks after which that ends."""
 _KNOWN = {TRACK, PACKET, FRAME, INDEX}
 
 
@@ -38,8 +42,9 @@ class StreamReader:
     Iterating gives a :class:`Chunk` for everything between header and end that is whole (chunks
     of unknown type with a lower-case first letter too; others of unknown type are an error), and
     a :class:`Damage` for everything that is not, or that cannot be what its place says. All bytes
-    of the stream are in exactly one of ``header_size``, a chunk, or a damage. Never holds more
-    than two chunks in memory.
+    of the stream are in exactly one of ``header_size``, a chunk, or a damage. They come in the
+    stream's order, but for frames that are a few places behind theirs, and are put in order. Never
+    holds more than two chunks in memory, where a frame is missing 1 MiB more.
 
     Args:
         file: binary, readable, at the first byte of the stream; need not be seekable.
@@ -99,7 +104,8 @@ class StreamReader:
                     return
             else:
                 yield from self._interpret(item)
-            self._before = item
+            if item.size:
+                self._before = item
         self.truncated = True
 
     def index(self) -> list[IndexEntry]:
@@ -143,16 +149,18 @@ class StreamReader:
                 f" update it, or the stream is damaged at byte {len(MAGIC)}"
             )
         self._scanner.drop(_START)
-        chunk = self._scanner.chunk()
+        chunk, lines = self._scanner.chunk(), []
+        if chunk is None and (chunk := self._scanner.mended()) is not None:
+            lines = ["one bit of it was wrong: mended"]
         if chunk is None or chunk.type != HEADER:
             what = "cut inside its header" if self._scanner.exhausted else "header damaged"
             raise StreamError(f"{what} at byte {_START}; nothing after it can be read")
         try:
-            found = Header.unpack(chunk.payload)
+            header, replaced = Header.unpack(chunk.payload)
         except StreamError as error:
             raise StreamError(f"header at byte {_START}: {error}") from error
         self._scanner.drop(chunk.size)
-        return found
+        return header, lines + replaced
 
     def _find_index(self) -> tuple[int, Cursor]:
         """Offset and payload of the index."""
@@ -237,12 +245,44 @@ class StreamReader:
             raise StreamError(f"frame {number} is beyond the limit of {self._max_frames} frames")
         if number < self._next_number:
             raise StreamError(f"frame {number} again, after frame {self._next_number - 1}")
+        while number > self._next_number and (late := self._late_frame()) is not None:
+            name = f"frame {self._next_number}"
+            yield Damage(late.offset, 0, f"{name} comes late, at byte {late.offset}: put in order")
+            yield from self._frame(late)
         yield from self._gap(number, chunk.offset)
         self._begun = True
         self._next_number = number + 1
         for line in replaced:
             yield Damage(chunk.offset, 0, f"frame at byte {chunk.offset}: {line}")
         yield replace(chunk, frame=frame, number=number)
+
+    def _late_frame(self) -> Chunk | None:
+        """The chunk of the next frame if it is a few frames behind its place; it is taken out."""
+        passed: list[Chunk | Damage] = []
+        found, frames, size = None, 0, 0
+        while found is None and frames < _MAX_LATE and size < _MAX_AHEAD:
+            item = self._scanner.next()
+            if item is None:
+                break
+            if isinstance(item, Chunk) and self._is_due(item):
+                found = item
+                break
+            passed.append(item)
+            size += item.size
+            if isinstance(item, Damage) or item.type not in (FRAME, PACKET):
+                break
+            frames += item.type == FRAME
+        self._scanner.put_back(passed)
+        return found
+
+    def _is_due(self, chunk: Chunk) -> bool:
+        if chunk.type != FRAME:
+            return False
+        try:
+            number, _, replaced = FrameChunk.unpack(chunk.payload, self.header, self._next_number)
+        except StreamError:
+            return False
+        return number == self._next_number and not replaced
 
     def _totals(self, chunk: Chunk) -> Iterator[Damage]:
         """Compare what an index counts with what was read."""

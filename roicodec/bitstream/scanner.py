@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from roicodec.bitstream.chunks import (
@@ -22,7 +24,7 @@ from roicodec.bitstream.chunks import (
     Damage,
 )
 from roicodec.bitstream.constants import MAGIC, MAX_CHUNK
-from roicodec.bitstream.crc import SpanCrc
+from roicodec.bitstream.crc import SpanCrc, flipped_bit
 
 __all__ = ["ChunkScanner"]
 
@@ -33,6 +35,10 @@ _KNOWN = re.compile(
     )
 )
 _BLOCK = 1 << 16
+_BITS = tuple(1 << bit for bit in range(32))
+_MAX_MENDED = 1 << 18
+"""Bytes of the largest chunk of which a wrong bit is set right. Any damage looks like a wrong bit
+with a probability of the chunk's bits / 2**32."""
 
 
 class ChunkScanner:
@@ -57,6 +63,8 @@ class ChunkScanner:
         self.offset = 0
         self.size = -1
         self.exhausted = False
+        self._waiting: deque[Chunk | Damage] = deque()
+        """What comes before that which is read next."""
         if file.seekable():
             self._base = file.tell()
             self.size = file.seek(0, 2) - self._base
@@ -68,6 +76,7 @@ class ChunkScanner:
         """Continue at a byte of the stream; only of a file that can be sought."""
         self._file.seek(self._base + offset)
         self._buffer.clear()
+        self._waiting.clear()
         self._crc = SpanCrc()
         self.offset = offset
         self.exhausted = False
@@ -107,8 +116,41 @@ class ChunkScanner:
         kind = self._buffer[:4].decode("ascii")
         return Chunk(kind, self.offset, size, bytes(self._buffer[8 : size - 4]))
 
+    def mended(self) -> Chunk | None:
+        """The chunk that begins at the next byte as it was before one bit of it changed; it stays.
+
+        None if it is of no known type, too large, or more than a bit is wrong.
+        """
+        if not self._fill(FRAMING):
+            return None
+        (length,) = struct.unpack_from(">I", self._buffer, 4)
+        most = _MAX_MENDED - 4
+        if self.size >= 0:
+            most = min(most, self.size - self.offset - 4)
+        for claimed in [length, *[length ^ bit for bit in _BITS]]:
+            end = claimed + FRAMING - 4
+            if end > most:
+                continue
+            if not self._fill(end + 4) or (claimed != length and not self._may_begin(end + 4)):
+                continue
+            crc = self._crc(self._buffer, self.offset, 0, end)
+            (stored,) = struct.unpack_from(">I", self._buffer, end)
+            if (distance := flipped_bit(crc ^ stored, end)) is None:
+                continue
+            data = self._buffer[:end]
+            if distance >= 0:
+                data[end - 1 - distance // 8] ^= 0x80 >> distance % 8
+            if _KNOWN.match(data) and data[4:8] == struct.pack(">I", claimed):
+                return Chunk(data[:4].decode("ascii"), self.offset, end + 4, bytes(data[8:]))
+        return None
+
     def next(self) -> Chunk | Damage | None:
-        """The next chunk, or the damage before it, or None at the end of the file."""
+        """The next chunk, or the damage before it, or None at the end of the file.
+
+        A damage without bytes comes before a chunk of which one bit was set right.
+        """
+        if self._waiting:
+            return self._waiting.popleft()
         if not self._fill(1):
             return None
         chunk = self.chunk()
@@ -116,11 +158,22 @@ class ChunkScanner:
             self.drop(chunk.size)
             return chunk
         start = self.offset
+        if (mended := self.mended()) is not None:
+            self.drop(mended.size)
+            self._waiting.append(mended)
+            kind = mended.type.strip()
+            return Damage(
+                start, 0, f"one bit of the {kind} chunk at byte {start} was wrong: mended"
+            )
         found = self._skip_damage()
         size = self.offset - start
         if found:
             return Damage(start, size, f"{size} damaged bytes at byte {start}")
         return Damage(start, size, f"cut or damaged at byte {start}: no whole chunk follows")
+
+    def put_back(self, items: Sequence[Chunk | Damage]) -> None:
+        """Let :meth:`next` give items again, in this order."""
+        self._waiting.extendleft(reversed(items))
 
     def _sound(self, at: int) -> int:
         """Size of the chunk at buffer position ``at``; 0 if there is no whole and sound one."""
@@ -134,6 +187,10 @@ class ChunkScanner:
             return 0
         (expected,) = struct.unpack_from(">I", self._buffer, at + size - 4)
         return size if self._crc(self._buffer, self.offset, at, at + size - 4) == expected else 0
+
+    def _may_begin(self, at: int) -> bool:
+        """Whether a known chunk may begin at buffer position ``at``, or the file ends there."""
+        return not self._fill(at + 4) or _KNOWN.match(self._buffer, at) is not None
 
     # --- damage ----------------------------------------------------------------------------
 

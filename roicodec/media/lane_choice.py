@@ -14,6 +14,7 @@ from roicodec.media.containers import MUXERS, REFUSALS, title_of
 from roicodec.media.lanes import IMAGES, AttachmentLane, CopyLane, Lane, picture_lane, reason_of
 from roicodec.media.subtitles import TextLane
 from roicodec.media.tracks import Problems, Track, TrackPacket
+from roicodec.text import in_utf8
 
 __all__ = ["LaneChoice"]
 
@@ -65,7 +66,7 @@ class LaneChoice:
         """An attachment whose name and type are such as Matroska has."""
         metadata = dict(track.metadata)
         name, kind = metadata.get("filename", ""), metadata.get("mimetype", "a/b")
-        escaped = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        escaped = in_utf8(name)
         if escaped != name:
             self._warnings.append(f"the attachment {escaped} has a name that is not UTF-8: escaped")
             metadata["filename"] = escaped

@@ -20,6 +20,7 @@ from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.lane_choice import LaneChoice
 from roicodec.media.lanes import Lane, reason_of
 from roicodec.media.spool import VIDEO, Spool
+from roicodec.media.tags import utf8_extras
 from roicodec.media.tracks import Problems, TrackPacket
 from roicodec.media.video_encoder import AddVideo, VideoEncoder
 from roicodec.picture import Picture
@@ -69,7 +70,8 @@ class Muxer:
         if info.time_base > _MAX_UNIT:
             problems.add(f"time base {info.time_base} of the pictures cannot be; {_UNIT} s taken")
             info = replace(info, time_base=_UNIT, frame_rate=None)
-        self._place, self._format, self._extras = place, format, extras
+        self._place, self._format = place, format
+        self._extras = utf8_extras(extras, warnings)
         self._problems = problems
         self._lane_for = LaneChoice(format, audio_codec, warnings, problems)
         self._info, self._codec, self._crf = info, codec, crf

@@ -48,9 +48,9 @@ def test_an_attached_stream_never_ends_or_replaces_the_outer_one(stream: Make) -
     track = chunks_of(data)[0]
     places = [*range(track.offset, track.offset + 120), *range(track.offset, track.size, 7)]
     for place in places:
-        for bit in (0x01, 0x20, 0x80):
+        for bits in (0x01, 0x80, 0x03, 0x21, 0x81):
             bad = bytearray(data)
-            bad[place] ^= bit
+            bad[place] ^= bits
             reader, items = read(bytes(bad))
             assert dict(frames(items)) == whole, f"byte {place}"
             assert accounted(reader, items) == len(data)
@@ -65,8 +65,8 @@ def test_an_attached_stream_with_two_damages_is_never_silent(stream: Make) -> No
     rng = random.Random(3)
     for _ in range(300):
         bad = bytearray(data)
-        for _ in range(2):
-            bad[rng.randrange(track.offset, track.offset + track.size)] ^= 1 << rng.randrange(8)
+        for place in rng.sample(range(track.offset, track.offset + track.size), 2):
+            bad[place] ^= 1 << rng.randrange(8)
         reader, items = read(bytes(bad))
         assert accounted(reader, items) == len(data)
         assert damages(items) or dict(frames(items)) == whole
@@ -76,7 +76,7 @@ def test_an_attached_stream_with_two_damages_is_never_silent(stream: Make) -> No
 def test_two_streams_in_a_row_are_not_mixed(stream: Make) -> None:
     data = stream(frames=5)
     bad = bytearray(data + stream(frames=9))
-    bad[len(data) - 1] ^= 1  # the trailer of the first
+    bad[len(data) - 1] ^= 3  # the trailer of the first
     reader, items = read(bytes(bad))
     assert numbers(items) == list(range(5))
     assert accounted(reader, items) == len(bad)
@@ -151,6 +151,40 @@ def test_tracks_that_come_late_are_told(stream: Make) -> None:
         assert "its tracks come too late and are not used" in damage.message
         assert damage.size == track.size
         assert accounted(reader, items) == len(data)
+
+
+@pytest.mark.parametrize("places", [1, 3, 8])
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_frame_a_few_places_behind_is_put_in_order(
+    stream: Make, number: int, places: int
+) -> None:
+    data = stream(frames=20, gop=4)
+    pieces = chunks_of(data)
+    rest = [p for p in pieces if p.number != number]
+    late = next(p for p in pieces if p.number == number)
+    at = next(i for i, p in enumerate(rest) if p.number == number + places) + 1
+    moved = joined(data[: pieces[0].offset], [*rest[:at], late, *rest[at:]], data)
+    reader, items = read(moved)
+    assert numbers(items) == list(range(20))
+    assert [f for _, f in frames(items)] == [p.frame for p in pieces if p.frame]
+    assert reader.frames_lost == 0
+    assert f"frame {number} comes late" in messages(items)
+    [whole] = {len(moved), reader.header_size + sum(i.size for i in items)}
+    assert whole == len(data)
+
+
+def test_a_frame_far_behind_its_place_is_lost(stream: Make) -> None:
+    """The look-ahead is bounded, and no packet is lost by it."""
+    data = stream(frames=20)
+    pieces = chunks_of(data)
+    rest = [p for p in pieces if p.number != 2]
+    late = next(p for p in pieces if p.number == 2)
+    reader, items = read(joined(data[: pieces[0].offset], [*rest[:-2], late, *rest[-2:]], data))
+    assert numbers(items) == [n for n in range(20) if n != 2]
+    assert reader.frames_lost == 1
+    assert accounted(reader, items) == len(data)
+    others = [p.payload for p in rest if p.type not in (FRAME, TRAILER)]
+    assert [i.payload for i in items if isinstance(i, Chunk) and i.frame is None][:-1] == others
 
 
 def test_a_second_header_is_told(stream: Make) -> None:

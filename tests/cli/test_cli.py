@@ -251,7 +251,7 @@ def test_damage_costs_no_more_than_its_gop(
     path = tmp_path / "a.rq"
     chunk = next(c for c in chunks_of(path) if c.number == hit)
     data = bytearray(path.read_bytes())
-    data[chunk.offset + chunk.size // 2] ^= 4
+    data[chunk.offset + chunk.size // 2] ^= 5
     path.write_bytes(data)
     done = run("decode", "a.rq", "b.y4m")
     assert done.status == 1

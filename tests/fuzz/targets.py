@@ -50,11 +50,8 @@ class Pipe(io.RawIOBase):
 
 def _items(reader: StreamReader, size: int) -> list[Chunk | Damage]:
     """All that a reader gives, once it is found to be consistent."""
-    items, at, lost, last = [], reader.header_size, 0, -1
+    items, lost, last = [], 0, -1
     for item in reader:
-        if item.size:
-            assert item.offset == at, f"byte {at} is in nothing, or twice"
-        at += item.size
         if isinstance(item, Damage):
             lost += item.frames
             assert item.message.isprintable()
@@ -62,6 +59,10 @@ def _items(reader: StreamReader, size: int) -> list[Chunk | Damage]:
             assert item.number > last, f"frame {item.number} after {last}"
             last = item.number
         items.append(item)
+    at = reader.header_size
+    for offset, count in sorted((item.offset, item.size) for item in items if item.size):
+        assert offset == at, f"byte {at} is in nothing, or twice"
+        at += count
     assert at == size, f"{size - at} bytes are in nothing"
     assert lost == reader.frames_lost
     return items

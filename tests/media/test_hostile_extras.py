@@ -137,13 +137,24 @@ def test_parameters_that_make_the_output_unreadable(tmp_path: Path) -> None:
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = b"caf\xe9.ttf".decode("utf-8", "surrogateescape")
     font = Track("attachment", "", Fraction(1, 1000), 0, {"filename": name}, header=b"font")
-    extras, problems = parsed(Extras((font,), {"title": name}))
+    chapter = Chapter(1, 0, 1, Fraction(1), {"title": name})
+    tags = {"title": "plain", name: "a", "artist": name}
+    extras, problems = parsed(Extras((font,), tags, {"title": name}, (chapter,)))
     writer = write(tmp_path / "b.mkv", extras, [])
     assert problems + writer.problems == []
-    assert writer.warnings == ["the attachment caf\\xe9.ttf has a name that is not UTF-8: escaped"]
-    back = read(tmp_path / "b.mkv")[0].extras
-    assert back.tracks[0].metadata["filename"] == "caf\\xe9.ttf"
-    assert back.metadata["title"] == name
+    assert set(writer.warnings) == {
+        "tag caf\\xe9.ttf of the file is not UTF-8: escaped",
+        "tag title of the video is not UTF-8: escaped",
+        "tag title of chapter 1 is not UTF-8: escaped",
+        "the attachment caf\\xe9.ttf has a name that is not UTF-8: escaped",
+    }
+    with av.open(tmp_path / "b.mkv") as file:  # which refuses what is not UTF-8
+        assert file.streams[1].metadata["filename"] == "caf\\xe9.ttf"
+        found = {key.lower(): value for key, value in file.metadata.items()}
+        assert found["title"] == "plain"
+        assert found["artist"] == "caf\\xe9.ttf"
+        assert found["caf\\xe9.ttf"] == "a"
+        assert file.chapters()[0]["metadata"] == {"title": "caf\\xe9.ttf"}
 
 
 def test_types_that_are_none(tmp_path: Path) -> None:
