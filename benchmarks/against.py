@@ -24,7 +24,7 @@ from statistics import median
 
 import click
 
-__all__ = ["Ratios", "Version", "checked_out", "main", "measure"]
+__all__ = ["Ratios", "Version", "built", "checkout", "main", "measure"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -194,15 +194,12 @@ def _difference(whole: Ratios, start: Ratios) -> Ratios:
     return Ratios(old, new)
 
 
-def checked_out(commit: str, folder: Path) -> str:
-    """Checkout of a commit of this repository in a folder, with its native kernels built.
+def checkout(commit: str, folder: Path) -> str:
+    """Checkout of a commit of this repository in a folder; the commit in seven digits.
 
     Args:
         commit: anything that names a commit to git.
         folder: that does not exist yet.
-
-    Returns:
-        the commit in seven digits, and what is to be known of the build.
 
     Raises:
         click.ClickException: if git does not know the commit.
@@ -217,12 +214,22 @@ def checked_out(commit: str, folder: Path) -> str:
     except subprocess.CalledProcessError as error:
         told = error.stderr.strip().splitlines()
         raise click.ClickException(f"git: {told[-1] if told else error}") from error
+    return short
+
+
+def built(commit: str, folder: Path) -> str:
+    """Checkout of a commit as :func:`checkout` makes it, with its native kernels.
+
+    Returns:
+        the commit in seven digits, and what is to be known of the build.
+    """
+    short = checkout(commit, folder)
     if not (folder / "native").is_dir():
         return short
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=folder, capture_output=True, check=False)
-    built = any((folder / "roicodec" / "kernels").glob("_native*"))
-    return short if built else f"{short}, native kernels not built"
+    found = any((folder / "roicodec" / "kernels").glob("_native*"))
+    return short if found else f"{short}, native kernels not built"
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -258,7 +265,7 @@ def main(
     options = "--effort", effort, "--quality", quality, "--roi", roi
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "old"
-        told = checked_out(commit, folder)
+        told = built(commit, folder)
         old, new = Version("old", folder, threads), Version("new", ROOT, threads)
         click.echo(
             f"{task}, this working tree against {told}: {pairs} pairs, {frames} frames, effort"

@@ -142,8 +142,11 @@ def text_lines(found: Report) -> Iterator[str]:
     for backend in found.backends:
         rates = ", ".join(f"{kind} bits {rate:.0f}" for kind, rate in backend.rates.items())
         yield f"{backend.name:<11} {backend.error or f'GMAC/s: {rates}'}"
+    alike: dict[str, list[str]] = {}
     for operation in found.operations:
-        yield f"operation   {operation.name}: {operation.form}, {operation.reason}"
+        alike.setdefault(f"{operation.form}, {operation.reason}", []).append(operation.name)
+    for form, names in alike.items():
+        yield f"operations  {form}: {', '.join(names)}"
     yield f"cpu         {found.cpu}, {found.cores} cores"
     yield f"uses        {', '.join(found.instruction_sets)}; {found.threads} threads"
     yield f"versions    {', '.join(f'{k} {v}' for k, v in found.libraries.items())}"

@@ -9,15 +9,14 @@ are the entries of every ``__all__``. The last column is the longest module.
 from __future__ import annotations
 
 import ast
-import io
-import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+
+from benchmarks.against import checkout
 
 __all__ = ["Size", "main", "sizes"]
 
@@ -86,14 +85,9 @@ def sizes(root: Path) -> Iterator[tuple[str, Size]]:
 def main(commit: str | None) -> None:
     tables = {"now": dict(sizes(ROOT))}
     if commit:
-        command = ["git", "-C", str(ROOT), "archive", commit]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode:
-            raise click.ClickException(done.stderr.decode(errors="replace").strip())
         with tempfile.TemporaryDirectory() as name:
-            with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-                archive.extractall(name, filter="data")
-            tables = {commit: dict(sizes(Path(name)))} | tables
+            folder = Path(name) / "old"
+            tables = {checkout(commit, folder): dict(sizes(folder))} | tables
     for title, table in tables.items():
         click.echo(f"{title:24} files   lines   names  longest")
         for name, each in table.items():

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.against import ROOT, Ratios, Version, checked_out, main, measure
+from benchmarks.against import ROOT, Ratios, Version, built, main, measure
 from roicodec.media import VideoInfo, Writer
 from tests import tiny_model
 
@@ -78,7 +78,7 @@ def test_decoding_takes_the_old_stream_for_both(
 
 def test_an_unknown_commit_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match="git knows no commit nothing-like-it") as caught:
-        checked_out("nothing-like-it", tmp_path / "old")
+        built("nothing-like-it", tmp_path / "old")
     assert "\n" not in caught.value.message
 
 

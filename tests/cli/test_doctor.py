@@ -37,7 +37,10 @@ def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.threads == torch.get_num_threads()
     text = "\n".join(doctor.text_lines(found))
     assert "reference: asked for" in text
-    assert "operation   post-filter: " in text
+    for form in {f"{o.form}, {o.reason}" for o in found.operations}:
+        assert text.count(f"operations  {form}: ") == 1
+    for operation in found.operations:
+        assert operation.name in text
     assert f"{ENVIRONMENT}=reference" in text
 
 
