@@ -5,7 +5,7 @@ Bypass-coded: two 16-bit unsigned integers, most significant bit first, no entro
 
 from __future__ import annotations
 
-import bitstring
+import struct
 
 from roicodec.errors import StreamError
 
@@ -23,7 +23,7 @@ def pack(b_roi: int, b_bg: int) -> bytes:
     """
     if not 0 <= b_roi < 1 << 16 or not 0 <= b_bg < 1 << 16:
         raise ValueError(f"bit-widths {b_roi}, {b_bg} are not two 16-bit integers")
-    return bitstring.pack("u:16, u:16", b_roi, b_bg).tobytes()
+    return struct.pack(">HH", b_roi, b_bg)
 
 
 def unpack(data: bytes) -> tuple[int, int]:
@@ -34,5 +34,5 @@ def unpack(data: bytes) -> tuple[int, int]:
     """
     if len(data) < SIZE:
         raise StreamError(f"the SEI needs {SIZE} bytes, {len(data)} are there")
-    bits = bitstring.Bits(data[:SIZE])
-    return bits[:16].u, bits[16:].u
+    b_roi, b_bg = struct.unpack_from(">HH", data)
+    return b_roi, b_bg

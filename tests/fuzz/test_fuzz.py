@@ -13,7 +13,7 @@ from tests.fuzz.corpus import FOLDER, said
 from tests.fuzz.mutate import START, Mutant, damaged, mutated, pack, sections
 from tests.fuzz.muxing import tracked
 from tests.fuzz.seeds import seeds
-from tests.fuzz.targets import TARGETS, find
+from tests.fuzz.targets import FORMS, TARGETS, find, listed
 
 CORPUS = sorted(FOLDER.glob("*.rq"))
 
@@ -42,6 +42,7 @@ def test_corpus(path: Path) -> None:
     mutant = Mutant(path.read_bytes(), False)
     for target in TARGETS.values():
         assert target(mutant) in ("sound", "damaged", "refused")
+    assert len({listed(mutant, form) for form in FORMS}) == 1
 
 
 @pytest.mark.parametrize(("name", "count"), [("reader", 400), ("info", 60), ("decoder", 8)])
