@@ -22,8 +22,6 @@ __all__ = [
     "mask_fits",
     "psnr",
     "psnr_regions",
-    "same_size",
-    "squared_error",
 ]
 
 MAX_PSNR = 100.0
@@ -36,7 +34,7 @@ Mask = NDArray[np.bool_]
 Values = tuple[float, float, float, float]
 
 
-def same_size(a: Picture, b: Picture) -> None:
+def _same_size(a: Picture, b: Picture) -> None:
     """Check of two pictures before they are compared.
 
     Raises:
@@ -55,7 +53,7 @@ def decibels(mse: float) -> float:
     return min(MAX_PSNR, float(10 * np.log10(255.0**2 / mse)))
 
 
-def squared_error(a: Plane, b: Plane) -> NDArray[np.int64]:
+def _squared_error(a: Plane, b: Plane) -> NDArray[np.int64]:
     """Squared difference of every sample of two planes of one shape, int64."""
     d = a.astype(np.int64) - b
     return d * d
@@ -69,9 +67,9 @@ def psnr(a: Picture, b: Picture) -> Values:
     Raises:
         InputError: if the pictures differ in size.
     """
-    same_size(a, b)
+    _same_size(a, b)
     pairs = zip(a.planes, b.planes, strict=True)
-    y, u, v = (decibels(float(squared_error(p, q).mean())) for p, q in pairs)
+    y, u, v = (decibels(float(_squared_error(p, q).mean())) for p, q in pairs)
     return y, u, v, (6 * y + u + v) / 8
 
 
@@ -112,12 +110,12 @@ def psnr_regions(a: Picture, b: Picture, mask: Mask, weight: float = ROI_WEIGHT)
     Raises:
         InputError: if the pictures differ in size, or the mask's size is not the luma plane's.
     """
-    same_size(a, b)
+    _same_size(a, b)
     mask_fits(mask, a.y.shape)
     half = chroma_mask(mask)
     inside, outside, whole = np.zeros(3), np.zeros(3), np.zeros(3)
     for i, (p, q, m) in enumerate(zip(a.planes, b.planes, (mask, half, half), strict=True)):
-        error = squared_error(p, q)
+        error = _squared_error(p, q)
         inside[i] = error[m].mean() if m.any() else np.nan
         outside[i] = error[~m].mean() if not m.all() else np.nan
         whole[i] = error.mean()

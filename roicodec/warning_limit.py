@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["SHOWN", "WarningLimit"]
+__all__ = ["WarningLimit"]
 
-SHOWN = 10
+_SHOWN = 10
 """Number of warnings that are passed on."""
 
 
@@ -27,10 +27,10 @@ class WarningLimit:
     def __call__(self, message: str) -> None:
         """One more line: passed on, or counted."""
         self.count += 1
-        if self.count <= SHOWN:
+        if self.count <= _SHOWN:
             self._warn(message)
 
     def finish(self) -> None:
         """Line with the number of those not passed on; to be called once, at the end of input."""
-        if self.count > SHOWN:
-            self._warn(f"{self.count - SHOWN} more warnings like these are not shown")
+        if self.count > _SHOWN:
+            self._warn(f"{self.count - _SHOWN} more warnings like these are not shown")

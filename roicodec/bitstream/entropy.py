@@ -62,7 +62,7 @@ class SymbolDecoder:
         self.coder = range_decoder(data)
 
     def get(self, tables: Tables, index: ArrayLike) -> Ints:
-        """Decode one symbol for every entry of ``index`` (int ``[N]``); int32 ``[N]``.
+        """Symbols, one for every entry of ``index`` (int ``[N]``), int32 ``[N]``.
 
         Raises:
             StreamError: if the section is damaged so that it cannot be read on.
@@ -70,7 +70,7 @@ class SymbolDecoder:
         return self.coder.get(tables, _flat(index))
 
     def get_uniform(self, count: int, size: int) -> Ints:
-        """Decode ``count`` equiprobable values in ``0..size - 1``; int32 ``[count]``.
+        """Equiprobable values in ``0..size - 1``, int32 ``[count]``.
 
         Raises:
             StreamError: as above.

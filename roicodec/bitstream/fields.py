@@ -91,7 +91,7 @@ class Cursor:
         return self.blob().decode("utf-8", "surrogateescape")
 
     def end(self) -> None:
-        """Check that the payload has been read to its end.
+        """Check that nothing of the payload is left.
 
         Raises:
             StreamError: if bytes are left.

@@ -93,7 +93,7 @@ def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
 
 
 def decode_mask(data: bytes, shape: tuple[int, int], previous: Mask | None) -> Mask:
-    """Decode what :func:`encode_mask` wrote for the same ``previous``; bool of ``shape``.
+    """Mask that :func:`encode_mask` wrote for the same ``previous``, bool of ``shape``.
 
     Raises:
         StreamError: if the data cannot be decoded. Damaged data may also give a wrong mask: check
@@ -114,7 +114,7 @@ def put_mask(encoder: SymbolEncoder, mask: Mask, previous: Mask | None, kind: Ki
 def get_mask(
     decoder: SymbolDecoder, shape: tuple[int, int], previous: Mask | None, kind: Kind
 ) -> Mask:
-    """Read what :func:`put_mask` wrote.
+    """Mask that :func:`put_mask` wrote.
 
     Raises:
         StreamError: as :func:`decode_mask`.

@@ -18,7 +18,7 @@ def grid_shape(width: int, height: int) -> tuple[int, int]:
 
 
 def cells_of(samples: Mask) -> Mask:
-    """Reduce a mask of luma samples, bool ``[H, W]``, to the grid ``[ceil(H/16), ceil(W/16)]``.
+    """Mask of luma samples, bool ``[H, W]``, on the grid ``[ceil(H/16), ceil(W/16)]``.
 
     A cell is ROI when **any** of its samples is, so that none is left out; x264 and x265 treat
     the rectangles of ``addroi`` alike.

@@ -101,7 +101,7 @@ class Contexts:
 
     @classmethod
     def from_json(cls, text: str) -> Contexts:
-        """Read the text that :meth:`to_json` writes."""
+        """Contexts from the text that :meth:`to_json` writes."""
         stored = json.loads(text)
         trees = {
             name: ContextTree(*np.array(entry["nodes"], np.int32).reshape(-1, 3).T)

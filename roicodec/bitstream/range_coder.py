@@ -47,10 +47,10 @@ class RangeDecoder(Protocol):
     """Reader of a section."""
 
     def get(self, tables: Tables, index: Ints) -> Ints:
-        """Decode one symbol for every entry of ``index`` ``[N]``."""
+        """Symbols, one for every entry of ``index`` ``[N]``."""
 
     def get_uniform(self, count: int, size: int) -> Ints:
-        """Decode equiprobable values in ``0..size - 1``."""
+        """Equiprobable values in ``0..size - 1``."""
 
 
 # --- reference ----------------------------------------------------------------------------------
@@ -205,7 +205,11 @@ _ERRORS: dict[int, tuple[type[Exception], str]] = {
 
 
 def check(status: int) -> None:
-    """Raise what a native coder's status means."""
+    """Check of a native coder's status.
+
+    Raises:
+        ValueError, IndexError: what a negative status means.
+    """
     if status < 0:
         error, text = _ERRORS[status]
         raise error(text)

@@ -73,7 +73,7 @@ class ChunkScanner:
     # --- bytes -----------------------------------------------------------------------------
 
     def go(self, offset: int) -> None:
-        """Continue at a byte of the stream; only of a file that can be sought."""
+        """Jump to a byte of the stream, in a file that can be sought."""
         self._file.seek(self._base + offset)
         self._buffer.clear()
         self._waiting.clear()
@@ -87,12 +87,12 @@ class ChunkScanner:
         return bytes(self._buffer[:count])
 
     def drop(self, count: int) -> None:
-        """Pass over bytes that were peeked at."""
+        """End of bytes that were peeked at: the next ones follow."""
         del self._buffer[:count]
         self.offset += count
 
     def drop_rest(self) -> int:
-        """Pass over everything up to the end of the file; how many bytes that is."""
+        """Number of bytes up to the end of the file, all passed over."""
         start = self.offset
         while self._fill(1):
             self.drop(len(self._buffer))
@@ -172,7 +172,7 @@ class ChunkScanner:
         return Damage(start, size, f"cut or damaged at byte {start}: no whole chunk follows")
 
     def put_back(self, items: Sequence[Chunk | Damage]) -> None:
-        """Let :meth:`next` give items again, in this order."""
+        """Return of items, which :meth:`next` then gives again, in this order."""
         self._waiting.extendleft(reversed(items))
 
     def _sound(self, at: int) -> int:

@@ -23,7 +23,7 @@ Ints = NDArray[np.int32]
 
 
 def integer_frequencies(weights: ArrayLike) -> NDArray[np.int64]:
-    """Round non-negative weights ``[..., S]`` to frequencies >= 1 that sum to ``2**PRECISION``.
+    """Frequencies >= 1 with sum ``2**PRECISION``, rounded from non-negative weights ``[..., S]``.
 
     What rounding leaves over or takes away goes to the most frequent symbol.
     """

@@ -56,7 +56,8 @@ def describe(head: bytes) -> str:
 
 
 def check_target(target: str, force: bool, inputs: Sequence[str]) -> None:
-    """
+    """Check of the name of an output.
+
     Args:
         target: a path, or ``-``.
         force: whether an existing file may be overwritten.
@@ -90,7 +91,8 @@ def clear_left_overs(target: str, force: bool, warn: Callable[[str], None]) -> N
 
 
 def check_stream_name(target: str, force: bool) -> None:
-    """
+    """Check of the name of a stream that is written.
+
     Raises:
         InputError: if a stream would get the name of a video, and ``force`` is not given.
     """
@@ -103,7 +105,8 @@ def check_stream_name(target: str, force: bool) -> None:
 
 
 def refuse_stream(source: str) -> None:
-    """
+    """Check that a source is a video and no stream.
+
     Raises:
         InputError: if ``source``, a path or ``-`` for standard input, is a stream already.
     """

@@ -80,7 +80,8 @@ class Interrupts:
             os.close(sink)  # which ends the watching thread
 
     def check(self) -> None:
-        """
+        """Check whether the command has been stopped.
+
         Raises:
             Stopped: again, if it was raised where a library has put another error in its place.
         """
@@ -94,7 +95,7 @@ class Interrupts:
         raise self._stopping
 
     def _watch(self, source: int) -> None:
-        """Read the numbers of signals, which arrive even while the main thread hangs."""
+        """Watch of the signals, which arrive even while the main thread hangs."""
         while numbers := os.read(source, 1):
             if numbers[0] in _NUMBERS:
                 again, _, _ = select.select([source], [], [], _GRACE)

@@ -15,7 +15,6 @@ __all__ = [
     "SHARE",
     "backend_option",
     "common",
-    "default_threads",
     "threads_option",
 ]
 
@@ -84,7 +83,7 @@ FRAME_RANGE = _FrameRange()
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-def default_threads() -> int:
+def _default_threads() -> int:
     """All cores that this process may use, but at most four: more gain little."""
     return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
 
@@ -94,7 +93,7 @@ def threads_option(command: Command) -> Command:
     return click.option(
         "--threads",
         type=click.IntRange(1, 256),
-        default=default_threads,
+        default=_default_threads,
         envvar="ROICODEC_THREADS",
         show_envvar=True,
         show_default="cores, at most 4",

@@ -23,7 +23,6 @@ __all__ = [
     "ASSUMED_TIME_BASE",
     "CONFIGS",
     "FAMILIES",
-    "ROI_DELTA_QP",
     "Anchor",
     "anchors",
     "by_name",
@@ -36,7 +35,7 @@ __all__ = [
 CONFIGS = ("ld", "default", "intra")
 """Low delay (one intra frame, no B frames), the codec's own default, every frame intra."""
 
-ROI_DELTA_QP = 6
+_ROI_DELTA_QP = 6
 """Difference in QP between the ROI and the rest in ``+roi6``: half down inside, half up outside."""
 
 _QP_RANGE = 51
@@ -186,7 +185,7 @@ def by_name(name: str) -> Anchor:
     return found
 
 
-def with_roi(anchor: Anchor, delta_qp: int = ROI_DELTA_QP) -> Anchor | None:
+def with_roi(anchor: Anchor, delta_qp: int = _ROI_DELTA_QP) -> Anchor | None:
     """The same anchor with its ROI ``delta_qp`` finer; None where the encoder ignores ``addroi``.
 
     x264 and x265 apply offsets only with adaptive quantization on: where the anchor has it off,

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from roicodec.errors import InputError
 
-__all__ = ["MIN_COVERAGE", "BdRate", "bd_rate", "compare"]
+__all__ = ["BdRate", "bd_rate", "compare"]
 
-MIN_COVERAGE = 0.5
+_MIN_COVERAGE = 0.5
 """Share of the longer curve's quality range that both must cover; below it comes a warning."""
 
 _MIN_POINTS = 4
@@ -41,7 +41,7 @@ class BdRate:
     @property
     def warning(self) -> str:
         """Warning of a short overlap; empty where it is long enough."""
-        if self.coverage >= MIN_COVERAGE:
+        if self.coverage >= _MIN_COVERAGE:
             return ""
         return (
             f"the curves overlap only in {self.low:.4g}..{self.high:.4g}, "

@@ -17,7 +17,7 @@ from roicodec.evaluate.streams import installed_networks, stream_frames
 from roicodec.media import Reader
 from roicodec.picture import Picture
 
-__all__ = ["FrameStatistics", "frame_statistics", "write_statistics"]
+__all__ = ["FrameStatistics", "write_statistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class FrameStatistics:
     features: Features
 
 
-def frame_statistics(
+def _frame_statistics(
     stream: Path, pictures: Iterator[Picture], networks: Mapping[str, Arrays]
 ) -> Iterator[FrameStatistics]:
     """Statistics of every frame of a ``.rq`` file, of which ``pictures`` are the source.
@@ -89,7 +89,7 @@ def write_statistics(out: Path, clips: Sequence[Clip], encodes: Sequence[Encode]
             for encode in (e for e in encodes if e.clip == clip.name and e.stream.endswith(".rq")):
                 with Reader(str(clip.path), slice(0, clip.frames), threads=1) as reader:
                     pictures = (p for p in reader.items() if isinstance(p, Picture))
-                    for frame in frame_statistics(out / encode.stream, pictures, networks):
+                    for frame in _frame_statistics(out / encode.stream, pictures, networks):
                         values = [getattr(frame, name) for name in plain]
                         numbers = frame.features.round(3).ravel().tolist()
                         writer.writerow(

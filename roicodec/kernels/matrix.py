@@ -202,7 +202,11 @@ class Field:
         return self.values.shape[1] * self.values.shape[2]
 
     def check(self, places: Places) -> None:
-        """Check that all places are within the margin."""
+        """Check of places.
+
+        Raises:
+            IndexError: if one of them is not within the margin.
+        """
         rows, columns = self.values.shape[:2]
         if len(places) and not (places.min() > columns and places.max() < (rows - 1) * columns - 1):
             raise IndexError(f"places outside of a field of {rows - 2}x{columns - 2}")

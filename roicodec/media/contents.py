@@ -16,9 +16,9 @@ from roicodec.media.extras import Chapter, Extras
 from roicodec.media.parameters import describe, lasting_metadata
 from roicodec.media.tracks import Problems, Track
 
-__all__ = ["Warn", "choose_video", "describe_rest", "expected_frames"]
+__all__ = ["choose_video", "describe_rest", "expected_frames"]
 
-Warn = Callable[[str], None]
+_Warn = Callable[[str], None]
 _MAX_ATTACHMENTS = 48 << 20
 """Bytes of attachments and headers of tracks together: a stream's chunk must hold them."""
 _ALPHA = "alpha_mode"
@@ -48,7 +48,7 @@ def choose_video(container: InputContainer) -> VideoStream:
 
 
 def describe_rest(
-    container: InputContainer, video: VideoStream, whole: bool, warn: Warn
+    container: InputContainer, video: VideoStream, whole: bool, warn: _Warn
 ) -> tuple[Extras, dict[int, int]]:
     """All but the video, and the place of each track by the index of its stream.
 

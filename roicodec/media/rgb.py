@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from roicodec.media.convert import picture_frame
 from roicodec.picture import Picture, Plane
 
-__all__ = ["Rgb", "picture_from_rgb", "rgb_from_picture"]
+__all__ = ["picture_from_rgb", "rgb_from_picture"]
 
-Rgb = NDArray[np.uint8]
+_Rgb = NDArray[np.uint8]
 """Red, green and blue, uint8 ``[H, W, 3]``."""
 
 _MATRICES = {
@@ -35,7 +35,7 @@ def _matrix(code: int, height: int) -> Colorspace:
     return _MATRICES.get(code, untagged)
 
 
-def rgb_from_picture(picture: Picture, matrix: int = 2, color_range: int = 0) -> Rgb:
+def rgb_from_picture(picture: Picture, matrix: int = 2, color_range: int = 0) -> _Rgb:
     """RGB of a 4:2:0 picture, uint8 ``[H, W, 3]``.
 
     Args:
@@ -54,7 +54,7 @@ def rgb_from_picture(picture: Picture, matrix: int = 2, color_range: int = 0) ->
     return np.asarray(frame.to_ndarray(), np.uint8)
 
 
-def picture_from_rgb(rgb: Rgb, pts: int = 0, duration: int = 0) -> Picture:
+def picture_from_rgb(rgb: _Rgb, pts: int = 0, duration: int = 0) -> Picture:
     """A 4:2:0 picture of RGB samples: BT.709 from 720 lines on, BT.601 below; limited range.
 
     Args:

@@ -247,7 +247,8 @@ class TrackPacket:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
-        """
+        """Packet of a packet chunk's payload.
+
         Raises:
             StreamError: if the payload is malformed.
         """

@@ -1,7 +1,7 @@
 """Building blocks of the networks, in the float form in which they are trained first.
 
 A residual stream of features runs straight through in full precision, and each block adds two
-branches to it. Branches compute in :data:`BRANCH_DTYPE` here, in few bits after quantization.
+branches to it. Branches compute in bfloat16 where the CPU has it, in few bits after quantization.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 __all__ = [
     "ANCHORS",
-    "BRANCH_DTYPE",
     "Block",
     "BranchModule",
     "Depthwise",
@@ -26,7 +25,7 @@ __all__ = [
     "set_branch_dtype",
 ]
 
-BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+_BRANCH_DTYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 """Type in which branches compute in training: bfloat16 only where the CPU multiplies it."""
 
 ANCHORS = 11
@@ -37,12 +36,12 @@ class BranchModule(nn.Module):
     """A module that computes in the type of the branches.
 
     Attributes:
-        branch_dtype: that type, :data:`BRANCH_DTYPE` unless :func:`set_branch_dtype` changes it.
+        branch_dtype: that type, bfloat16 where the CPU has it; :func:`set_branch_dtype` changes it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.branch_dtype = BRANCH_DTYPE
+        self.branch_dtype = _BRANCH_DTYPE
 
 
 def set_branch_dtype(net: nn.Module, dtype: torch.dtype) -> None:

@@ -46,7 +46,6 @@ __all__ = [
     "pack",
     "plane_means",
     "quantizer_step",
-    "scale_index",
     "unpack",
 ]
 
@@ -72,7 +71,7 @@ def log_scale(index: Tensor) -> Tensor:
     return math.log(_SCALE_LOW) + index * _SCALE_PITCH
 
 
-def scale_index(scale: Tensor) -> Tensor:
+def _scale_index(scale: Tensor) -> Tensor:
     """Table number for a scale, the inverse of :func:`log_scale`; real-valued, not clamped.
 
     Args:
@@ -211,7 +210,7 @@ class FrameNet(nn.Module):
         self.up.weight[pixel, :, 0, 0] = torch.linalg.pinv(basis).T * self.exponent.exp2()
         anchors = torch.linspace(0, MAX_QUALITY, len(self.index_quality.table))
         steps = quantizer_step(anchors)[:, None] / UNIT
-        index = scale_index(0.55 * deviation / steps)
+        index = _scale_index(0.55 * deviation / steps)
         self.index_quality.table.copy_(index.clamp(0, LATENT_TABLES - 1))
 
     def gain(self, quality: Tensor) -> Tensor:

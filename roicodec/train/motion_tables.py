@@ -29,13 +29,13 @@ from roicodec.encoder.motion.search import refine
 from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
 from roicodec.media import Reader
 
-__all__ = ["fit_contexts", "fit_tree", "main"]
+__all__ = ["main"]
 
 _SMOOTHING = 16.0
 """Weight of the parent's distribution in that of a node, in symbols."""
 
 
-def fit_tree(
+def _fit_tree(
     features: NDArray[np.uint8], values: Ints, size: int, *, leaves: int, gain: float
 ) -> tuple[ContextTree, Tables]:
     """Context tree grown best split first by the entropy it saves, and its tables.
@@ -142,7 +142,7 @@ def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts:
+def _fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts:
     """Trees and tables fitted to recorded frames.
 
     Args:
@@ -154,7 +154,7 @@ def fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Contexts
         calls = [call for recorder in recorders for call in recorder.calls if call[0] == name]
         features = np.concatenate([f.astype(np.uint8) for _, f, _ in calls])
         values = np.concatenate([v for _, _, v in calls])
-        trees[name], tables[name] = fit_tree(features, values, size, leaves=leaves, gain=50.0)
+        trees[name], tables[name] = _fit_tree(features, values, size, leaves=leaves, gain=50.0)
     return Contexts(trees, tables)
 
 
@@ -197,7 +197,7 @@ def main(folder: Path, qps: tuple[int, ...], frames: int, rounds: int, out: Path
     contexts: Contexts | None = None
     for _ in range(rounds):
         recorders = [r for c in clips for qp in qps for r in _recorded(c, qp, frames, contexts)]
-        contexts = fit_contexts(recorders)
+        contexts = _fit_contexts(recorders)
         bits = sum(r.bits(contexts) for r in recorders)
         click.echo(
             f"{len(recorders)} frames of {len(clips)} clips, {bits / len(recorders):.0f} "

@@ -28,7 +28,7 @@ from roicodec.picture import Picture
 from roicodec.train.data import picture_of
 
 __all__ = ["DEV_CLIPS", "WEIGHTS", "Photo", "Sample", "Teacher", "clip_inputs", "clip_masks",
-           "davis_masks", "is_dev", "is_test", "photos", "prepare", "scene"]  # fmt: skip
+           "is_dev", "is_test", "photos", "prepare", "scene"]  # fmt: skip
 
 DEV_CLIPS = ("cdnet_traffic", "cows", "dance-jump", "scooter-black")
 """Scenes with masks that are not trained on, but what constants and checkpoints are chosen by."""
@@ -149,7 +149,7 @@ def photos(folder: Path) -> list[Photo]:
     return out
 
 
-def davis_masks(folder: Path) -> list[NDArray[np.bool_]]:
+def _davis_masks(folder: Path) -> list[NDArray[np.bool_]]:
     """The masks of a clip, frame by frame, bool ``[H, W]``."""
     return [_gray(path) > 127 for path in sorted(folder.glob("*.png"))]
 
@@ -160,7 +160,7 @@ def clip_masks(data: Path, name: str) -> list[NDArray[np.bool_]] | None:
     if path.exists():
         return list(np.load(path)["mask"])
     folder = data / "saliency" / "davis_masks" / scene(name)
-    return davis_masks(folder) if folder.is_dir() and name.endswith("_long") else None
+    return _davis_masks(folder) if folder.is_dir() and name.endswith("_long") else None
 
 
 def scene(name: str) -> str:

@@ -13,7 +13,7 @@ from roicodec.encoder.roi.sources import RoiSource, UnionRoi, parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
-__all__ = ["FunctionRoi", "Roi", "StillRoi", "roi_source"]
+__all__ = ["Roi", "roi_source"]
 
 MaskFunction = Callable[[Picture], ArrayLike]
 
@@ -44,7 +44,7 @@ def _cells(mask: ArrayLike, width: int, height: int, what: str) -> Mask:
     )
 
 
-class FunctionRoi:
+class _FunctionRoi:
     """Mask of every frame from a function.
 
     Args:
@@ -66,7 +66,7 @@ class FunctionRoi:
         pass
 
 
-class StillRoi:
+class _StillRoi:
     """Masks from an array: one for all frames, or one a frame.
 
     Args:
@@ -127,7 +127,7 @@ def roi_source(
         sources.append(parse_roi(texts, width, height, share=share, level=level))
     for one in given:
         if isinstance(one, np.ndarray):
-            sources.append(StillRoi(one, width, height))
+            sources.append(_StillRoi(one, width, height))
         elif callable(one):
-            sources.append(FunctionRoi(one, width, height))
+            sources.append(_FunctionRoi(one, width, height))
     return sources[0] if len(sources) == 1 else UnionRoi(sources)

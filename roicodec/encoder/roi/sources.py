@@ -28,7 +28,6 @@ from roicodec.picture import Picture, Plane
 __all__ = [
     "ArrayRoi",
     "KvazaarRoi",
-    "MediaRoi",
     "NoRoi",
     "RectangleRoi",
     "RoiSource",
@@ -144,7 +143,7 @@ class ArrayRoi:
         pass
 
 
-class MediaRoi:
+class _MediaRoi:
     """A mask image or video, read through PyAV frame by frame; ROI is gray above 127.
 
     Frame ``i`` serves frame ``i`` of the input; a file with a single frame serves all.
@@ -319,7 +318,7 @@ def _open_file(spec: str, width: int, height: int) -> RoiSource:
         ".txt": KvazaarRoi,
         ".bin": KvazaarRoi,
     }
-    return openers.get(path.suffix.lower(), MediaRoi)(path, width, height)
+    return openers.get(path.suffix.lower(), _MediaRoi)(path, width, height)
 
 
 def _check_size(path: Path, got_width: int, got_height: int, width: int, height: int) -> None:
