@@ -1,4 +1,4 @@
-"""Cases of the operations beside the networks, on a 1280x720 picture."""
+"""Cases of the operations outside the networks, on a 1280x720 picture."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def entropy_cases() -> Iterator[Case]:
 
 
 def latent_cases() -> Iterator[Case]:
-    """A coding step beside its network, of all positions, and the hyper-latents."""
+    """A coding step without its network, of all positions, and the hyper-latents."""
     rng = np.random.default_rng(0)
     positions = np.arange(92 * 160)
     named = rng.integers(0, 48, (len(positions), 24)).astype(np.int32)

@@ -66,7 +66,7 @@ def encode(
         strict: whether damage of the source is an error; else it is left out, with a warning.
         allow_network: whether ``source`` may be an address or a playlist.
         backend: of the networks; None for the fastest that is exact here.
-        listener: is told of progress and warnings.
+        listener: receiver of progress and warnings.
 
     Raises:
         InputError: if source, target, ROI or an option cannot be used.
@@ -114,9 +114,9 @@ def decode(
         out: path of the video: its suffix names the container (.mp4, .mkv, .mov, .y4m, .yuv); it
             appears when it is complete and replaces a file of that name.
         codec, crf: video encoder by FFmpeg's name, and its quality; None for the container's usual.
-        audio_codec: ``copy`` keeps audio as it is; the others code it anew.
+        audio_codec: ``copy`` keeps audio as it is; the others code it again.
         backend: of the networks; None for the fastest that is exact here.
-        listener: is told of progress and warnings.
+        listener: receiver of progress and warnings.
 
     Returns:
         numbers of decoded and lost frames; a damaged stream is decoded as far as it is sound.

@@ -59,7 +59,7 @@ class BackendReport:
 
 @dataclass(frozen=True)
 class OperationReport:
-    """One operation beside the networks on this machine.
+    """One operation outside the networks on this machine.
 
     Attributes:
         name: of the operation.

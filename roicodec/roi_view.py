@@ -65,7 +65,7 @@ def show_roi(
         candidates: bit-widths to choose from.
         frames: part of the video.
         threads: for decoding and encoding; 0 lets FFmpeg choose.
-        listener: is told of progress and warnings.
+        listener: receiver of progress and warnings.
 
     Raises:
         InputError: if the source, a ROI source or the target cannot be used.

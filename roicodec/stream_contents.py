@@ -1,4 +1,4 @@
-"""Contents of a stream beside its pictures, for listings: tracks, chapters, tags, properties."""
+"""Contents of a stream other than its pictures: tracks, chapters, tags, properties."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class StreamInfo:
             where ``damages`` is enough.
         take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
             hides.
-        networks: arrays of the model; BitOPs are told if it is the stream's.
+        networks: arrays of the model; BitOPs are counted if it is the stream's.
 
     Attributes:
         header: of the stream.

@@ -129,7 +129,7 @@ def encode_video(
         threads: for decoding the source; 0 lets FFmpeg choose.
         strict: whether damage of the source is an error, rather than a warning.
         allow_network: whether addresses and playlists may be opened as source.
-        listener: is told of progress and warnings.
+        listener: receiver of progress and warnings.
         factory: makes the encoder; None for the installed networks.
 
     Raises:

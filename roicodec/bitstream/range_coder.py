@@ -208,7 +208,8 @@ def check(status: int) -> None:
     """Check of a native coder's status.
 
     Raises:
-        ValueError, IndexError: what a negative status means.
+        StreamError: if the section is damaged.
+        MemoryError, ValueError, IndexError: as another negative status says.
     """
     if status < 0:
         error, text = _ERRORS[status]

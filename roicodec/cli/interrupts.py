@@ -105,7 +105,7 @@ class Interrupts:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process at once: its hidden files are removed, and what it has written is told.
+    """End the process at once: its hidden files are removed, and one line says what was written.
 
     The interpreter is not wound up, since a thread that still waits inside FFmpeg would use what
     the main thread takes down.

@@ -62,8 +62,8 @@ def roi_command(
 ) -> None:
     """Show what becomes ROI in the video IN, without encoding it.
 
-    OUT (.mp4, .mov or .mkv) shows every frame with all that is not ROI dimmed, and beside it, with
-    --roi auto, the map that the ROI comes from. The line above tells the share of the picture
+    OUT (.mp4, .mov or .mkv) shows every frame with all that is not ROI dimmed, and next to it, with
+    --roi auto, the map that the ROI comes from. The line above has the share of the picture
     that is ROI, the bit-widths of ROI and rest (chosen by x264's motion, so about as encode does),
     and the cells that have changed.
     """

@@ -118,7 +118,7 @@ class NetworkArrays:
         return whole - self.spread if tensor.by_spread else whole
 
     def layers(self) -> Iterator[Layer]:
-        """All layers at every bit-width, built anew; building them checks their bounds.
+        """All layers at every bit-width, built again, which checks their bounds.
 
         Raises:
             ModelError: naming a layer whose accumulators could overflow.

@@ -1,10 +1,10 @@
 """Quality index of each frame, by which a stream keeps a bit rate or a PSNR.
 
-Both controllers look at what the frames so far came to, and steer towards the goal over the frames
-ahead: the index is the one at which, by a log-linear model of each frame type, the deviation so far
-is made good within a horizon or until the end of the clip, whichever comes first. Bits of a clip
-whose length is known have a long one, and the frames behind the next few are taken to be like the
-average so far, so that an easy scene does not spend what the next one needs.
+Both controllers measure the frames so far and correct their deviation from the goal over the frames
+ahead: the index is the one at which, by a log-linear model of each frame type, the deviation is
+corrected within a horizon or until the end of the clip, whichever comes first. The horizon of bits
+is long for a clip of known length; of the frames ahead all but the next few are then expected to be
+like the average so far, so that an easy scene does not spend the bits that the next one needs.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ from roicodec.bitstream.constants import INTER, INTRA, QUALITIES
 __all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
 
 _LEARN = 0.4
-"""Weight of the newest frame in what is known of its type."""
+"""Weight of the newest frame in the level of its type."""
 
 _KNOWN, _UNKNOWN, _PSNR = 100, 30, 15
-"""Frames within which a deviation is made good: of bits, where the clip's length is known or not;
-of PSNR."""
+"""Correction horizon in frames: of bits with known length, of bits with unknown length, of PSNR."""
 
 _NEAR, _OLDEST = 40, 0.02
-"""Frames ahead that are taken to be like the newest, of a clip whose length is known; the least
-weight of a frame in the average of all."""
+"""Frames ahead that are expected to be like the newest, in a clip of known length; least weight of
+a frame in the average of all."""
 
 _OCTAVE = 10.0
-"""Quality indices that about double the bits of a frame."""
+"""Quality indices that double the bits of a frame, approximately."""
 
 _DECIBELS = 0.3
-"""PSNR that a quality index is worth, about."""
+"""Approximate PSNR of one quality index, in dB."""
 
 _MOST_CHANGE = 4.0
 """Largest step of the index from one frame to the next of its type."""
@@ -47,7 +46,7 @@ _FIRST_LEVEL = 34.0
 _MIDDLE = QUALITIES / 2
 
 _NEAR_BITS, _NEAR_DECIBELS = 0.05, 0.3
-"""How far a bit rate, as a share, and a mean PSNR may be from what was asked for."""
+"""Tolerance of the bit rate, relative, and of the mean PSNR, in dB."""
 
 _WHY = "as quality indices end at 0 and 63 or the clip is too short"
 
@@ -68,7 +67,7 @@ class RateControl(Protocol):
 
 @dataclass
 class ConstantQuality:
-    """The same index for every GOP; within one it falls, for later frames lean on earlier ones.
+    """The same index for every GOP; it falls along a GOP, since later frames refer to earlier ones.
 
     Attributes:
         index: of inter frames, in the mean of a GOP.
@@ -105,7 +104,7 @@ class _Steered:
     Attributes:
         gop: frames from one intra frame to the next.
         frames: length of the clip; None when unknown.
-        horizon: frames within which a deviation is made good.
+        horizon: frames within which a deviation is corrected.
         boost: indices that intra frames get on top.
     """
 

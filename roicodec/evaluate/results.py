@@ -41,7 +41,7 @@ def check_plotting() -> None:
 def usable_points(
     points: Sequence[Encode], clips: Sequence[Clip], encodes: Sequence[Encode]
 ) -> tuple[list[Encode], list[str]]:
-    """The stored points that belong beside the encodes of this run, and why others do not.
+    """The stored points that can be compared with this run's encodes, and why others cannot.
 
     Left out: points of other clips, silently; of another number of frames or another size; and
     of codecs that this run has measured itself.
@@ -105,7 +105,7 @@ def write_results(
         clips, encodes: of the run; encodes with the stored points among them.
         reference: the codec that BD-BR compares with.
         about: of the run, from :func:`about_run`.
-        messages: what the user was told on the way.
+        messages: warnings and failures of the run.
 
     Returns:
         The BD-BR comparisons.

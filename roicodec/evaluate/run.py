@@ -56,7 +56,7 @@ class Encode:
         frames, width, height, fps: of the clip, as far as it was used.
         bytes: size of the file.
         quality: means over frames.
-        command: what the encoder was told.
+        command: the command line of the encoder.
         version: of the encoder.
         encoding, decoding: the processes; None for points of another program's run.
         encode_cost, decode_cost: of roicodec's networks; None for other codecs.
@@ -140,7 +140,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip made ready.
+    """A clip prepared for encoding.
 
     Attributes:
         name, path: of the clip.

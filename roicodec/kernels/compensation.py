@@ -1,7 +1,7 @@
 """Overlapped block motion compensation with quarter-sample vectors, from planes to packed rows.
 
 Integers throughout; the text is in ``docs/format.md``, section "Prediction". A sample is predicted
-by its block's vector and by those of the two nearest blocks beside it, one above or below, one left
+by its block's vector and by those of its two nearest neighbours, one above or below, one left
 or right (Orchard and Sullivan, IEEE Trans. Image Processing 3(5), 1994), with the interpolation
 filters of HEVC (ITU-T H.265, 8.5.3.3.3, tables 8-11 and 8-12). Both passes keep full precision; the
 sum of all three predictions is rounded once.
@@ -94,11 +94,11 @@ def _filtered(patch: Ints, taps: Ints, size: int) -> Ints:
     return out
 
 
-def _beside(vectors: Ints, axis: int, *, after: bool) -> Ints:
+def _neighbours(vectors: Ints, axis: int, *, after: bool) -> Ints:
     """Vectors of the blocks before or after each along an axis; at the edge its own."""
     place = np.arange(vectors.shape[axis]) + (1 if after else -1)
-    beside: Ints = vectors.take(place, axis, mode="clip")
-    return beside
+    neighbours: Ints = vectors.take(place, axis, mode="clip")
+    return neighbours
 
 
 def _compensate_plane(
@@ -111,11 +111,11 @@ def _compensate_plane(
     total = own << 4
     weights = np.array(WINDOWS[size], np.int32)
     for axis, after in (0, False), (0, True), (1, False), (1, True):
-        beside = _beside(vectors, axis, after=after).reshape(-1, 2)
-        at = np.flatnonzero((beside != flat).any(1))
+        neighbours = _neighbours(vectors, axis, after=after).reshape(-1, 2)
+        at = np.flatnonzero((neighbours != flat).any(1))
         part = slice(half, size) if after else slice(0, half)
         rows, columns = (part, whole) if axis == 0 else (whole, part)
-        other = _predicted(plane, size, filters, blocks[at], beside[at], rows, columns)
+        other = _predicted(plane, size, filters, blocks[at], neighbours[at], rows, columns)
         weight = weights[::-1] if after else weights
         weight = weight[:, None, None] if axis == 0 else weight[:, None]
         total[rows, columns, at] += weight * (other - own[rows, columns, at])

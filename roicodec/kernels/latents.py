@@ -1,4 +1,4 @@
-"""A coding step of the latents beside its network: tables and quantizer steps, values, and the
+"""A coding step of the latents without its network: tables and quantizer steps, values, and the
 encoder's choice of symbols by rate and distortion.
 
 In each of four steps, a position codes every fourth of its channels, from one on that its phase in

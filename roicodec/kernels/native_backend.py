@@ -53,7 +53,7 @@ class NativeBackend:
     Attributes:
         name: ``native``.
         reason: why it is used.
-        device: ``cpu``, where what needs torch beside it runs.
+        device: ``cpu``, for what still runs in torch.
     """
 
     name = "native"

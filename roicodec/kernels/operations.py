@@ -1,4 +1,4 @@
-"""Operations that have a native form beside their reference, and which of the two is used.
+"""Operations with a reference and a native form, and the choice between the two.
 
 A native form is used only after it gave a known answer on this machine: at its first call it runs
 once on a small fixed input, and the checksum of what it returns is compared with the reference's,

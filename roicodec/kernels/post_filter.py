@@ -83,7 +83,7 @@ def filter_table(weights: NDArray[np.int32]) -> NDArray[np.int16]:
 
 
 def _blocks(samples: NDArray[np.int16]) -> Ints:
-    """Sums over a 4x4 block, twice, and over the four blocks beside it."""
+    """Sums over a 4x4 block, twice, and over its four neighbours."""
     rows = samples[0::4] + samples[1::4] + samples[2::4] + samples[3::4]
     sums = rows[:, 0::4] + rows[:, 1::4] + rows[:, 2::4] + rows[:, 3::4]
     wide = np.pad(sums.astype(np.int32), 1, "edge")

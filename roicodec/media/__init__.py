@@ -1,4 +1,4 @@
-"""Reading and writing of video files, with every track beside the pictures.
+"""Reading and writing of video files, with all their tracks.
 
 What needs PyAV is imported when it is used: listing a stream's tracks needs none of it.
 """

@@ -1,4 +1,4 @@
-"""Audio that is coded anew, for containers that cannot hold it as it is."""
+"""Transcoding of audio, for containers that cannot hold it as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage of a source: counted while it is read, told in one line for each kind."""
+"""Damage of a source: counted while it is read, one line for each kind."""
 
 from __future__ import annotations
 

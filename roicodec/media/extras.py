@@ -59,7 +59,7 @@ class Extras:
     """All of a file that is not its pictures or packets.
 
     Attributes:
-        tracks: the tracks carried beside the video.
+        tracks: all tracks but the video.
         metadata: of the file (title, creation time, ...).
         video_metadata: of the video track.
         chapters: in order.

@@ -11,7 +11,7 @@ from roicodec.errors import InputError
 __all__ = ["ASSUMED_RATE", "MAX_AREA", "MAX_SIDE", "MIN_SIDE", "VideoInfo"]
 
 ASSUMED_RATE = Fraction(25)
-"""Frames per second where the source does not tell."""
+"""Frames per second where the source does not say."""
 MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
 
 

@@ -24,7 +24,7 @@ class LaneChoice:
 
     Args:
         format: FFmpeg's name of the muxer.
-        audio_codec: ``copy``, or that into which audio is coded anew.
+        audio_codec: ``copy``, or the codec to transcode audio to.
         warnings: takes lines on what the container cannot hold.
         problems: takes lines on what is damaged.
     """

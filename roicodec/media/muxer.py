@@ -57,7 +57,7 @@ class Muxer:
         info: description of the pictures.
         extras: the other tracks, tags and chapters.
         codec, crf, threads: as :class:`roicodec.media.Writer` takes them.
-        audio_codec: ``copy``, or that into which audio is coded anew.
+        audio_codec: ``copy``, or the codec to transcode audio to.
         warnings: takes lines on what the container cannot hold.
         problems: takes lines on what is damaged.
     """
@@ -261,7 +261,7 @@ class Muxer:
 
         Args:
             place: takes the file.
-            parts: what is in it beside the video.
+            parts: its parts other than the video.
             add_video: adds the video's stream; by default, a new one.
 
         Raises:

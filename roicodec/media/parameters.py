@@ -39,7 +39,7 @@ _STALE_METADATA = {
     "encoder", "duration", "major_brand", "minor_version", "compatible_brands", "vendor_id",
     "handler_name", "number_of_frames", "number_of_bytes",
 }  # fmt: skip
-"""Written anew by whatever writes the file."""
+"""Tags that every muxer writes itself."""
 
 
 def lasting_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Properties of pictures that travel as texts: field order, mastering display, light levels.
 
 The texts are those of x265's options. They are also how a stream carries them, so that they are
-checked to the last character before an encoder's option is made of one.
+checked to the last character before one becomes an encoder's option.
 """
 
 from __future__ import annotations

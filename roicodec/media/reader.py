@@ -55,7 +55,7 @@ class Reader:
     Attributes:
         info: the description of the pictures that this reader gives.
         extras: the other tracks, metadata and chapters.
-        frame_count: expected number of pictures; None when the file does not tell. A guess.
+        frame_count: expected number of pictures; None when the file does not say. An estimate.
 
     Raises:
         InputError: if the source is missing, has no video track, or its size is not supported; on

@@ -1,4 +1,4 @@
-"""Packets kept beside an output, for the case that it cannot be completed as it was begun."""
+"""Packets kept until an output is complete, in case it has to be written a second time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks beside the pictures, and their packets.
+"""Tracks other than the pictures, and their packets.
 
 Packets are stored as they are; how a track's codec parameters are stored is in
 :mod:`roicodec.media.parameters`. All fields are checked when they are read, before memory is taken

@@ -44,7 +44,7 @@ class Writer:
             cannot be seen.
         threads: for encoding; 0 lets the encoder choose.
         format: ``mp4``, ``mov``, ``mkv``, ``y4m`` or ``yuv``; default: from the name.
-        audio_codec: ``copy`` keeps audio as it is; ``aac`` or ``flac`` codes it anew.
+        audio_codec: ``copy`` keeps audio as it is; ``aac`` or ``flac`` transcodes it.
         replace: whether an existing file may be replaced, as in
             :class:`~roicodec.output.OutputFile`.
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 __all__ = ["PRICE", "bits_of", "bounded", "quantized", "symbols_of"]
 
 PRICE = 0.08
-"""Lambda of RDOQ in training: squared quantizer steps that a bit is worth."""
+"""Lambda of RDOQ in training: squared quantizer steps per bit."""
 
 _PULL_SCALE = math.log(0.15)
 """Least log scale of the density from which the residual has its gradient."""

@@ -78,15 +78,17 @@ class PostFilterFit:
         self._goal = np.zeros((*shape, WEIGHTS))
         self._levels, self._bounds = activity_levels(), difference_bounds()
 
-    def add(self, made: Picture, original: Picture, quality: int) -> None:
+    def add(self, reconstruction: Picture, original: Picture, quality: int) -> None:
         """Next picture of the fit.
 
         Args:
-            made: reconstruction without post-filter.
+            reconstruction: without post-filter.
             original: the picture itself.
             quality: quality index of the frame, 0..63.
         """
-        for plane, target, part in zip(made.planes, original.planes, (0, 1, 1), strict=True):
+        for plane, target, part in zip(
+            reconstruction.planes, original.planes, (0, 1, 1), strict=True
+        ):
             height, width = (n // 4 * 4 for n in plane.shape)
             self._add(plane[:height, :width], target[:height, :width], part, quality)
 
