@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from roicodec.bitstream.constants import MAX_AREA, MAX_FRAMES
 from roicodec.errors import InputError, StreamError
 from roicodec.video import DecodedPicture, Video
 
@@ -33,9 +34,13 @@ def open(
     *,
     errors: Literal["raise", "skip"] = "raise",
     backend: str | None = None,
+    max_pixels: int = MAX_AREA,
+    max_frames: int = MAX_FRAMES,
 ) -> Video:
     """The pictures of a stream; see :class:`~roicodec.video.Video` for arguments and errors."""
-    return Video(source, errors=errors, backend=backend)
+    return Video(
+        source, errors=errors, backend=backend, max_pixels=max_pixels, max_frames=max_frames
+    )
 
 
 def encode(
@@ -105,6 +110,8 @@ def decode(
     crf: float | None = None,
     audio_codec: Literal["copy", "aac", "flac"] = "copy",
     backend: str | None = None,
+    max_pixels: int = MAX_AREA,
+    max_frames: int = MAX_FRAMES,
     listener: Listener | None = None,
 ) -> DecodeReport:
     """A stream as a video file, with the tracks that its container can hold.
@@ -116,6 +123,8 @@ def decode(
         codec, crf: video encoder by FFmpeg's name, and its quality; None for the container's usual.
         audio_codec: ``copy`` keeps audio as it is; the others code it again.
         backend: of the networks; None for the fastest that is exact here.
+        max_pixels, max_frames: limits for streams from strangers: largest picture in luma samples,
+            which refuses the stream, and number of frames, beyond which none is decoded.
         listener: receiver of progress and warnings.
 
     Returns:
@@ -132,15 +141,19 @@ def decode(
         file = opened.enter_context(_readable(source))
         return decode_stream(
             file, fspath(out), codec=codec, crf=crf, audio_codec=audio_codec, backend=backend,
-            listener=listener,
+            max_pixels=max_pixels, max_frames=max_frames, listener=listener,
         )  # fmt: skip
 
 
-def info(source: Path | BinaryIO) -> StreamInfo:
+def info(
+    source: Path | BinaryIO, *, max_pixels: int = MAX_AREA, max_frames: int = MAX_FRAMES
+) -> StreamInfo:
     """Size, timing, and bytes by part of a stream; needs no networks and no torch.
 
     Args:
         source: path of a stream, or a binary file object.
+        max_pixels, max_frames: limits for streams from strangers: largest picture in luma samples,
+            which refuses the stream, and number of frames, beyond which none is listed.
 
     Returns:
         the listing after reading the whole stream: ``header``, ``totals``, ``seconds()``,
@@ -154,7 +167,8 @@ def info(source: Path | BinaryIO) -> StreamInfo:
     from roicodec.stream_info import StreamInfo
 
     with _readable(source) as file:
-        return StreamInfo(StreamReader(file)).read()
+        reader = StreamReader(file, max_pixels=max_pixels, max_frames=max_frames)
+        return StreamInfo(reader).read()
 
 
 def _readable(source: Path | BinaryIO) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -260,14 +274,23 @@ class Decoder:
 
     Args:
         backend: of the networks; None for the fastest that is exact here.
+        max_pixels, max_frames: limits for streams from strangers: largest picture in luma samples,
+            and number of frames; beyond them the stream is refused.
 
     Attributes:
         header: of the stream; None until its bytes have come.
     """
 
-    def __init__(self, *, backend: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        backend: str | None = None,
+        max_pixels: int = MAX_AREA,
+        max_frames: int = MAX_FRAMES,
+    ) -> None:
         from roicodec.bitstream.feed import ChunkFeed
 
+        self._max_pixels, self._max_frames = max_pixels, max_frames
         self._feed = ChunkFeed()
         self._backend = backend
         self._decoder: FrameDecoder | None = None
@@ -284,12 +307,13 @@ class Decoder:
             data: the next bytes of the stream, any number; None at the end.
 
         Raises:
-            StreamError: if they are damaged, or a frame cannot be decoded; with ``offset`` and
-                ``frame``.
+            StreamError: if they are damaged, a frame cannot be decoded, or a limit is met; with
+                ``offset`` and ``frame``.
             ModelError: if the stream's networks are not there.
         """
         from roicodec.bitstream.chunks import FRAME
         from roicodec.bitstream.frame_chunk import FrameChunk
+        from roicodec.bitstream.reader import check_frame
 
         found: list[DecodedPicture] = []
         for chunk in self._feed.feed(data) if data is not None else ():
@@ -298,6 +322,7 @@ class Decoder:
                 continue
             number, frame, _ = FrameChunk.unpack(chunk.payload, header)
             try:
+                check_frame(number, self._max_frames)
                 decoded = self._frame_decoder(header).decode(frame)
             except StreamError as error:
                 raise error.at(frame=number, offset=chunk.offset)  # noqa: B904 - the same error
@@ -306,9 +331,11 @@ class Decoder:
 
     def _frame_decoder(self, header: Header) -> FrameDecoder:
         if self._decoder is None:
+            from roicodec.bitstream.reader import check_size
             from roicodec.decoder.decoder import FrameDecoder
             from roicodec.decoder.model import load_model
 
+            check_size(header, self._max_pixels)
             self._decoder = FrameDecoder(header, load_model(backend=self._backend))
         return self._decoder
 

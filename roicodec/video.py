@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.chunks import Chunk, Damage
-from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_FRAMES
 from roicodec.bitstream.reader import StreamReader
 from roicodec.errors import InputError, RoicodecError, StreamError
 from roicodec.picture import Picture, Plane
@@ -110,6 +110,8 @@ class Video:
         errors: ``"raise"`` ends at the first damage; ``"skip"`` gives every picture that can be
             decoded, and keeps what was wrong in ``damages``.
         backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
+        max_pixels, max_frames: limits for streams from strangers: largest picture in luma samples,
+            which refuses the stream, and number of frames, beyond which any is a damage.
 
     Attributes:
         header: size, timing, colour and candidates of the stream.
@@ -117,7 +119,7 @@ class Video:
 
     Raises:
         InputError: if the file cannot be opened.
-        StreamError: if it is no stream, or its header is damaged.
+        StreamError: if it is no stream, its header is damaged, or its pictures are too large.
     """
 
     def __init__(
@@ -126,6 +128,8 @@ class Video:
         *,
         errors: Literal["raise", "skip"] = "raise",
         backend: str | None = None,
+        max_pixels: int = MAX_AREA,
+        max_frames: int = MAX_FRAMES,
     ) -> None:
         self._path: str | None = None
         self._owned: BinaryIO | None = None
@@ -143,7 +147,7 @@ class Video:
         self._skip, self._backend = errors == "skip", backend
         self.damages: list[str] = []
         try:
-            self._reader = StreamReader(file)
+            self._reader = StreamReader(file, max_pixels=max_pixels, max_frames=max_frames)
         except RoicodecError as error:
             self.close()
             raise error.at(self._path)  # noqa: B904 - the same error

@@ -202,6 +202,31 @@ def test_options_are_checked_when_they_are_made(field: str, value: object) -> No
         roicodec.EncoderOptions(**{field: value})  # type: ignore[arg-type]
 
 
+def test_limits_on_pixels_and_frames(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.rq"
+    path.write_bytes(data)
+    enough = {"max_pixels": WIDTH * HEIGHT, "max_frames": COUNT}
+    message = f"{WIDTH * HEIGHT} pixels, more than the limit of {WIDTH * HEIGHT - 1}"
+    small = {"max_pixels": WIDTH * HEIGHT - 1}
+    for call in (
+        lambda **limits: roicodec.open(path, **limits),
+        lambda **limits: roicodec.info(path, **limits),
+        lambda **limits: roicodec.decode(path, tmp_path / "a.y4m", **limits),
+        lambda **limits: roicodec.Decoder(**limits).decode(data),
+    ):
+        call(**enough)
+        with pytest.raises(roicodec.StreamError, match=message):
+            call(**small)
+    with roicodec.open(path, errors="skip", max_frames=3) as video:
+        assert [picture.number for picture in video] == [0, 1, 2]
+        assert "frame 3 is beyond the limit of 3 frames" in video.damages[0]
+    assert len(roicodec.info(path, max_frames=3).frame_list) == 3
+    assert roicodec.decode(path, tmp_path / "b.y4m", max_frames=3).frames == 3
+    with pytest.raises(roicodec.StreamError, match="frame 3 is beyond the limit") as caught:
+        roicodec.Decoder(max_frames=3).decode(data)
+    assert caught.value.frame == 3
+
+
 def test_a_damage_says_where(data: bytes, tmp_path: Path) -> None:
     frames = [p.offset for p in ChunkFeed().feed(data) if p.type == "FRAM"]
     damaged = bytearray(data)

@@ -26,7 +26,7 @@ from roicodec.bitstream.index import IndexEntry, index_entries
 from roicodec.bitstream.scanner import ChunkScanner
 from roicodec.errors import StreamError
 
-__all__ = ["StreamReader"]
+__all__ = ["StreamReader", "check_frame", "check_size"]
 
 _START = len(MAGIC) + 2
 _MAX_LATE = 8
@@ -34,6 +34,30 @@ _MAX_LATE = 8
 _MAX_AHEAD = 1 << 20
 """Bytes of chunks after which that ends."""
 _KNOWN = {TRACK, PACKET, FRAME, INDEX}
+
+
+def check_size(header: Header, max_pixels: int) -> None:
+    """Check the size of a stream's pictures against a caller's limit.
+
+    Raises:
+        StreamError: if they have more luma samples than ``max_pixels``.
+    """
+    width, height = header.width, header.height
+    if width * height > max_pixels:
+        raise StreamError(
+            f"pictures of {width}x{height} are {width * height} pixels, more than the limit of"
+            f" {max_pixels}"
+        )
+
+
+def check_frame(number: int, max_frames: int) -> None:
+    """Check a frame's number, counted from 0, against a limit on frames.
+
+    Raises:
+        StreamError: if it is not below ``max_frames``.
+    """
+    if number >= max_frames:
+        raise StreamError(f"frame {number} is beyond the limit of {max_frames} frames")
 
 
 class StreamReader:
@@ -79,12 +103,7 @@ class StreamReader:
         """The item that ends where the next begins."""
         self.header, self._replaced = self._read_header()
         self.header_size = self._scanner.offset
-        pixels = self.header.width * self.header.height
-        if pixels > max_pixels:
-            raise StreamError(
-                f"pictures of {self.header.width}x{self.header.height} are {pixels} pixels, more"
-                f" than the limit of {max_pixels}"
-            )
+        check_size(self.header, max_pixels)
 
     def __iter__(self) -> Iterator[Chunk | Damage]:
         for line in self._replaced:
@@ -241,8 +260,7 @@ class StreamReader:
 
     def _frame(self, chunk: Chunk) -> Iterator[Chunk | Damage]:
         number, frame, replaced = FrameChunk.unpack(chunk.payload, self.header, self._next_number)
-        if number >= self._max_frames:
-            raise StreamError(f"frame {number} is beyond the limit of {self._max_frames} frames")
+        check_frame(number, self._max_frames)
         if number < self._next_number:
             raise StreamError(f"frame {number} again, after frame {self._next_number - 1}")
         while number > self._next_number and (late := self._late_frame()) is not None:

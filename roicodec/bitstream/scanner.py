@@ -137,6 +137,8 @@ class ChunkScanner:
             (stored,) = struct.unpack_from(">I", self._buffer, end)
             if (distance := flipped_bit(crc ^ stored, end)) is None:
                 continue
+            if distance < 0 and any(self._sound(end + back) for back in (1, 2, 3)):
+                continue  # bytes of the CRC are gone, and the next chunk's are in their place
             data = self._buffer[:end]
             if distance >= 0:
                 data[end - 1 - distance // 8] ^= 0x80 >> distance % 8

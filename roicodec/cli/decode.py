@@ -9,7 +9,7 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
-from roicodec.cli.options import common
+from roicodec.cli.options import common, given, limits
 from roicodec.errors import StreamError
 from roicodec.factory import CodecFactory
 
@@ -44,6 +44,7 @@ Examples:
     show_default=True,
     help="Audio as it is, or coded anew: for outputs that cannot hold it as it is.",
 )
+@limits
 @common
 @click.pass_obj
 def decode(
@@ -53,6 +54,8 @@ def decode(
     codec: str | None,
     crf: float | None,
     audio_codec: str,
+    max_pixels: int | None,
+    max_frames: int | None,
     backend: str,
     threads: int,
     force: bool,
@@ -87,6 +90,7 @@ def decode(
                 threads=threads,
                 listener=listener,
                 factory=factory,
+                **given(max_pixels=max_pixels, max_frames=max_frames),
             )
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error

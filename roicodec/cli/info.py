@@ -9,6 +9,7 @@ import click
 
 from roicodec.cli import console
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
+from roicodec.cli.options import given, limits
 from roicodec.errors import StreamError
 
 if TYPE_CHECKING:
@@ -43,8 +44,16 @@ Examples:
     " (.mkv, .avi, .nut, .mp4, .mov), as 'roicodec encode --roi' reads them.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
+@limits
 def info(
-    source: str, frames: bool, as_json: bool, as_csv: bool, target: str | None, force: bool
+    source: str,
+    frames: bool,
+    as_json: bool,
+    as_csv: bool,
+    target: str | None,
+    force: bool,
+    max_pixels: int | None,
+    max_frames: int | None,
 ) -> None:
     """Tell what the stream IN.rq holds, byte by byte. IN.rq may be - for standard input.
 
@@ -71,7 +80,10 @@ def info(
 
     try:
         with ExitStack() as opened:
-            reader = StreamReader(opened.enter_context(open_stream(source)))
+            reader = StreamReader(
+                opened.enter_context(open_stream(source)),
+                **given(max_pixels=max_pixels, max_frames=max_frames),
+            )
             masks = _open_masks(target, reader.header, opened) if target else None
             networks = _installed() if frames or as_csv else None
             listing = StreamInfo(reader, warn, masks.take if masks else None, networks)

@@ -15,6 +15,8 @@ __all__ = [
     "SHARE",
     "backend_option",
     "common",
+    "given",
+    "limits",
     "threads_option",
 ]
 
@@ -113,6 +115,31 @@ def backend_option(command: Command) -> Command:
         help="Arithmetic of the networks: the fastest that is exact here, or a certain one. The"
         " result does not depend on it.",
     )(command)
+
+
+def limits(command: Command) -> Command:
+    """``--max-pixels`` and ``--max-frames``, None where they are not given."""
+    for option in (
+        click.option(
+            "--max-frames",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Leave out frames after the first N: for streams from strangers.",
+        ),
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Refuse a stream whose pictures have more than N pixels.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def given(**limits: int | None) -> dict[str, int]:
+    """Those of some limits that were given."""
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def common(command: Command) -> Command:

@@ -126,6 +126,27 @@ def test_flipped_bits_of_neighbours_are_mended(size: int) -> None:
     assert numbers(items) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("gone", [1, 2])
+def test_the_next_chunk_is_not_taken_for_a_crc_with_a_wrong_bit(gone: int) -> None:
+    """Where the last bytes of a CRC are lost, the next chunk's first ones may look like them."""
+    header = make_header()
+    for seed in range(1 << 16):
+        frame = make_frame(1, latents=seed.to_bytes(4, "big"))
+        piece = chunk(b"FRAM", frame.pack(header, 1))
+        changed = piece[-4:-gone] + b"FRAM"[:gone]
+        wrong = int.from_bytes(piece[-4:], "big") ^ int.from_bytes(changed, "big")
+        if wrong.bit_count() == 1:
+            break
+    else:
+        raise AssertionError("no such CRC among those tried")
+    out = io.BytesIO()
+    writer = StreamWriter(out, header)
+    writer.write_frame(make_frame(0))
+    last = chunk(b"FRAM", make_frame(2).pack(header, 2))
+    _, items = read(out.getvalue() + piece[:-gone] + last)
+    assert numbers(items) == [0, 2]
+
+
 def test_large_chunks_are_not_mended() -> None:
     """More than 256 KiB are not mended: damage of any kind might look like a flipped bit."""
     out = io.BytesIO()

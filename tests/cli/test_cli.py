@@ -266,6 +266,27 @@ def test_damage_costs_no_more_than_its_gop(
     assert "1 frames missing" in done.error
 
 
+def test_limits_of_the_caller(run: Run, clip: Path, tmp_path: Path) -> None:
+    run("encode", clip, "a.rq", "--gop", 4)
+    with (tmp_path / "a.rq").open("rb") as file:
+        header = StreamReader(file).header
+    pixels = header.width * header.height
+    assert run("decode", "a.rq", "b.y4m", "--max-pixels", pixels, "--max-frames", 12).status == 0
+    assert run("info", "a.rq", "--max-pixels", pixels, "--max-frames", 12).status == 0
+    for command in (("decode", "a.rq", "c.y4m"), ("info", "a.rq")):
+        done = run(*command, "--max-pixels", pixels - 1)
+        assert done.status == 1
+        assert f"more than the limit of {pixels - 1}" in done.error
+        done = run(*command, "--max-pixels", 0)
+        assert done.status == 2
+    assert not (tmp_path / "c.y4m").exists()
+    done = run("decode", "a.rq", "d.y4m", "--max-frames", 5)
+    assert done.status == 1
+    assert "frame 5 is beyond the limit of 5 frames" in done.err
+    assert pictures((tmp_path / "d.y4m").read_bytes()) == pictures(clip.read_bytes())[:5]
+    assert "frame 5 is beyond the limit" in run("info", "a.rq", "--max-frames", 5).err
+
+
 def test_wrong_reconstruction_is_never_written(run: Run, clip: Path, tmp_path: Path) -> None:
     """Sound chunks, but a decoder that does not agree with the encoder."""
     run("encode", clip, "a.rq", "--gop", 4)
