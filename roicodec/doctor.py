@@ -125,7 +125,7 @@ def report(name: str | None, layers: Iterable[Layer]) -> Report:
             *(d.upper() for d in dots if capabilities.get(d)),
         ),
         threads=torch.get_num_threads(),
-        cores=_cores(),
+        cores=len(os.sched_getaffinity(0)),
         libraries={
             "roicodec": __version__,
             "python": platform.python_version(),
@@ -223,12 +223,6 @@ def _least_seconds(run: Callable[[], object]) -> float:
         run()
         least = min(least, time.perf_counter() - start)
     return least
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _onednn_version() -> str:

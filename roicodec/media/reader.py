@@ -276,7 +276,7 @@ class Reader:
             yield picture
             number += 1
             self._damage.frame = number
-        self._check_end(end, number)
+        self._check_end(end)
 
     def _picture(self, frame: VideoFrame, number: int) -> Picture:
         where = f"at frame {number}"
@@ -320,8 +320,8 @@ class Reader:
 
     # --- the end ---------------------------------------------------------------------------
 
-    def _check_end(self, end: Fraction, number: int) -> None:
-        """Note what the file announces and does not have."""
+    def _check_end(self, end: Fraction) -> None:
+        """Check for what the file announces and does not have."""
         size = self._opened.size
         formats = self._container.format.name.split(",")
         if size is not None and "yuv4mpegpipe" in formats and self._demuxer.position < size:

@@ -34,9 +34,9 @@ class Writer:
     exception, KeyboardInterrupt included, removes what was written.
 
     Args:
-        target: a path that ends in ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.y4m`` or ``.yuv``
-            ``-`` for y4m on standard output, or a binary file
-            object, to which y4m goes unless ``format`` says otherwise.
+        target: a path that ends in ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.y4m`` or ``.yuv``;
+            ``-`` for y4m on standard output; or a binary file object, to which y4m goes unless
+            ``format`` says otherwise.
         info: description of the pictures.
         extras: tracks whose packets will come, metadata and chapters.
         codec: FFmpeg's name of the video encoder; default ``libx264``.
