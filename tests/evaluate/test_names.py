@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from roicodec.evaluate.command import eval_command
 from roicodec.evaluate.names import folder_name
-from tests.evaluate.test_run import write_clip
+from tests.evaluate.small_run import write_clip
 from tests.fake_codec import FakeFactory
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,25 +25,17 @@ from roicodec.bitstream.constants import (
 from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
 from roicodec.decoder.backend_network import BackendNetwork
 from roicodec.decoder.layers import NetworkArrays
-from roicodec.decoder.model import Model, load_model, tried_layers
+from roicodec.decoder.model import Model, tried_layers
 from roicodec.decoder.regions import Layout, RegionQuality
 from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
 from roicodec.kernels.packing import pack as pack_rows
 from roicodec.kernels.reference import ReferenceBackend
-from roicodec.networks.blocks import Block, Pointwise, Regions, set_branch_dtype
+from roicodec.networks.blocks import Regions, set_branch_dtype
 from roicodec.networks.export import export_network
 from roicodec.networks.frame_net import FrameNet, coding_steps
 from roicodec.networks.frame_net import pack as pack_units
-from roicodec.networks.quantized import (
-    TRAINED_BITS,
-    QuantizedBlock,
-    QuantizedPointwise,
-    calibrate,
-    calibrate_wide,
-    equalization,
-)
 from roicodec.networks.restore import quality_anchors, restore_network
 from tests import tiny_model
 
@@ -64,9 +53,6 @@ def _float32(net: FrameNet) -> FrameNet:
     net = copy.deepcopy(net)
     set_branch_dtype(net, torch.float32)
     return net
-
-
-# --- the same values ------------------------------------------------------------------------
 
 
 class _Taken(dict[str, Tensor]):
@@ -198,6 +184,7 @@ _FINE = {"context": 0.005, "latents": 0.006, "hyper": 0.015, "mean": 0.003, "ind
 """At 8 and 16 bits: units of 32 sample values, hyper-latents, table numbers, sample values. The
 skeleton's own rounding is most of it: latents count in 1/256, features in 1/512 units."""
 
+
 _COARSE = {"context": 0.012, "latents": 0.025, "hyper": 0.015, "mean": 0.006, "index": 0.2,
            "samples": 0.7, "features": 0.02}  # fmt: skip
 """Below 8 bits: what lies near the border of a coarse step may fall to either side."""
@@ -222,9 +209,6 @@ def test_integers_follow_the_trained_network(
     assert not too_large
     other = case.differences(case.trained(*wrong))
     assert other["samples"] > 2.5 * found["samples"]
-
-
-# --- what does not fit ----------------------------------------------------------------------
 
 
 def test_a_layer_too_large_for_its_integers_is_not_exported() -> None:
@@ -311,104 +295,6 @@ def test_the_id_depends_on_every_array() -> None:
     assert model_id({"intra": {"a": one}}) == model_id({"intra": {"a": one.astype(">i2")}})
 
 
-# --- files ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    tiny_model.save(folder)
-    return folder
-
-
-@pytest.fixture
-def damaged(weights: Path, tmp_path: Path) -> Callable[[bytes], Model]:
-    """Loads a model whose intra file holds the bytes given."""
-    for name in ("inter", "post_filter"):
-        (tmp_path / f"{name}.safetensors").symlink_to(weights / f"{name}.safetensors")
-
-    def load(data: bytes) -> Model:
-        (tmp_path / "intra.safetensors").write_bytes(data)
-        return load_model(tmp_path, ReferenceBackend())
-
-    return load
-
-
-def test_saved_weights_are_the_model(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = model_id(tiny_model.networks()[2])
-    assert load_model(weights, "reference").id == expected
-    monkeypatch.setenv("ROICODEC_WEIGHTS", str(weights))
-    assert load_model(backend=ReferenceBackend()).id == expected
-
-
-def test_missing_weights(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"intra\.safetensors: the weights are missing"):
-        load_model(tmp_path)
-
-
-def test_a_cut_file(weights: Path, damaged: Callable[[bytes], Model]) -> None:
-    data = (weights / "intra.safetensors").read_bytes()
-    for length in (0, 3, 8, 500, len(data) // 2, len(data) - 1):
-        with pytest.raises(ModelError, match=r"intra\.safetensors: not a weights file"):
-            damaged(data[:length])
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["up.weight", "exponent.entropy", "spread", "step", "hyper_step", "index_quality",
-     "analysis_quality", "tables.hyper", "tables.latents", "entropy.1.mix_out.steps",
-     "analysis.0.mix_in.equalize", "synthesis.2.depthwise.input"],
-)  # fmt: skip
-def test_an_array_is_missing(name: str, weights: Path, damaged: Callable[[bytes], Model]) -> None:
-    data = (weights / "intra.safetensors").read_bytes()
-    quoted = f'"{name}"'.encode()
-    assert data.count(quoted) == 1
-    with pytest.raises(ModelError, match="do not fit this version"):
-        damaged(data.replace(quoted, quoted[:-2] + b'_"'))
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("tables.latents", lambda a: a + (a > 0)),
-        ("tables.hyper", lambda a: a[:, :-1]),
-        ("spread", lambda a: a[:-1]),
-        ("down.weight", lambda a: a.T),
-        ("analysis.1.project.steps", lambda a: a[:3]),
-        ("entropy.2.depthwise.weight", lambda a: a[:, :2]),
-    ],
-)
-def test_an_array_of_another_kind(
-    name: str,
-    change: Callable[[NDArray[np.generic]], NDArray[np.generic]],
-    tmp_path: Path,
-    damaged: Callable[[bytes], Model],
-) -> None:
-    arrays = tiny_model.networks()[2]["intra"]
-    whole = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
-    save_file({**whole, name: np.ascontiguousarray(change(whole[name]))}, tmp_path / "other")
-    with pytest.raises(ModelError):
-        damaged((tmp_path / "other").read_bytes())
-
-
-def test_flipped_bits_never_pass_for_the_model(
-    weights: Path, damaged: Callable[[bytes], Model]
-) -> None:
-    data = (weights / "intra.safetensors").read_bytes()
-    header = 8 + int.from_bytes(data[:8], "little")
-    rng = np.random.default_rng(3)
-    places = [*range(8), *rng.integers(8, header, 20), *rng.integers(header, len(data), 2)]
-    refused = 0
-    for place in places:
-        flipped = bytearray(data)
-        flipped[place] ^= 1 << int(rng.integers(8))
-        try:
-            assert damaged(bytes(flipped)).id != model_id(tiny_model.networks()[2])
-        except ModelError:
-            refused += 1
-    assert refused > 20
-
-
 @pytest.mark.parametrize("inter", [False, True])
 def test_restored(inter: bool) -> None:
     """A float network from the integers does what the one that they came from did."""
@@ -440,37 +326,3 @@ def test_what_is_restored_does_not_depend_on_where_memory_lies() -> None:
         copied = torch.empty(rows.numel() + shift)[shift:].view(rows.shape).copy_(rows)
         found.add(quality_anchors(copied).numpy().tobytes())
     assert len(found) == 1
-
-
-def test_no_mean_moves_by_quantization() -> None:
-    torch.manual_seed(3)
-    layer, x = Pointwise(16, 8), torch.randn(2, 16, 8, 8).relu()
-    branch = QuantizedPointwise(layer, None)
-    set_branch_dtype(branch, torch.float32)
-    branch.calibrate(x, TRAINED_BITS)
-    exact = layer(x)
-    for bits in (2, 4, 8):
-        made = branch(x, bits)
-        assert (made - exact).abs().max() > 1e-3
-        torch.testing.assert_close(made.mean((0, 2, 3)), exact.mean((0, 2, 3)), rtol=0, atol=1e-5)
-
-
-def test_channels_that_are_always_zero_have_no_say_in_the_range() -> None:
-    top = torch.tensor([0.0, 0.0, 1.0, 2.0, 4.0, 0.0, 0.0, 0.0])
-    assert equalization(top).tolist() == [0, 0, -1, 0, 1, 0, 0, 0]
-    assert equalization(torch.zeros(3)).tolist() == [0, 0, 0]
-
-
-def test_steps_of_sixteen_bits_follow_ranges_that_grew_in_training() -> None:
-    torch.manual_seed(3)
-    x = torch.randn(2, 8, 8, 8)
-    block = QuantizedBlock(Block(8), torch.zeros(8), torch.zeros(8))
-    set_branch_dtype(block, torch.float32)
-    calibrate(block, lambda: block(x), TRAINED_BITS)
-    before = copy.deepcopy(block)
-    for data in (4 * x, 0 * x):
-        calibrate_wide(block, partial(block, data))
-    for now, then in ((block.mix_in, before.mix_in), (block.expand, before.expand)):
-        assert now.input.log_step[:-1].equal(then.input.log_step[:-1])
-        assert now.input.log_step[-1] == then.input.log_step[-1] + 2
-        assert now.bias.equal(then.bias)
