@@ -109,18 +109,31 @@ def test_where_nothing_stands_out_nothing_is_roi() -> None:
     assert abs(forced.mean() - 0.2) < 0.06
 
 
-def test_the_first_frame_must_promise_more() -> None:
-    """Its bits are guessed from texture alone: what is hardly worth it begins later, or never."""
-    saliency = np.full((HEIGHT, WIDTH), 0.05, np.float32)
+def test_what_promises_too_little_does_not_begin_but_goes_on() -> None:
+    saliency = np.zeros((HEIGHT, WIDTH), np.float32)
     saliency[32:160, 64:192] = 0.9
-    saving = worth(np.asarray(saliency[::16, ::16]), None, 0.02, 0.5).saving
-    bits = np.where(saliency > 0.5, np.float32(1.6), np.float32(1))
-    later = worth(np.asarray(saliency[::16, ::16]), bits[::16, ::16], 0.02, 0.5).saving
-    assert 0.03 < later < 0.12 < saving
     frame = gray(texture(3))
-    roi = AutoRoi(Given([saliency] * 2, bits), WIDTH, HEIGHT)
-    assert not roi.mask(0, 0.0, frame, None).any()
-    assert roi.mask(1, 0.0, frame, frame).any()
+
+    def cells(scale: float) -> NDArray[np.float32]:
+        return np.where(saliency > 0.5, np.float32(scale), np.float32(1))
+
+    def saving(scale: float) -> float:
+        return worth(saliency[::16, ::16], cells(scale)[::16, ::16], 0.02, 0.5).saving
+
+    assert saving(1) > 0.25 > saving(1.5) > 0.2 > saving(2)
+    begins = {
+        scale: AutoRoi(Given([saliency], cells(scale)), WIDTH, HEIGHT).mask(0, 0.0, frame, None)
+        for scale in (1, 1.5)
+    }
+    assert begins[1].any()
+    assert not begins[1.5].any()
+    for scale, goes_on in ((1.5, True), (2, False)):
+        model = Given([saliency] * 12, cells(1))
+        roi = AutoRoi(model, WIDTH, HEIGHT)
+        assert roi.mask(0, 0.0, frame, None).any()
+        model.bits = cells(scale)
+        last = [roi.mask(i, 0.0, frame, frame) for i in range(1, 30)][-1]
+        assert last.any() == goes_on
 
 
 def test_what_takes_nearly_all_bits_is_not_worth_more() -> None:
@@ -134,13 +147,42 @@ def test_what_takes_nearly_all_bits_is_not_worth_more() -> None:
         assert mask.any() == expected
 
 
-def test_every_third_frame_is_looked_at() -> None:
+def looked_at(maps: list[SaliencyMap]) -> list[int]:
+    """Numbers of the frames of a video that are looked at."""
     frame = gray(texture(3))
-    model = Given([ramp()] * 9)
-    roi = AutoRoi(model, WIDTH, HEIGHT, share=0.3)
-    masks = [roi.mask(i, 0.0, frame, frame if i else None) for i in range(9)]
-    assert model.had_previous == [False, True, True, True, True]  # 0, 1, 2, 3, 6
-    assert np.array_equal(masks[4], masks[5])
+    model = Given(maps)
+    roi = AutoRoi(model, WIDTH, HEIGHT, level=0.5)
+    looks, seen = [], 0
+    for index in range(len(maps)):
+        before = roi.mask(index, 0.0, frame, frame if index else None)
+        if len(model.had_previous) > seen:
+            looks.append(index)
+        seen = len(model.had_previous)
+        assert before.shape == (12, 20)
+    return looks
+
+
+def test_what_rests_is_looked_at_every_fourth_frame() -> None:
+    assert looked_at([ramp()] * 13) == [0, 1, 2, 6, 10]
+
+
+def test_what_moves_is_looked_at_more_often() -> None:
+    def square(left: int) -> SaliencyMap:
+        out = np.zeros((HEIGHT, WIDTH), np.float32)
+        out[64:128, left : left + 64] = 1
+        return out
+
+    assert looked_at([square(16 * n) for n in range(10)]) == list(range(10))
+
+
+def test_what_is_hardly_anything_does_not_make_the_share_larger() -> None:
+    """A small thing in a frame of small chances gets its cells, and few others."""
+    saliency = np.full((HEIGHT, WIDTH), 0.06, np.float32)
+    saliency += np.linspace(0, 0.06, WIDTH, dtype=np.float32)
+    saliency[64:128, 64:112] = 0.8
+    mask = AutoRoi(Given([saliency]), WIDTH, HEIGHT).mask(0, 0.0, gray(texture(3)), None)
+    assert mask[4:8, 4:7].all()
+    assert np.count_nonzero(mask) <= 20
 
 
 def test_level_is_met() -> None:

@@ -126,7 +126,7 @@ def test_maps_of_any_frame(size: tuple[int, int]) -> None:
 
 def maps_of(**parts: float) -> Maps:
     """Maps of 20x20 with one value each, unless changed."""
-    values = {"density": 1.0, "thing": 0.5, "face": 0.0, "person": 0.0} | parts
+    values = {"density": 1.0, "thing": 0.5, "face": 0.0, "person": 0.1} | parts
     return Maps(**{name: np.full((20, 20), v, np.float32) for name, v in values.items()})
 
 
@@ -137,6 +137,14 @@ def test_object_and_fixations_count() -> None:
     looked = [combine(maps_of(density=4.0), none, still=still)[0, 0] for still in (False, True)]
     unseen = [combine(maps_of(density=0.2), none, still=still)[0, 0] for still in (False, True)]
     assert unseen[1] < unseen[0] < plain[0, 0] < looked[0] < looked[1]
+    assert combine(maps_of(person=0.9), none, still=False)[0, 0] > plain[0, 0]
+
+
+def test_foreground_of_a_fixed_camera_counts_and_its_background_less() -> None:
+    none = np.zeros((20, 20), np.float32)
+    moving = combine(maps_of(), none, still=False)[0, 0]
+    before = [combine(maps_of(foreground=f), none, still=False)[0, 0] for f in (0.0, 0.9)]
+    assert before[0] < moving < before[1]
 
 
 def test_a_face_that_is_large_enough_is_all_that_counts() -> None:
@@ -147,8 +155,14 @@ def test_a_face_that_is_large_enough_is_all_that_counts() -> None:
     assert np.array_equal(combine(maps, faces, still=False), without)
     faces[:4, :4] = 0.9
     head = np.zeros((20, 20), np.float32)
-    head[:6, :6] = 0.9  # and what is around
-    assert np.array_equal(combine(maps, faces, still=False), head)
+    head[:6, :6] = 1  # and what is around
+    assert np.allclose(combine(maps, faces, still=False), head, atol=0.01)
+
+
+def test_a_doubtful_face_is_weakened() -> None:
+    faces = np.array([[0.0, 0.2, 0.5, 0.8, 1.0]], np.float32).repeat(6, 1)
+    found = whole_heads(faces)[0, 3::6]
+    assert found == pytest.approx([0, 0.015, 0.5, 0.985, 1], abs=0.01)
 
 
 def test_faces_are_remembered_and_forgotten_with_the_scene() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +21,23 @@ __all__ = ["AutoRoi"]
 _LEAST, _MOST = 0.02, 0.5
 """Shares of the frame between which ``auto`` chooses."""
 _SHARE_PULL, _SAVING_PULL = 0.6, 0.5
-_WORTH_AT_FIRST, _WORTH, _STILL_WORTH = 0.12, 0.03, 0.0
-"""Expected saving from which there is a ROI: in the first frame of a scene, where bits are guessed
-from texture alone; then; and below which there is no longer one."""
+_WORTH, _STILL_WORTH = 0.25, 0.2
+"""Expected saving from which there is a ROI, and below which there is no longer one. Chances are
+too sure of themselves, and the saving with them, by some 0.15."""
 
 _PULL = np.float32(0.8)
 _STAY = 1.3
 _LEVEL_STAY = 0.8
+_TOP, _HARDLY = 0.02, 0.4
+"""Chances below this part of those of the likeliest cells are weakened in proportion: over a whole
+frame what is hardly anything adds up to more than a small thing."""
 _MIN_AREA = 0.002
-_SUB = 2
-_EVERY, _AT_FIRST = 3, 3
-"""Every so many frames are looked at, but all of the first."""
+_SUB = 4
+_AT_FIRST = 3
+"""Frames of a scene of which each is looked at."""
+_FAST, _SLOW, _REST = 0.35, 0.15, 4
+"""Parts of the ROI above which changes call for a look at the next frame, or the next but one;
+else the frame looked at next is this many ahead."""
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -37,11 +45,12 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 class AutoRoi:
     """``auto``: the ROI follows a saliency model.
 
-    Maps are averaged to the grid and smoothed over time (exponential moving average, started
-    anew at cuts). The share of the frame is the one that is expected to save most; where hardly
-    anything would be saved, since nothing stands out, no cell is ROI. Then a threshold with
-    hysteresis (a cell that is ROI stays so until it falls clearly below), closing of gaps, and
-    removal of specks and holes.
+    A cell has the largest value of the map within it, as any sample of what matters makes it ROI.
+    Cells are smoothed over time (exponential moving average, started anew at cuts). The share of
+    the frame is the one that is expected to save most; where too little would be saved, since
+    nothing stands out, no cell is ROI. Then a threshold with hysteresis (a cell that is ROI stays
+    so until it falls clearly below), closing of gaps, and removal of specks and holes. Frames are
+    looked at as often as the ROI changes: each where it moves fast, every fourth where it rests.
 
     Args:
         saliency: the model, used by nobody else; its maps are taken for the chance that a place
@@ -75,7 +84,7 @@ class AutoRoi:
         self._last = np.zeros(grid_shape(width, height), np.bool_)
         self._choice: Choice | None = None
         self._active = False
-        self._since = 0
+        self._since, self._wait = 0, 0
         self._bits: NDArray[np.float32] | None = None
         self._thumbnail: NDArray[np.float64] | None = None
 
@@ -84,19 +93,24 @@ class AutoRoi:
         if reference is None or before is None or is_cut(self._thumbnail, before):
             self._smooth, self._choice, self._active = None, None, False
             self._last = np.zeros_like(self._last)
-            self._since = 0
-        if self._since < _AT_FIRST or self._since % _EVERY == 0:
+            self._since, self._wait = 0, 0
+        if self._since < _AT_FIRST or self._wait == 0:
+            last = self._last
             self._look(picture, reference if self._since else None)
+            self._wait = _rest(self._last, last)
         self._since += 1
+        self._wait -= 1
         return self._last.copy()
 
     def _look(self, picture: Picture, previous: Picture | None) -> None:
-        cells = self._to_cells(self._saliency.map(picture, previous))
+        found = self._saliency.map(picture, previous)
+        cells = functools.reduce(np.maximum, self._places(found))
         if self._smooth is None:
             self._smooth = cells
         else:
             self._smooth = self._smooth + _PULL * (cells - self._smooth)
-        self._bits = None if self._saliency.bits is None else self._to_cells(self._saliency.bits)
+        bits = self._saliency.bits
+        self._bits = None if bits is None else functools.reduce(np.add, self._places(bits))
         self._last = _clean(self._threshold(self._smooth), self._last.size)
 
     @property
@@ -107,21 +121,23 @@ class AutoRoi:
     def close(self) -> None:
         pass
 
-    def _to_cells(self, saliency: SaliencyMap) -> NDArray[np.float32]:
-        """Mean saliency of every cell; cells that stick out of the frame repeat its edge."""
+    def _places(self, plane: SaliencyMap) -> list[NDArray[np.float32]]:
+        """A map at 4x4 places within the cells, each ``[rows, columns]``; cells that stick out of
+        the frame repeat its edge."""
         width, height = self._size
         rows, columns = self._last.shape
         step = CELL / _SUB
-        sx, sy = saliency.shape[1] / width * step, saliency.shape[0] / height * step
+        sx, sy = plane.shape[1] / width * step, plane.shape[0] / height * step
         place = np.array([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5]])
-        fine = cv2.warpAffine(
-            saliency,
+        warped = cv2.warpAffine(
+            plane,
             place,
             (columns * _SUB, rows * _SUB),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(fine.reshape(rows, _SUB, columns, _SUB).mean((1, 3)), np.float32)
+        fine: NDArray[np.float32] = np.asarray(warped, np.float32)
+        return [fine[y::_SUB, x::_SUB] for y in range(_SUB) for x in range(_SUB)]
 
     def _threshold(self, smooth: NDArray[np.float32]) -> Mask:
         if self._level is not None:
@@ -136,8 +152,8 @@ class AutoRoi:
 
     def _chosen_share(self, smooth: NDArray[np.float32]) -> float:
         """Share that is expected to save most, followed slowly; 0 where nothing stands out."""
-        choice = worth(smooth, self._bits, _LEAST, _MOST)
-        least = _STILL_WORTH if self._active else _WORTH if self._choice else _WORTH_AT_FIRST
+        choice = worth(_clear(smooth), self._bits, _LEAST, _MOST)
+        least = _STILL_WORTH if self._active else _WORTH
         before = choice if self._choice is None else self._choice
         self._choice = Choice(
             before.share + _SHARE_PULL * (choice.share - before.share),
@@ -145,6 +161,19 @@ class AutoRoi:
         )
         self._active = self._choice.saving > least
         return self._choice.share if self._active else 0.0
+
+
+def _clear(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Chances without what is hardly anything beside the likeliest cells."""
+    high = max(float(np.quantile(smooth, 1 - _TOP)), 1e-6)
+    return np.asarray(smooth * np.minimum(smooth / (_HARDLY * high), 1), np.float32)
+
+
+def _rest(mask: Mask, last: Mask) -> int:
+    """How many frames ahead the next look is."""
+    size = max(int(np.count_nonzero(mask)), int(np.count_nonzero(last)), 1)
+    changed = int(np.count_nonzero(mask != last)) / size
+    return 1 if changed > _FAST else 2 if changed > _SLOW else _REST
 
 
 def _clean(mask: Mask, cells: int) -> Mask:

@@ -16,7 +16,7 @@ INPUTS = 3 + MOTION_CHANNELS
 
 _LONGEST = 256
 _SHORTEST = 32
-_MANY = 4
+_HALF = 2
 
 
 class NetworkInput:
@@ -63,9 +63,12 @@ def small_planes(picture: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _small(plane: Plane, size: tuple[int, int]) -> NDArray[np.uint8]:
-    # Of large planes every other row says enough, and takes half the time.
-    rows = plane[::2] if plane.shape[0] >= _MANY * size[1] else plane
-    return np.asarray(cv2.resize(rows, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Means of 2x2 samples take a tenth of the time of other steps.
+    while min(plane.shape[1] // size[0], plane.shape[0] // size[1]) >= _HALF:
+        half = plane.shape[1] // 2, plane.shape[0] // 2
+        even = plane[: 2 * half[1], : 2 * half[0]]
+        plane = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

@@ -39,10 +39,15 @@ _FACE_PULL = 0.15
 _NO_FACE, _FACE = 0.005, 0.02
 """Shares of the frame: below the first faces do not count, from the second on nothing else does."""
 _HEAD = np.ones((5, 5), np.uint8)
+_SURE_FACE = 3
+"""Factor on the log odds of a face: a hand is one by a third, and must not be by a tenth."""
 _LOOKS, _STILL_LOOKS = 0.15, 0.6
 _LEAST_DENSITY = 0.05
-_DOUBT = 2.5
+_PEOPLE = 0.15
+_DOUBT = 2.7
 """Bias taken off the object's log odds: trained on pictures with an object, it sees too many."""
+_FOREGROUND, _BACKGROUND = 3.0, 0.5
+"""What is added to the log odds before a fixed camera where all is foreground, and taken off."""
 
 
 class _Conv(nn.Sequential):
@@ -203,12 +208,15 @@ class Maps(NamedTuple):
     Attributes:
         density: of fixations, relative to a uniform one: its mean is 1.
         thing, face, person: chance of being the main object, a face, a person, 0..1.
+        foreground: what differs from the background of a fixed camera, 0..1; None where the camera
+            moves, or nothing is known of it.
     """
 
     density: SaliencyMap
     thing: SaliencyMap
     face: SaliencyMap
     person: SaliencyMap
+    foreground: SaliencyMap | None = None
 
 
 class NetworkSaliency:
@@ -243,12 +251,19 @@ class NetworkSaliency:
 
     def outputs(self, picture: Picture, previous: Picture | None) -> Maps:
         """Output maps for a frame; frames as for :class:`NetworkInput`."""
-        x = torch.from_numpy(self._input(picture, previous))[None]
+        seen = self._input(picture, previous)
+        x = torch.from_numpy(seen)[None]
         with torch.inference_mode():
             logits = self._net(x.contiguous(memory_format=torch.channels_last))[0]
             fixations = logits[0]
             density = fixations.flatten().softmax(0).view_as(fixations) * fixations.numel()
-            return Maps(density.numpy(), *logits[1:].sigmoid().numpy())
+            thing, face, person = logits[1:].sigmoid().numpy()
+        foreground = None
+        if self._input.fixed_camera:
+            size = thing.shape[1], thing.shape[0]
+            small = cv2.resize(seen[-1], size, interpolation=cv2.INTER_AREA)
+            foreground = np.asarray(small, np.float32)
+        return Maps(density.numpy(), thing, face, person, foreground)
 
     def map(self, picture: Picture, previous: Picture | None) -> SaliencyMap:
         maps = self.outputs(picture, previous)
@@ -265,8 +280,9 @@ class NetworkSaliency:
 
 
 def combine(maps: Maps, faces: SaliencyMap, *, still: bool) -> SaliencyMap:
-    """The chance that a place matters, 0..1: that of the object and of fixations together, in a
-    still picture by the fixations more, or that of a face where there is one large enough.
+    """The chance that a place matters, 0..1: that of the object, of fixations (in a still picture
+    they count more), of a person and of foreground together, or that of a face where there is one
+    large enough.
 
     Args:
         maps: of the frame.
@@ -275,15 +291,22 @@ def combine(maps: Maps, faces: SaliencyMap, *, still: bool) -> SaliencyMap:
     """
     looked = _STILL_LOOKS if still else _LOOKS
     odds = _log_odds(maps.thing) + looked * np.log(maps.density + _LEAST_DENSITY) - _DOUBT
-    thing = 1 / (1 + np.exp(-odds))
+    odds += _PEOPLE * _log_odds(maps.person)
+    if maps.foreground is not None:
+        odds += _FOREGROUND * maps.foreground - _BACKGROUND
+    thing = _chance(odds)
     share = float(np.mean(faces > 0.5))
     part = np.float32(np.clip((share - _NO_FACE) / (_FACE - _NO_FACE), 0, 1))
     return np.asarray((1 - part) * thing + part * whole_heads(faces), np.float32)
 
 
 def whole_heads(faces: SaliencyMap) -> SaliencyMap:
-    """A map of faces with what is around them, so that no head is cut."""
-    return np.asarray(cv2.dilate(faces, _HEAD), np.float32)
+    """A map of faces, doubtful ones weakened, with what is around them, so that no head is cut."""
+    return np.asarray(cv2.dilate(_chance(_SURE_FACE * _log_odds(faces)), _HEAD), np.float32)
+
+
+def _chance(odds: SaliencyMap) -> SaliencyMap:
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
 def _log_odds(chance: SaliencyMap) -> SaliencyMap:

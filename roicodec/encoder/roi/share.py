@@ -43,6 +43,12 @@ def expected_log_rates(chances: Floats, bits: Floats | None = None) -> NDArray[n
     Returns:
         float64 ``[n + 1]``, for k = 0 (where it is 0) to n.
     """
+    order, error = _errors(chances)
+    return _log_rates(error, None if bits is None else np.ravel(bits)[order])
+
+
+def _errors(chances: Floats) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The cells from the likeliest on, and the weighted squared error with k of them as ROI."""
     chance = np.asarray(chances, np.float64).ravel()
     order = np.argsort(-chance, kind="stable")
     falling = chance[order]
@@ -52,8 +58,12 @@ def expected_log_rates(chances: Floats, bits: Floats | None = None) -> NDArray[n
         total = float(part.sum())
         if total > 0:
             error[1:] -= weight * kept * np.cumsum(part) / total
-    cost = np.ones(falling.size) if bits is None else np.asarray(bits, np.float64).ravel()[order]
-    rate = np.ones(falling.size + 1)
+    return order, error
+
+
+def _log_rates(error: NDArray[np.float64], bits: Floats | None) -> NDArray[np.float64]:
+    cost = np.ones(error.size - 1) if bits is None else np.asarray(bits, np.float64)
+    rate = np.ones(error.size)
     rate[1:] += np.cumsum(cost) / cost.sum() * math.expm1(_PRICE * _GAIN)
     return np.asarray(np.log(rate) + _PRICE * 10 * np.log10(error), np.float64)
 
@@ -67,11 +77,12 @@ def worth(chances: Floats, bits: Floats | None, least: float, most: float) -> Ch
         bits: what each cell takes without ROI, on any scale; None where unknown.
         least, most: shares, 0..1.
     """
-    curve = expected_log_rates(chances)
+    order, error = _errors(chances)
+    curve = _log_rates(error, None)
     count = chances.size
     low = min(count, max(1, round(least * count)))
     high = max(low, round(most * count))
     best = low + int(np.argmin(curve[low : high + 1]))
     if bits is not None:
-        curve = expected_log_rates(chances, bits)
+        curve = _log_rates(error, np.ravel(bits)[order])
     return Choice(best / count, -math.expm1(float(curve[best])))
