@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from roicodec.encoder.roi.features import FEATURES, region_features
 from roicodec.picture import Picture
@@ -100,7 +101,7 @@ def test_motion_in_luma_samples() -> None:
     assert rest[7] > 1
     # dx, row 0: slopes (1 - -1) / 2 and (0 - -1) / 2; row 1 also sees the 0 below.
     slopes = [1, 0.5, np.hypot(1, 0.5), np.hypot(0.5, 0.5)]
-    assert roi[8] == pytest.approx(np.mean(slopes))
+    assert roi[8] == pytest.approx(np.mean(slopes), abs=1e-5)
 
 
 def test_padding_does_not_count() -> None:
@@ -136,3 +137,29 @@ def test_empty_regions_and_intra_frames() -> None:
     assert whole[0] > 0
     assert not whole[6:].any()
     assert np.array_equal(region_features(picture, None, all_), [whole, empty_roi])
+
+
+def test_the_same_numbers_wherever_memory_lies() -> None:
+    """Gradients are integers before they are summed."""
+    random = np.random.default_rng(0)
+    y, u, v = (random.integers(0, 256, s, np.uint8) for s in ((95, 141), (48, 71), (48, 71)))
+    mask = random.random((6, 9)) < 0.4
+
+    def moved(plane: NDArray[np.uint8], offset: int) -> NDArray[np.uint8]:
+        room = np.zeros(plane.size + 64, np.uint8)
+        there = room[offset : offset + plane.size].reshape(plane.shape)
+        there[:] = plane
+        return there
+
+    found = {
+        region_features(Picture(moved(y, n), moved(u, n), moved(v, n)), None, mask).tobytes()
+        for n in range(24)
+    }
+    assert len(found) == 1
+    wide = np.pad(y, 1, "edge").astype(np.float32)
+    across, down = wide[1:-1, 2:] - wide[1:-1, :-2], wide[2:, 1:-1] - wide[:-2, 1:-1]
+    fine = np.rint(np.sqrt(across**2 + down**2) * 8192).astype(np.int64)
+    inside = mask.repeat(16, 0).repeat(16, 1)[:95, :141]
+    got = np.frombuffer(found.pop()).reshape(2, 10)[:, FEATURES.index("gradient_y")]
+    for part, value in zip((inside, ~inside), got, strict=True):
+        assert value * np.count_nonzero(part) * 16384 == pytest.approx(fine[part].sum(), abs=1e-3)

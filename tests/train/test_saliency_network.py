@@ -155,7 +155,7 @@ def test_a_face_that_is_large_enough_is_all_that_counts() -> None:
     assert np.array_equal(combine(maps, faces, still=False), without)
     faces[:4, :4] = 0.9
     head = np.zeros((20, 20), np.float32)
-    head[:6, :6] = 1  # and what is around
+    head[:7, :6] = 1  # and what is around
     assert np.allclose(combine(maps, faces, still=False), head, atol=0.01)
 
 

@@ -31,6 +31,10 @@ FEATURES = (
 Features = NDArray[np.float64]
 
 _STRIP = 64  # Rows at a time: gradients of a whole plane would not stay in the cache.
+_FINE = 16384
+"""Steps that gradients of 1 are counted in: sums of integers are the same in any order, and so
+on any processor and wherever memory lies."""
+_QUARTERS = 4
 
 
 def region_features(
@@ -61,8 +65,9 @@ def region_features(
     if vectors is not None:
         rows, columns = -(-picture.height // BLOCK), -(-picture.width // BLOCK)
         for component in range(2):
-            field = vectors[:rows, :columns, component].astype(np.float32) / 4
-            out[:, [6 + component, 8 + component]] = _describe(field, mask, CELL // BLOCK)
+            field = vectors[:rows, :columns, component]
+            quarters = _describe(field, mask, CELL // BLOCK)
+            out[:, [6 + component, 8 + component]] = quarters / _QUARTERS
     return out
 
 
@@ -76,32 +81,34 @@ def _describe(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.float64]
         size = cv2.countNonZero(region)
         if size:
             out[row, 0] = cv2.meanStdDev(plane, mask=region)[1].item()
-            out[row, 1] = 1 / size
+            out[row, 1] = 1 / (size * _FINE)
     total = np.zeros(2)
     for top in range(0, height, _STRIP):
         strip = slice(top, top + _STRIP)
         steepness = _steepness(plane, top, min(top + _STRIP, height))
         whole = cv2.sumElems(steepness)[0]
-        inside = cv2.mean(steepness, mask=roi[strip])[0] * cv2.countNonZero(roi[strip])
+        # The ROI is 0 or 1, so that this is the sum within it.
+        inside = cv2.sumElems(steepness * roi[strip])[0]
         total += inside, whole - inside
     out[:, 1] *= total
     return out
 
 
-def _steepness(plane: NDArray[Any], top: int, bottom: int) -> NDArray[np.float32]:
-    """Gradient magnitude of rows ``top`` to ``bottom``."""
+def _steepness(plane: NDArray[Any], top: int, bottom: int) -> NDArray[np.int32]:
+    """Gradient magnitude of rows ``top`` to ``bottom``, in 1/16384, rounded."""
     first, last = max(top - 1, 0), min(bottom + 1, len(plane))
-    slope = [
+    rows = slice(top - first, bottom - first)
+    slopes = (
         cv2.Sobel(
-            plane[first:last],
-            cv2.CV_32F,
-            dx,
-            1 - dx,
-            ksize=1,
-            scale=0.5,
-            borderType=cv2.BORDER_REPLICATE,
+            plane[first:last], cv2.CV_32F, dx, 1 - dx, ksize=1, borderType=cv2.BORDER_REPLICATE
         )
         for dx in (1, 0)
-    ]
-    rows = slice(top - first, bottom - first)
-    return np.asarray(cv2.magnitude(slope[0][rows], slope[1][rows]), np.float32)
+    )
+    across, down = (np.asarray(slope, np.float32)[rows] for slope in slopes)
+    # Not cv2.magnitude: its last bit may depend on where memory lies.
+    across *= across
+    down *= down
+    across += down
+    np.sqrt(across, out=across)
+    across *= _FINE / 2
+    return np.rint(across, out=across).astype(np.int32)

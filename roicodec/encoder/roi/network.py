@@ -38,7 +38,8 @@ _SMOOTHING = 9
 _FACE_PULL = 0.15
 _NO_FACE, _FACE = 0.005, 0.02
 """Shares of the frame: below the first faces do not count, from the second on nothing else does."""
-_HEAD = np.ones((5, 5), np.uint8)
+_HEAD = np.ones((7, 5), np.uint8)
+"""What a face is widened by: a head reaches further above and below it than to the sides."""
 _SURE_FACE = 3
 """Factor on the log odds of a face: a hand is one by a third, and must not be by a tenth."""
 _LOOKS, _STILL_LOOKS = 0.15, 0.6
