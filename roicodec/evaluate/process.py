@@ -8,16 +8,20 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from roicodec.errors import InputError
 
-__all__ = ["Usage", "run"]
+__all__ = ["Usage", "run", "stop_all"]
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _SOURCES = Path(__file__).parents[2]
+_leashes: set[int] = set()
+"""Pipes that hold launchers: while one is open, its launcher lets the command run."""
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +54,51 @@ def run(command: Sequence[str]) -> Usage:
         report = Path(folder, "usage.json")
         launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(report), *command]
         paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
-        done = subprocess.run(
-            launch,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-        used = json.loads(report.read_text()) if report.exists() else {"exit": done.returncode}
+        status, out, err = _run(launch, {**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+        used = json.loads(report.read_text()) if report.exists() else {"exit": status}
     if used["exit"] != 0:
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        said = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
         why = said[-1].strip() if said else f"exit status {used['exit']}, no message"
         raise InputError(f"{shlex.join(command)}: {why}")
-    return Usage(used["wall_s"], used["cpu_s"], used["peak_bytes"], *_loop_seconds(done.stdout))
+    return Usage(used["wall_s"], used["cpu_s"], used["peak_bytes"], *_loop_seconds(out))
+
+
+def stop_all() -> None:
+    """End every process that :func:`run` has started in any thread, which then fails."""
+    with _lock:
+        for leash in _leashes:
+            os.close(leash)
+        _leashes.clear()
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """Exit status, standard output and standard error of the launcher, which ends with us."""
+    end, leash = os.pipe()
+    with _lock:
+        _leashes.add(leash)
+    try:
+        with subprocess.Popen(
+            command,
+            stdin=end,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        ) as process:
+            try:
+                out, err = process.communicate()
+            finally:
+                _release(leash)
+        return process.returncode, out, err
+    finally:
+        os.close(end)
+        _release(leash)
+
+
+def _release(leash: int) -> None:
+    with _lock:
+        if leash in _leashes:
+            os.close(leash)
+            _leashes.remove(leash)
 
 
 def _loop_seconds(output: bytes) -> tuple[float, float] | tuple[None, None]:

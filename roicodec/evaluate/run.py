@@ -28,7 +28,7 @@ from roicodec.errors import InputError, RoicodecError
 from roicodec.evaluate.coders import Coder
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
 from roicodec.evaluate.names import folder_name
-from roicodec.evaluate.process import Usage, run
+from roicodec.evaluate.process import Usage, run, stop_all
 from roicodec.evaluate.regions import find_masks, store_masks
 from roicodec.evaluate.streams import Cost, installed_networks, network_costs
 from roicodec.media import Reader, VideoInfo, Writer
@@ -182,6 +182,7 @@ def run_plan(plan: Plan, listener: Listener) -> tuple[list[Clip], list[Encode]]:
             results = [future.result() for future in work]
         except BaseException:
             stop.set()
+            stop_all()
             pool.shutdown(cancel_futures=True)
             raise
     return [clip for clip, _ in results], [e for _, encodes in results for e in encodes]
