@@ -16,6 +16,7 @@ from roicodec.evaluate.run import Encode
 from roicodec.evaluate.tables import compare_all
 from tests.evaluate.small_run import HEIGHT, WIDTH
 
+# What a reader does: hover over a point, look at another measure, drag the slider, hide the ROI.
 ACTIONS = """
 const out = {};
 const svg = document.querySelector("#chart svg");
