@@ -261,7 +261,7 @@ class _Decoding:
         self._warn = WarningLimit(listener.warn)
         self.report = DecodeReport()
         self.waiting = False
-        """For an intra frame, after a loss."""
+        """Whether frames are dropped up to the next intra frame, after a loss."""
         self.writer: Writer | None = None
         self._decoder = decoder
         self._open_writer = open_writer

@@ -40,7 +40,7 @@ class Backend(ABC):
     name: str
     device: torch.device
     reason: str = ""
-    """Why this backend was chosen."""
+    """Reason why this backend was chosen."""
 
     @abstractmethod
     def skeleton(self, values: Tensor) -> Tensor:

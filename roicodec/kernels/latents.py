@@ -276,8 +276,8 @@ latent_values = Operation(
     _probe_values,
     0xC4CCBC44,
 )
-"""Put the latents of a step in their places: ``clamp(mean + symbol * step)``, the product rounded
-half up.
+"""Values of a step's latents, put in their places: ``clamp(mean + symbol * step)``, the product
+rounded half up.
 
 Args:
     symbols: int32 ``[N]``.
@@ -317,7 +317,8 @@ add_bits = Operation(
     _probe_add_bits,
     0xF0521EA7,
 )
-"""Add the bits of a step's symbols to those of their positions; of escapes, their table's alone.
+"""Sums of bits by position, to which those of a step's symbols are added; of an escape, those of
+its table alone.
 
 Args:
     symbols: int32 ``[N]``.

@@ -48,7 +48,7 @@ _TURNED_TAPS = np.array(
 ).T  # fmt: skip
 
 TURNED = np.concatenate((_TURNED_TAPS, TAPS + _TURNED_TAPS), 1)
-"""Which weight at turn 0 each weight stands for, ``[turn, weight]``."""
+"""Number at turn 0 of each weight, ``[turn, weight]``."""
 
 _CONTRASTS = (5, 8, 12, 24)
 """Quarters of the weaker direction that the stronger must exceed."""

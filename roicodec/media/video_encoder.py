@@ -26,7 +26,7 @@ from roicodec.picture import Picture
 __all__ = ["AddVideo", "VideoEncoder"]
 
 _CRF = 12
-"""Where the loss of x264, x265, SVT-AV1 and libvpx cannot be seen."""
+"""Quality (crf) at which the loss of x264, x265, SVT-AV1 and libvpx cannot be seen."""
 _MAX_CRF = 63
 _QSCALE = 2 * 118
 """Finest quantizer of FFmpeg's own encoders that still makes sense (FF_QP2LAMBDA units)."""
@@ -37,7 +37,7 @@ _WRITE_ASPECT = {"libx264", "libx265", "ffv1", "mpeg4", "mpeg2video"}
 
 
 AddVideo = Callable[[OutputContainer, Mapping[str, str], Sequence[int] | None], None]
-"""Adds the video's stream to an output; see :meth:`VideoEncoder.add_to`."""
+"""Function that adds the video's stream to an output; see :meth:`VideoEncoder.add_to`."""
 
 
 class VideoEncoder:

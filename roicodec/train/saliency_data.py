@@ -39,7 +39,7 @@ _STEP = 2
 _BODY = 0.5
 """Weight of a person against 1 of a face: the outline and the fixations disagree."""
 _WITHOUT_PEOPLE = ("nature", "vehicles", "driving", "objects", "texture", "hands")
-"""How the classes begin of clips that show hardly anybody."""
+"""Beginnings of the class names of clips that show hardly anybody."""
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Bytes = NDArray[np.uint8]
