@@ -6,8 +6,9 @@ in floats, so the streams' digests hold on machines with the recording machine's
 those of the pictures hold on every machine for the same streams.
 
 ``identity_7992edc.json`` is commit 7992edc's. Its streams with ``--roi auto`` were the same up to
-commit 1938d85; then ``auto`` learnt to know the scene and finds other masks::
+commit 1938d85; then ``auto`` learnt to know the scene and finds other masks.
 
+\b
     git worktree add /tmp/old 7992edc
     python -m studies.identity record OLD.json ../shared/data/valid/*.mkv --package /tmp/old
     python -m studies.identity check OLD.json ../shared/data/valid/*.mkv
