@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec import __version__
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
-from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_FRAMES
+from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_CHUNK, MAX_FRAMES
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
@@ -171,7 +171,12 @@ def encode_video(
                     writer.write_track(reader.extras.to_bytes())
                 for item in reader.items():
                     if isinstance(item, TrackPacket):
-                        writer.write_packet(item.to_bytes())
+                        payload = item.to_bytes()
+                        if len(payload) <= MAX_CHUNK:
+                            writer.write_packet(payload)
+                        else:
+                            track, size = reader.extras.tracks[item.track], len(payload) >> 20
+                            listener.warn(f"a packet of {size} MiB of the {track} is left out")
                         continue
                     start = item.pts if start is None else start
                     end = item.pts + item.duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from av.audio.stream import AudioStream
@@ -14,13 +14,13 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.extras import Chapter, Extras
 from roicodec.media.parameters import describe, lasting_metadata
-from roicodec.media.tracks import Problems, Track
+from roicodec.media.tracks import Problems, Track, put_metadata
 
 __all__ = ["choose_video", "describe_rest", "expected_frames"]
 
 _Warn = Callable[[str], None]
-_MAX_ATTACHMENTS = 48 << 20
-"""Bytes of attachments and headers of tracks together: a stream's chunk must hold them."""
+_MAX_EXTRAS = 48 << 20
+"""Bytes of attachments, tags and headers of tracks together: a stream's chunk must hold them."""
 _ALPHA = "alpha_mode"
 """Tag of Matroska that says that a second stream of the packets is the transparency."""
 _LEAST_BYTES = 4
@@ -60,14 +60,20 @@ def describe_rest(
     """
     tracks: list[Track] = []
     indices: dict[int, int] = {}
-    held = 0
-    metadata = lasting_metadata(container.metadata)
-    video_metadata = lasting_metadata(video.metadata)
+    space = _Space(warn)
+    metadata = space.fitting(lasting_metadata(container.metadata), "the file")
+    video_metadata = space.fitting(lasting_metadata(video.metadata), "the video")
     for key in [key for key in video_metadata if key.lower() == _ALPHA]:
         if video_metadata.pop(key) != "0":
             warn("transparency is dropped")
     chapters = tuple(
-        Chapter(c["id"], c["start"], c["end"], c["time_base"] or Fraction(1), c["metadata"])
+        Chapter(
+            c["id"],
+            c["start"],
+            c["end"],
+            c["time_base"] or Fraction(1),
+            space.fitting(c["metadata"], f"chapter {c['id']}"),
+        )
         for c in container.chapters()
     )
     if chapters and not whole:
@@ -76,7 +82,15 @@ def describe_rest(
     for stream in container.streams:
         if stream is video:
             continue
-        track = _describe(stream, _MAX_ATTACHMENTS - held)
+        if isinstance(stream, AttachmentStream) and len(stream.data) > space.left:
+            space.refuse(f"attachment track {stream.index} ({_name(stream)})")
+            stream.discard = Discard.all
+            continue
+        track = _describe(stream)
+        if track is not None and not space.take(len(track.to_bytes())):
+            space.refuse(f"{track.kind} track {stream.index} ({_name(stream)})")
+            stream.discard = Discard.all
+            continue
         if track is None:
             stream.discard = Discard.all
             if isinstance(stream, DataStream) and "timecode" in stream.metadata:
@@ -85,7 +99,6 @@ def describe_rest(
             elif stream.type != "data" or not container.chapters():
                 warn(f"{stream.type} track {stream.index} ({_name(stream)}) is left out")
             continue
-        held += len(track.header)
         indices[stream.index] = len(tracks)
         tracks.append(track)
     found = Extras(tuple(tracks), metadata, video_metadata, chapters)
@@ -97,9 +110,43 @@ def describe_rest(
     return kept, usable
 
 
-def _describe(stream: Stream, space: int) -> Track | None:
-    if isinstance(stream, AttachmentStream) and len(stream.data) > space:
-        return None
+class _Space:
+    """Bytes that the chunk of all extras has left.
+
+    Args:
+        warn: takes a line on what does not fit.
+    """
+
+    def __init__(self, warn: _Warn) -> None:
+        self.left = _MAX_EXTRAS
+        self._warn = warn
+
+    def take(self, size: int) -> bool:
+        """Whether so many bytes fit; if so, they are taken."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def refuse(self, name: str) -> None:
+        """Tell that something does not fit."""
+        self._warn(
+            f"{name} is left out: tracks, attachments and tags of more than"
+            f" {_MAX_EXTRAS >> 20} MiB in all do not fit in a stream"
+        )
+
+    def fitting(self, metadata: Mapping[str, str], owner: str) -> dict[str, str]:
+        """The tags of an owner that fit."""
+        found = {}
+        for key, value in metadata.items():
+            if self.take(len(put_metadata({key: value}))):
+                found[key] = value
+            else:
+                self.refuse(f"tag {key} of {owner}")
+        return found
+
+
+def _describe(stream: Stream) -> Track | None:
     still = stream.disposition & Disposition.attached_pic
     if isinstance(stream, AudioStream | SubtitleStream | AttachmentStream) or still:
         return describe(stream)
