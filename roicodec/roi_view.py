@@ -14,7 +14,7 @@ from roicodec.encoder.motion.x264 import X264Searcher, near_qp
 from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.features import region_features
 from roicodec.encoder.roi.overlay import draw, overlay_size
-from roicodec.encoder.roi.selector import fitted_selector
+from roicodec.encoder.roi.selector import SizedSelector, fitted_selector
 from roicodec.encoder.roi.sources import parse_roi
 from roicodec.media import Reader, Writer
 from roicodec.picture import Picture
@@ -75,7 +75,7 @@ def show_roi(
         info = reader.info
         size = info.width, info.height
         shown = Shown(cells=int(np.prod(grid_shape(*size))))
-        selector = fitted_selector(candidates)
+        selector = SizedSelector(fitted_selector(candidates), candidates)
         search = X264Searcher(*size, qp=round(near_qp(_QUALITY)))
         listener.start(reader.frame_count)
         with closing(parse_roi(specs, *size, share=share, level=level)) as roi:

@@ -10,9 +10,9 @@ with its true mask. Every stream is decoded again, and scored on the true mask t
 ROI-weighted PSNR (6Y + U + V) / 8, 0.8 of the squared error inside. BD-BR is in % of the whole
 stream's bytes; "reached" is the part of the true mask's gain that ``auto`` has.
 
-Finished streams are kept in --out by clip, quality, options and masks, and are not encoded again; a
-mask that another version finds is another entry. --minutes ends the run after so much time: start
-it again for the rest. --estimate takes no encoding at all: shares, IoU and changes of the masks.
+Finished streams are kept in --out by clip, quality, options, masks and model, and are not encoded
+again; for another encoder take another file. --minutes ends the run after so much time: start it
+again for the rest. --estimate takes no encoding at all: shares, IoU and changes of the masks.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from roicodec.encoder.motion.x264 import X264Searcher, near_qp
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.rate_control import RateControl
 from roicodec.encoder.roi.features import Features, region_features
-from roicodec.encoder.roi.selector import BitWidthSelector, fitted_selector
+from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
 from roicodec.encoder.roi.sources import RoiSource
 from roicodec.picture import Picture
 
@@ -28,9 +28,9 @@ _OWN_SHARE = 0.1
 
 
 def bit_width_selector(options: EncoderOptions, model: Model) -> BitWidthSelector:
-    """The fitted selector for the options' candidates and price of arithmetic."""
+    """The fitted selector for the options' candidates and price of arithmetic, for one video."""
     price = options.complexity / 100 * model.mega_bit_ops(options.candidates)
-    return fitted_selector(options.candidates, price)
+    return SizedSelector(fitted_selector(options.candidates, price), options.candidates)
 
 
 class FeatureAverage:

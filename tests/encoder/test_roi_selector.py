@@ -15,6 +15,7 @@ from roicodec.encoder.roi.features import Features
 from roicodec.encoder.roi.selector import (
     QUALITY_OFFSETS,
     LinearSelector,
+    SizedSelector,
     fitted_selector,
     plain_bit_width,
     quality_offsets,
@@ -262,3 +263,42 @@ def test_next_to_no_roi_teaches_nothing() -> None:
     clip = tiny_model.pictures(64, 64, 2)
     roi = RectangleRoi((0, 0, 64, 64), (64, 64))
     assert samples_of_clip("clip", clip, roi, 20, tiny_model.model()) == []
+
+
+def share(cells: int) -> NDArray[np.bool_]:
+    """A grid of 100 cells of which so many are ROI."""
+    return (np.arange(100) < cells).reshape(10, 10)
+
+
+def test_next_to_a_small_roi_the_rest_goes_one_step_lower() -> None:
+    features = np.zeros((2, 10))
+    for candidates, pair, expected in (
+        ((4, 8, 16), (16, 8), (16, 4)),
+        ((4, 6, 8, 16), (16, 8), (16, 6)),
+        ((8, 16), (16, 8), (16, 8)),
+        ((2, 4, 8), (8, 4), (8, 4)),
+        ((4, 8, 16), (8, 8), (8, 8)),
+    ):
+        given = always(candidates, *map(candidates.index, pair))
+        assert given.choose(features, share(10), inter=True) == pair
+        for cells, found in ((10, expected), (30, pair)):
+            sized = SizedSelector(given, candidates)
+            assert sized.choose(features, share(cells), inter=False) == found
+    sized = SizedSelector(always((4, 8, 16), 2, 1), (4, 8, 16))
+    assert sized.choose(features, share(0), inter=True) == (8, 8)
+    assert sized.choose(features, share(100), inter=True) == (16, 16)
+
+
+def test_a_share_that_goes_to_and_fro_does_not_change_bit_widths() -> None:
+    features = np.zeros((2, 10))
+    sized = SizedSelector(always((4, 8, 16), 2, 1), (4, 8, 16))
+    first = sized.choose(features, share(16), inter=False)
+    assert first == (16, 4)
+    pairs = {
+        sized.choose(features, share(cells), inter=True) for cells in (19, 15, 18, 17, 19, 15) * 5
+    }
+    assert pairs == {first}
+    later = [sized.choose(features, share(22), inter=True) for _ in range(20)]
+    assert later[0] == first
+    assert later[-1] == (16, 8)
+    assert sized.choose(features, share(10), inter=False) == (16, 4)

@@ -19,6 +19,7 @@ __all__ = [
     "QUALITY_OFFSETS",
     "BitWidthSelector",
     "LinearSelector",
+    "SizedSelector",
     "fitted_selector",
     "layer_name",
     "log_features",
@@ -32,6 +33,12 @@ PLAIN = 8
 
 _LEAST = 0.05
 """Levels, or samples of motion, below which features are as good as 0."""
+
+_SMALL, _SURE = 0.17, 0.01
+"""Share of the frame below which a ROI is small, and how far from it the share must be to say so
+anew."""
+_LOWEST = 4
+_OWN_SHARE = 0.1
 
 QUALITY_OFFSETS = {0: 0, 2: -17, 3: -14, 4: -11, 5: -8, 6: -6, 7: -3, 8: 0, 16: 17}
 """Quality offset of a region at each bit-width: fewer bits of arithmetic, coarser latents."""
@@ -107,6 +114,37 @@ class LinearSelector:
             scores[1, skip] = -np.inf
         b_roi, b_bg = (self.candidates[best] for best in scores.argmax(1))
         return b_roi, b_roi if mask.all() else b_bg
+
+
+class SizedSelector:
+    """A selector for one video, by which the rest goes one candidate lower where the ROI is small.
+
+    The smaller the ROI, the more its samples weigh beside the others, and the further apart the
+    qualities must be: 16 and 4 bits instead of 16 and 8. What counts is the share of the frame
+    averaged since the intra frame, since bit-widths that alternate cost more than either.
+
+    Args:
+        selector: chooses for a ROI that is not small.
+        candidates: bit-widths, ascending; the rest does not get less than 4 by its step.
+    """
+
+    def __init__(self, selector: BitWidthSelector, candidates: Sequence[int]) -> None:
+        self._selector = selector
+        self._candidates = tuple(candidates)
+        self._share: float | None = None
+        self._small = False
+
+    def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
+        b_roi, b_bg = self._selector.choose(features, mask, inter=inter)
+        if not mask.any() or mask.all():
+            return b_roi, b_bg
+        share = float(mask.mean())
+        if self._share is None or not inter:
+            self._share, self._small = share, share < _SMALL
+        self._share += _OWN_SHARE * (share - self._share)
+        self._small = self._share < _SMALL + (_SURE if self._small else -_SURE)
+        lower = [b for b in self._candidates if _LOWEST <= b < b_bg]
+        return (b_roi, lower[-1]) if self._small and lower and b_bg < b_roi else (b_roi, b_bg)
 
 
 def log_features(features: Features) -> Features:
