@@ -27,7 +27,7 @@ _OWN_SHARE = 0.1
 """Weight of an inter frame's own features in the average by which bit-widths are chosen."""
 
 
-def bit_width_selector(options: EncoderOptions, model: Model) -> BitWidthSelector:
+def bit_width_selector(options: EncoderOptions, model: Model) -> SizedSelector:
     """The fitted selector for the options' candidates and price of arithmetic, for one video."""
     price = options.complexity / 100 * model.mega_bit_ops(options.candidates)
     return SizedSelector(fitted_selector(options.candidates, price), options.candidates)

@@ -457,7 +457,7 @@ def test_arithmetic_is_priced_as_that_of_inter_frames(gop: int) -> None:
     frames = [FrameShape(0, cells, b, b) for b in (4, 8, 16)]
     bit_ops = [complexity(decoder_layers(arrays, frame)).bit_ops for frame in frames]
     options = EncoderOptions(complexity=50, gop=gop)
-    selector = bit_width_selector(options, model)
+    selector = bit_width_selector(options, model).selector
     assert isinstance(selector, LinearSelector)
     assert selector.price == pytest.approx(0.5 * np.array(bit_ops) / (cells * 16 * 16) / 1e6)
     assert (np.diff(selector.price) > 0).all()

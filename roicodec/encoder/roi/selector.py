@@ -129,13 +129,13 @@ class SizedSelector:
     """
 
     def __init__(self, selector: BitWidthSelector, candidates: Sequence[int]) -> None:
-        self._selector = selector
+        self.selector = selector
         self._candidates = tuple(candidates)
         self._share: float | None = None
         self._small = False
 
     def choose(self, features: Features, mask: Mask, *, inter: bool) -> tuple[int, int]:
-        b_roi, b_bg = self._selector.choose(features, mask, inter=inter)
+        b_roi, b_bg = self.selector.choose(features, mask, inter=inter)
         if not mask.any() or mask.all():
             return b_roi, b_bg
         share = float(mask.mean())
