@@ -100,11 +100,9 @@ class Demuxer:
 
     def _close_leap(self, packet: Packet[Stream]) -> None:
         unit = packet.time_base
-        ticks = packet.dts if packet.dts is not None else packet.pts
-        if ticks is None:
-            return
-        if isinstance(packet.stream, VideoStream | AudioStream):
-            now = ticks * unit + self._offset
+        # Time stamps of presentation go back and forth where pictures are reordered.
+        if packet.dts is not None and isinstance(packet.stream, VideoStream | AudioStream):
+            now = packet.dts * unit + self._offset
             due = self._due.get(packet.stream_index)
             if due is not None:
                 leap = now - due

@@ -122,12 +122,9 @@ class Muxer:
         for packet in self._encoder.encode(None):
             self._mux_video(out, packet)
         if self._waiting is not None:
-            # MP4's track is as long as the sum of its packets by time of decoding, which with
-            # reordered pictures of unequal durations may be less than they are on show.
             last, self._waiting = self._waiting, None
-            if last.dts is not None and self._format != "matroska":
-                decoded = last.dts - self._first_dts
-                last.duration = max(self._end - (self._start or 0) - decoded, last.duration or 0)
+            if self._format != "matroska":
+                self._set_end(last)
             self._write(out, VIDEO, last)
         for index, lane in list(self._lanes.items()):
             self._mux_track(out, index, lane.flush(self._streams[index]))
@@ -145,7 +142,28 @@ class Muxer:
             with suppress(Exception):
                 self._out.close()
 
+    def _set_end(self, last: Packet[VideoStream]) -> None:
+        """Set times of the last packet by which the video's track has its right length.
+
+        MP4 states the length twice: as the sum of all durations in the order of decoding, and as
+        the latest end in that of presentation, for both of which it takes the packets' durations.
+        With reordered pictures of unequal durations they agree only if the last packet is decoded
+        no earlier before it is shown than the first is.
+        """
+        start = self._start or 0
+        if last.dts is None or last.pts is None:
+            return
+        last.dts = max(last.dts, last.pts - max(start - self._first_dts, 0))
+        decoded = last.dts - self._first_dts
+        last.duration = max(self._end - start - decoded, 1)
+
     def _mux_video(self, out: OutputContainer, packet: Packet[VideoStream]) -> None:
+        start = self._start or 0
+        if packet.pts is not None:
+            # x265 gives what memory held before for a clip of two pictures.
+            earliest = start - (self._end - start)
+            if packet.dts is None or not earliest <= packet.dts <= packet.pts:
+                packet.dts = packet.pts
         if self._waiting is None:
             self._first_dts = packet.dts or 0
         else:

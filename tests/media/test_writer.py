@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
+import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +47,81 @@ def test_a_start_after_zero_is_kept(tmp_path: Path) -> None:
         write(tmp_path / name, source)
         with av.open(str(tmp_path / name)) as file:
             assert [frame.pts for frame in file.decode(video=0)] == [p.pts for p in source]
+
+
+PAUSES = [
+    [0, 1, 2, 10, 20],
+    [0, 10, 11, 12, 13, 14, 30],
+    [0, 1, 2, 3, 4, 5, 6, 7, 60, 61],
+    [0, 50, 51, 120],
+    [0, 1, 2, 3, 4, 100],
+    [0, 90],
+    [*range(20), 40, 80, 160, 161, 200],
+]
+"""Seconds at which pictures begin, with long pauses near the end."""
+
+
+def with_pauses(seconds: list[int]) -> list[Picture]:
+    """Pictures that begin at these seconds, the last of which is on show for a second."""
+    source = pictures(pts=[12800 * second for second in seconds])
+    return [*source[:-1], replace(source[-1], duration=12800)]
+
+
+@pytest.mark.parametrize("seconds", PAUSES)
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_pauses_count_in_the_length(
+    tmp_path: Path, seconds: list[int], codec: str, name: str
+) -> None:
+    """In the length of the track and in that of the file, whatever the order of decoding."""
+    source = with_pauses(seconds)
+    write(tmp_path / name, source, codec=codec)
+    reader, shown, _ = read(tmp_path / name)
+    assert times(reader, shown) == seconds
+    with av.open(str(tmp_path / name)) as file:
+        stream = file.streams.video[0]
+        assert file.duration is not None
+        assert abs(file.duration / 1e6 - seconds[-1] - 1) < 0.01
+        if name != "a.mkv":  # whose tracks have no length
+            assert stream.duration is not None
+            assert stream.time_base is not None
+            assert stream.duration * stream.time_base == seconds[-1] + 1 - seconds[0]
+
+
+def test_a_browser_sees_the_length(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+    if browser is None:
+        pytest.skip("no Chromium here: install the package chromium to test with it")
+    names = [f"{number}.mp4" for number in range(len(PAUSES))]
+    for name, seconds in zip(names, PAUSES, strict=True):
+        write(tmp_path / name, with_pauses(seconds))
+    (tmp_path / "page.html").write_text(PAGE.replace("NAMES", json.dumps(names)))
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom",
+         (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.partition('<pre id="found">')[2].partition("</pre>")[0])
+    assert found == {name: seconds[-1] + 1 for name, seconds in zip(names, PAUSES, strict=True)}
+
+
+PAGE = """<body><pre id="found"></pre><script>
+const found = {}, names = NAMES;
+for (const name of names) {
+  const video = document.createElement("video");
+  const done = length => {
+    found[name] = length;
+    if (Object.keys(found).length == names.length)
+      document.getElementById("found").textContent = JSON.stringify(found);
+  };
+  video.onloadedmetadata = () => done(video.duration);
+  video.onerror = () => done("error");
+  video.src = name;
+  document.body.appendChild(video);
+}
+</script></body>"""
 
 
 @pytest.mark.parametrize("time_base", [Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 600)])
