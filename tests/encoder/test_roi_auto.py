@@ -185,6 +185,22 @@ def test_what_is_hardly_anything_does_not_make_the_share_larger() -> None:
     assert np.count_nonzero(mask) <= 20
 
 
+def test_what_has_gone_does_not_stay() -> None:
+    """Hysteresis is for cells that still have a chance."""
+
+    def square(left: int) -> SaliencyMap:
+        out = np.full((HEIGHT, WIDTH), 0.002, np.float32)
+        out[64:128, left : left + 64] = 0.9
+        return out
+
+    frame = gray(texture(3))
+    roi = AutoRoi(Given([square(32), *[square(160)] * 8]), WIDTH, HEIGHT)
+    masks = [roi.mask(i, 0.0, frame, frame if i else None) for i in range(9)]
+    assert masks[0][4:8, 2:6].all()
+    assert not masks[-1][:, :9].any()
+    assert masks[-1][4:8, 10:14].all()
+
+
 def test_level_is_met() -> None:
     frame = gray(texture(3))
     mask = AutoRoi(Given([ramp()]), WIDTH, HEIGHT, level=0.7).mask(0, 0.0, frame, None)

@@ -28,9 +28,10 @@ too sure of themselves, and the saving with them, by some 0.15."""
 _PULL = np.float32(0.8)
 _STAY = 1.3
 _LEVEL_STAY = 0.8
-_TOP, _HARDLY = 0.02, 0.4
-"""Chances below this part of those of the likeliest cells are weakened in proportion: over a whole
-frame what is hardly anything adds up to more than a small thing."""
+_TOP, _HARDLY, _NEVER = 0.02, 0.4, 0.05
+"""Share of cells that are the likeliest. Chances below the second part of theirs are weakened in
+proportion: over a whole frame what is hardly anything adds up to more than a small thing. Cells
+below the third part are not ROI, also if they were."""
 _MIN_AREA = 0.002
 _SUB = 4
 _AT_FIRST = 3
@@ -147,7 +148,8 @@ class AutoRoi:
             if share == 0:
                 return np.zeros_like(self._last)
             ranks = [max(0.0, 1 - share * factor) for factor in (1, _STAY)]
-            enter, stay = (float(value) for value in np.quantile(smooth, ranks))
+            least = 0.0 if self._forced else _NEVER * _high(smooth)
+            enter, stay = (max(float(v), least) for v in np.quantile(smooth, ranks))
         return (smooth > enter) | ((smooth > stay) & self._last)
 
     def _chosen_share(self, smooth: NDArray[np.float32]) -> float:
@@ -165,8 +167,13 @@ class AutoRoi:
 
 def _clear(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Chances without what is hardly anything beside the likeliest cells."""
-    high = max(float(np.quantile(smooth, 1 - _TOP)), 1e-6)
-    return np.asarray(smooth * np.minimum(smooth / (_HARDLY * high), 1), np.float32)
+    high = max(_HARDLY * _high(smooth), 1e-6)
+    return np.asarray(smooth * np.minimum(smooth / high, 1), np.float32)
+
+
+def _high(smooth: NDArray[np.float32]) -> float:
+    """Chance of the likeliest cells."""
+    return float(np.quantile(smooth, 1 - _TOP))
 
 
 def _rest(mask: Mask, last: Mask) -> int:
