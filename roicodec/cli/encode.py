@@ -9,7 +9,7 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
-from roicodec.cli.options import BIT_RATE, CANDIDATES, FRAME_RANGE, SHARE, common
+from roicodec.cli.options import BIT_RATE, FRAME_RANGE, common, roi_options
 from roicodec.encoder.effort import DEFAULT_EFFORT
 from roicodec.factory import CodecFactory
 
@@ -48,36 +48,7 @@ Examples:
     metavar="DB",
     help="Instead of -q: mean PSNR, (6Y+U+V)/8.",
 )
-@click.option(
-    "--roi",
-    "roi",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    metavar="SPEC",
-    help="Where the region of interest is: auto, faces, people, moving, none, a mask image or"
-    " video, a Kvazaar ROI file (.txt, .bin), or a rectangle x,y,w,h[,offset][,start,end] in luma"
-    " samples and seconds."
-    " Give it several times for their union.",
-)
-@click.option(
-    "--roi-share",
-    type=SHARE,
-    help="With --roi auto, faces, people or moving: share of the picture that becomes ROI, about."
-    "  [default: what the content calls for, 0.02 to 0.5 with auto]",
-)
-@click.option(
-    "--roi-level",
-    type=SHARE,
-    help="With --roi auto, instead of a share: the saliency, 0 to 1, from which a place is ROI.",
-)
-@click.option(
-    "--candidates",
-    type=CANDIDATES,
-    default="4,8,16",
-    show_default=True,
-    help="Bit-widths that frames may choose from.",
-)
+@roi_options
 @click.option(
     "--roi-strength",
     type=click.FloatRange(0, 2),

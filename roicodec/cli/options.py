@@ -10,13 +10,13 @@ import click
 
 __all__ = [
     "BIT_RATE",
-    "CANDIDATES",
     "FRAME_RANGE",
-    "SHARE",
     "backend_option",
     "common",
     "given",
     "limits",
+    "output_options",
+    "roi_options",
     "threads_option",
 ]
 
@@ -80,9 +80,9 @@ class _BitRate(click.ParamType[float]):
 
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 BIT_RATE = _BitRate()
-CANDIDATES = _Candidates()
+_CANDIDATES = _Candidates()
 FRAME_RANGE = _FrameRange()
-SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 def _default_threads() -> int:
@@ -142,14 +142,60 @@ def given(**limits: int | None) -> dict[str, int]:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-def common(command: Command) -> Command:
-    """``--backend``, ``--threads``, ``--force``, ``--json`` and ``--quiet``."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print errors only."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+def roi_options(command: Command) -> Command:
+    """``--roi``, ``--roi-share``, ``--roi-level`` and ``--candidates``."""
+    options = (
+        click.option(
+            "--roi",
+            multiple=True,
+            default=("auto",),
+            show_default=True,
+            metavar="SPEC",
+            help="Where the region of interest is: auto, faces, people, moving, none, a mask image"
+            " or video, a Kvazaar ROI file (.txt, .bin), or a rectangle"
+            " x,y,w,h[,offset][,start,end] in luma samples and seconds. Give it several times for"
+            " their union.",
+        ),
+        click.option(
+            "--roi-share",
+            type=_SHARE,
+            help="With --roi auto, faces, people or moving: share of the picture that becomes ROI,"
+            " about.  [default: what the content calls for, 0.02 to 0.5 with auto]",
+        ),
+        click.option(
+            "--roi-level",
+            type=_SHARE,
+            help="With --roi auto, instead of a share: the saliency, 0 to 1, from which a place is"
+            " ROI.",
+        ),
+        click.option(
+            "--candidates",
+            type=_CANDIDATES,
+            default="4,8,16",
+            show_default=True,
+            help="Bit-widths that frames may choose from.",
+        ),
+    )
+    return _with(command, *options)
+
+
+def output_options(command: Command) -> Command:
+    """``--force``, ``--json`` and ``--quiet``."""
+    return _with(
+        command,
         click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists."),
-        threads_option,
-        backend_option,
-    ):
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+    )
+
+
+def common(command: Command) -> Command:
+    """``--backend``, ``--threads``, and what :func:`output_options` adds."""
+    return _with(command, backend_option, threads_option, output_options)
+
+
+def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """The command with options, which ``--help`` lists in this order."""
+    for option in reversed(options):
         command = option(command)
     return command

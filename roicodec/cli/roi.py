@@ -8,7 +8,7 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, refuse_stream
-from roicodec.cli.options import CANDIDATES, FRAME_RANGE, SHARE, threads_option
+from roicodec.cli.options import FRAME_RANGE, output_options, roi_options, threads_option
 
 __all__ = ["roi_command"]
 
@@ -24,33 +24,14 @@ Examples:
 )
 @click.argument("source", metavar="IN")
 @click.option("--out", "target", required=True, metavar="OUT", help="Video to write.")
-@click.option(
-    "--roi",
-    "specs",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    metavar="SPEC",
-    help="As 'roicodec encode --roi' takes it; several times for their union.",
-)
-@click.option("--roi-share", type=SHARE, help="As for encode.")
-@click.option("--roi-level", type=SHARE, help="As for encode.")
-@click.option(
-    "--candidates",
-    type=CANDIDATES,
-    default="4,8,16",
-    show_default=True,
-    help="Bit-widths that frames may choose from.",
-)
+@roi_options
 @click.option("--frames", type=FRAME_RANGE, help="Frames a up to, not including, b.")
 @threads_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@output_options
 def roi_command(
     source: str,
     target: str,
-    specs: tuple[str, ...],
+    roi: tuple[str, ...],
     roi_share: float | None,
     roi_level: float | None,
     candidates: tuple[int, ...],
@@ -68,7 +49,7 @@ def roi_command(
     and the cells that have changed.
     """
     refuse_stream(source)
-    check_target(target, force, [source, *specs])
+    check_target(target, force, [source, *roi])
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
@@ -80,7 +61,7 @@ def roi_command(
         shown = show_roi(
             source,
             target,
-            specs,
+            roi,
             replace=force,
             share=roi_share,
             level=roi_level,
