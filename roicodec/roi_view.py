@@ -15,7 +15,7 @@ from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.features import region_features
 from roicodec.encoder.roi.overlay import draw, overlay_size
 from roicodec.encoder.roi.selector import SizedSelector, fitted_selector
-from roicodec.encoder.roi.sources import parse_roi
+from roicodec.encoder.roi.sources import is_given, parse_roi
 from roicodec.media import Reader, Writer
 from roicodec.picture import Picture
 from roicodec.transcode import Listener
@@ -75,11 +75,12 @@ def show_roi(
         info = reader.info
         size = info.width, info.height
         shown = Shown(cells=int(np.prod(grid_shape(*size))))
-        selector = SizedSelector(fitted_selector(candidates), candidates)
         search = X264Searcher(*size, qp=round(near_qp(_QUALITY)))
         listener.start(reader.frame_count)
         with closing(parse_roi(specs, *size, share=share, level=level)) as roi:
             auto = roi if isinstance(roi, AutoRoi) else None
+            fitted = fitted_selector(candidates)
+            selector = SizedSelector(fitted, candidates) if is_given(roi) else fitted
             width, height = overlay_size(*size, with_map=auto is not None)
             shown_info = dataclasses.replace(info, width=width, height=height)
             out = Writer(target, shown_info, threads=threads, replace=replace)

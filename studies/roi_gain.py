@@ -111,9 +111,9 @@ class Clip:
         """Encode with the masks of a kind, decode, and score on the true ones."""
         masks = {p.pts: m for p, m in zip(self.pictures, self.masks[kind], strict=True)}
         first = self.pictures[0]
-        encoder = roicodec.Encoder(
-            first.width, first.height, options, roi=lambda picture: masks[picture.pts]
-        )
+        # What is found is coded otherwise than what is given.
+        roi = "auto" if kind == "auto" else lambda picture: masks[picture.pts]
+        encoder = roicodec.Encoder(first.width, first.height, options, roi=roi)
         stream = b"".join(part for p in [*self.pictures, None] for part in encoder.encode(p))
         with roicodec.open(io.BytesIO(stream)) as video:
             shown = [Picture(p.y, p.u, p.v) for p in video]

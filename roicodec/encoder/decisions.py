@@ -14,7 +14,7 @@ from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.rate_control import RateControl
 from roicodec.encoder.roi.features import Features, region_features
 from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
-from roicodec.encoder.roi.sources import RoiSource
+from roicodec.encoder.roi.sources import RoiSource, is_given
 from roicodec.picture import Picture
 
 __all__ = ["FeatureAverage", "FrameDecisions", "bit_width_selector"]
@@ -27,10 +27,18 @@ _OWN_SHARE = 0.1
 """Weight of an inter frame's own features in the average by which bit-widths are chosen."""
 
 
-def bit_width_selector(options: EncoderOptions, model: Model) -> SizedSelector:
-    """The fitted selector for the options' candidates and price of arithmetic, for one video."""
+def bit_width_selector(options: EncoderOptions, model: Model, roi: RoiSource) -> BitWidthSelector:
+    """The fitted selector for the options' candidates and price of arithmetic, for one video.
+
+    Args:
+        options: of the encoder.
+        model: the networks.
+        roi: where the ROI comes from. Only one that was given, and not found, can be trusted so
+            far that a small one has the rest coded more coarsely.
+    """
     price = options.complexity / 100 * model.mega_bit_ops(options.candidates)
-    return SizedSelector(fitted_selector(options.candidates, price), options.candidates)
+    fitted = fitted_selector(options.candidates, price)
+    return SizedSelector(fitted, options.candidates) if is_given(roi) else fitted
 
 
 class FeatureAverage:

@@ -98,7 +98,7 @@ class FrameEncoder:
         offsets = quality_offsets(options.candidates, options.roi_strength)
         self.codec = FrameCodec(width, height, model, offsets)
         self._control = control or rate_control(options, width * height)
-        selector = selector or bit_width_selector(options, model)
+        selector = selector or bit_width_selector(options, model, roi)
         self._decisions = FrameDecisions(
             width, height, options, effort, self._control, roi, selector
         )

@@ -36,7 +36,9 @@ from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.rate_control import PsnrControl
 from roicodec.encoder.rdoq import LAMBDA
-from roicodec.encoder.roi.selector import LinearSelector
+from roicodec.encoder.roi.auto import AutoRoi
+from roicodec.encoder.roi.saliency import SpectralMotion
+from roicodec.encoder.roi.selector import LinearSelector, SizedSelector
 from roicodec.encoder.roi.sources import NoRoi, RectangleRoi, RoiSource
 from roicodec.errors import InputError, ModelError, StreamError
 from roicodec.kernels.compensation import compensate
@@ -457,8 +459,10 @@ def test_arithmetic_is_priced_as_that_of_inter_frames(gop: int) -> None:
     frames = [FrameShape(0, cells, b, b) for b in (4, 8, 16)]
     bit_ops = [complexity(decoder_layers(arrays, frame)).bit_ops for frame in frames]
     options = EncoderOptions(complexity=50, gop=gop)
-    selector = bit_width_selector(options, model).selector
+    found, given = AutoRoi(SpectralMotion(), 64, 64), NoRoi(64, 64)
+    selector = bit_width_selector(options, model, found)
     assert isinstance(selector, LinearSelector)
+    assert isinstance(bit_width_selector(options, model, given), SizedSelector)
     assert selector.price == pytest.approx(0.5 * np.array(bit_ops) / (cells * 16 * 16) / 1e6)
     assert (np.diff(selector.price) > 0).all()
 

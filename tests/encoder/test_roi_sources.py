@@ -18,7 +18,8 @@ from roicodec.bitstream.masks import Mask, cells_of, grid_shape, samples_of
 from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.export import open_mask_writer
 from roicodec.encoder.roi.network import Aim, load_saliency
-from roicodec.encoder.roi.sources import KvazaarRoi, RoiSource, parse_roi
+from roicodec.encoder.roi.saliency import SpectralMotion
+from roicodec.encoder.roi.sources import KvazaarRoi, RoiSource, UnionRoi, is_given, parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
@@ -368,3 +369,12 @@ def test_named_models() -> None:
         expected = last(AutoRoi(load_saliency(aim), 256, 96, share=0.2))
         assert np.array_equal(last(parse_roi([aim], 256, 96, share=0.2)), expected)
         assert not np.array_equal(expected, moving)
+
+
+def test_what_is_given_and_what_is_found() -> None:
+    rectangle = parse_roi(["0,0,32,32"], 64, 64)
+    found = parse_roi(["auto"], 64, 64, saliency=SpectralMotion())
+    assert is_given(rectangle)
+    assert is_given(UnionRoi([rectangle, rectangle]))
+    assert not is_given(found)
+    assert not is_given(UnionRoi([rectangle, found]))

@@ -34,7 +34,7 @@ PLAIN = 8
 _LEAST = 0.05
 """Levels, or samples of motion, below which features are as good as 0."""
 
-_SMALL, _SURE = 0.17, 0.01
+_SMALL, _SURE = 0.1, 0.01
 """Share of the frame below which a ROI is small, and how far from it the share must be to say so
 anew."""
 _LOWEST = 4

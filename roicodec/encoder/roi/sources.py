@@ -32,6 +32,7 @@ __all__ = [
     "RectangleRoi",
     "RoiSource",
     "UnionRoi",
+    "is_given",
     "parse_roi",
 ]
 
@@ -209,15 +210,22 @@ class UnionRoi:
     """A cell is ROI when one of the sources says so."""
 
     def __init__(self, sources: Sequence[RoiSource]) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
-        masks = [source.mask(index, time, picture, reference) for source in self._sources]
+        masks = [source.mask(index, time, picture, reference) for source in self.sources]
         return np.asarray(np.logical_or.reduce(masks))
 
     def close(self) -> None:
-        for source in self._sources:
+        for source in self.sources:
             source.close()
+
+
+def is_given(roi: RoiSource) -> bool:
+    """Whether a ROI is as its user drew it, and no part of it was found by a model."""
+    if isinstance(roi, UnionRoi):
+        return all(map(is_given, roi.sources))
+    return not isinstance(roi, AutoRoi)
 
 
 def parse_roi(
