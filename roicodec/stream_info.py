@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,12 +21,12 @@ from roicodec.bitstream.mask_coding import Kind, decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.reader import StreamReader
-from roicodec.decoder.complexity import complexity
-from roicodec.decoder.shapes import FrameShape, decoder_layers
-from roicodec.decoder.weights import Arrays, model_id
 from roicodec.errors import StreamError
 from roicodec.stream_contents import StreamContents
 from roicodec.warning_limit import WarningLimit
+
+if TYPE_CHECKING:
+    from roicodec.decoder.weights import Arrays
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals"]
 
@@ -157,8 +157,12 @@ class StreamInfo:
         shape = grid_shape(self.header.width, self.header.height)
         self._roi_maps, self._skip_maps = (_Maps(kind, shape) for kind in _KINDS)
         self.totals = Totals(header=reader.header_size)
-        known = networks is not None and model_id(networks) == reader.header.model_id
-        self._networks = networks if known else None
+        self._networks: Mapping[str, Arrays] | None = None
+        if networks is not None:
+            from roicodec.decoder.weights import model_id
+
+            if model_id(networks) == reader.header.model_id:
+                self._networks = networks
 
     def read(self) -> Self:
         """The same listing, after the whole stream was read."""
@@ -243,6 +247,9 @@ class StreamInfo:
     def _bit_ops(self, frame: FrameChunk, mask: Mask, skip: Mask) -> int | None:
         if self._networks is None:
             return None
+        from roicodec.decoder.complexity import complexity
+        from roicodec.decoder.shapes import FrameShape, decoder_layers
+
         shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         network = self._networks["intra" if frame.kind == INTRA else "inter"]
         return complexity(decoder_layers(network, shape)).bit_ops

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from fractions import Fraction
@@ -61,6 +58,8 @@ def _totals_dict(info: StreamInfo) -> dict[str, object]:
 
 def json_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
     """One JSON object ``{"header", "frames" (on demand), "totals", "contents"}``, in pieces."""
+    import json
+
     yield '{"header": ' + json.dumps(_header_dict(info.header)) + ","
     if frames:
         yield ' "frames": ['
@@ -77,6 +76,8 @@ def json_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
 
 def csv_lines(info: StreamInfo) -> Iterator[str]:
     """A line of names, then a line for each frame."""
+    import csv
+    import io
 
     def line(values: list[object]) -> str:
         out = io.StringIO()

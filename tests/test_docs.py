@@ -59,7 +59,10 @@ def commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Comma
     """The commands of a group, by what is typed to run them."""
     yield name, group
     if isinstance(group, click.Group):
-        for each, command in group.commands.items():
+        context = click.Context(group)
+        for each in group.list_commands(context):
+            command = group.get_command(context, each)
+            assert command is not None
             yield from commands(command, f"{name} {each}")
 
 

@@ -6,11 +6,10 @@ symbol name a tree, whose leaves number the rows of a frequency table. They belo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,6 +101,8 @@ class Contexts:
     @classmethod
     def from_json(cls, text: str) -> Contexts:
         """Contexts from the text that :meth:`to_json` writes."""
+        import json
+
         stored = json.loads(text)
         trees = {
             name: ContextTree(*np.array(entry["nodes"], np.int32).reshape(-1, 3).T)
@@ -112,6 +113,8 @@ class Contexts:
 
     def to_json(self) -> str:
         """One line for every tree and every table row."""
+        import json
+
         symbols = []
         for name, tree in self.trees.items():
             nodes = np.stack([tree.feature, tree.threshold, tree.above], 1).ravel().tolist()
@@ -146,5 +149,5 @@ class Contexts:
 @cache
 def shipped_contexts() -> Contexts:
     """The tables of the stream's format."""
-    text = files("roicodec.bitstream").joinpath("motion_tables.json").read_text(encoding="ascii")
-    return Contexts.from_json(text)
+    path = Path(__file__).with_name("motion_tables.json")
+    return Contexts.from_json(path.read_text(encoding="ascii"))

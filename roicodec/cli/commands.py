@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from roicodec import __version__
 from roicodec.cli.console import complain, forget_output
-from roicodec.cli.decode import decode
-from roicodec.cli.doctor import doctor
-from roicodec.cli.encode import encode
-from roicodec.cli.info import info
 from roicodec.cli.interrupts import Interrupts
-from roicodec.cli.roi import roi_command
 from roicodec.errors import RoicodecError
-from roicodec.evaluate.command import eval_command
 from roicodec.factory import CodecFactory, NetworkFactory
 
-__all__ = ["cli", "run"]
+__all__ = ["all_commands", "cli", "run"]
+
+_HOMES = {
+    "encode": ("cli.encode", "encode"),
+    "decode": ("cli.decode", "decode"),
+    "info": ("cli.info", "info"),
+    "roi": ("cli.roi", "roi_command"),
+    "eval": ("evaluate.command", "eval_command"),
+    "doctor": ("cli.doctor", "doctor"),
+}
+"""Modules of the commands and their names there: a command is imported when it is used."""
 
 _TRACEBACK = "ROICODEC_TRACEBACK"
 """Environment variable for developers: 1 shows the traceback of an unforeseen error."""
@@ -35,7 +40,19 @@ _NO_MEMORY = (
 """Texts of errors other than MemoryError when memory is short."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _HOMES:
+            return None
+        module, name = _HOMES[cmd_name]
+        command: click.Command = getattr(import_module(f"roicodec.{module}"), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Neural video codec that spends bits and arithmetic where people look.
@@ -49,8 +66,11 @@ def cli() -> None:
     """
 
 
-for command in (encode, decode, info, roi_command, eval_command, doctor):
-    cli.add_command(command)
+def all_commands() -> dict[str, click.Command]:
+    """The commands by name."""
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 def run(
@@ -103,9 +123,11 @@ def _invoke(arguments: Sequence[str] | None, factory: CodecFactory) -> int:
 
 def _option_of(error: RoicodecError) -> str | None:
     """The option that would change an error, as ``--frames``; None where there is none."""
+    if error.parameter is None:
+        return None
     options = (
         parameter
-        for command in cli.commands.values()
+        for command in all_commands().values()
         for parameter in command.params
         if isinstance(parameter, click.Option)
     )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from roicodec.errors import InputError, StreamError
-from roicodec.output import left_overs
 
 __all__ = [
     "check_stream_name",
@@ -80,6 +79,8 @@ def clear_left_overs(target: str, force: bool, warn: Callable[[str], None]) -> N
     """Files that killed runs left of ``target``: removed with ``force``, else warned of."""
     if target == "-":
         return
+    from roicodec.output import left_overs
+
     for path, size in left_overs(target):
         if force:
             path.unlink(missing_ok=True)

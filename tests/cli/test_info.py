@@ -307,7 +307,10 @@ def test_tracks_are_listed_without_av(tracked: bytes, tmp_path: Path) -> None:
         "from roicodec.cli import main\n"
         "try: main(['info', sys.argv[1]])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "assert not {'torch', 'av', 'cv2', 'scipy'} & set(sys.modules)\n"
+        "assert not {'torch', 'av', 'cv2', 'scipy', 'safetensors'} & set(sys.modules)\n"
+        "layers = {name.split('.')[1] for name in sys.modules if name.startswith('roicodec.')}\n"
+        "assert not layers & {'decoder', 'encoder', 'evaluate', 'networks', 'output'}, layers\n"
+        "assert 'roicodec.cli.encode' not in sys.modules\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.rq")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
