@@ -33,6 +33,81 @@ Ranked rank(const Vector* offered, const bool* valid, const int32_t* weights, in
   return found;
 }
 
+namespace {
+
+constexpr int32_t kBaseWeights[5] = {4, 4, 4, 4, 3};
+
+void sort4(int32_t* values, int count) {
+  for (int i = 1; i < count; ++i)
+    for (int j = i; j > 0 && values[j] < values[j - 1]; --j) {
+      const int32_t moved = values[j];
+      values[j] = values[j - 1];
+      values[j - 1] = moved;
+    }
+}
+
+// Median (the mean of the middle two, rounded down) and range of some values; 0 of none.
+void median_of(int32_t* values, int count, int32_t* median, int32_t* spread) {
+  *median = *spread = 0;
+  if (!count) return;
+  sort4(values, count);
+  *median = (values[(count - 1) / 2] + values[count / 2]) >> 1;
+  *spread = values[count - 1] - values[0];
+}
+
+void median_of(const Vector* offered, const bool* valid, int count, Vector* median,
+               Vector* spread) {
+  int32_t x[kCandidates], y[kCandidates];
+  int n = 0;
+  for (int i = 0; i < count; ++i)
+    if (valid[i]) {
+      x[n] = offered[i].x;
+      y[n++] = offered[i].y;
+    }
+  median_of(x, n, &median->x, &spread->x);
+  median_of(y, n, &median->y, &spread->y);
+}
+
+}  // namespace
+
+BaseChoice base_choice(const Vector* near, const bool* known, int level, int32_t fresh,
+                       const Previous& before, int64_t unit) {
+  BaseChoice out;
+  const Vector last = before.base[unit];
+  Vector offered[5];
+  bool valid[5];
+  int32_t number = 0;
+  for (int k = 0; k < 4; ++k) {
+    offered[k] = near[k];
+    valid[k] = known[k];
+    number += known[k];
+  }
+  offered[4] = last;
+  valid[4] = before.known;
+  out.ranked = rank(offered, valid, kBaseWeights, 5);
+  median_of(offered, valid, 4, &out.median, &out.spread);
+  if (!number) out.median = last;
+  const Ranked& r = out.ranked;
+  const int32_t features[14] = {
+      level,
+      number,
+      r.number,
+      r.weights[0],
+      r.weights[1],
+      r.weights[2],
+      r.number > 1 ? distance(r.vectors[0], r.vectors[1]) : 0,
+      size_of(out.spread.x > out.spread.y ? out.spread.x : out.spread.y),
+      fresh,
+      before.known ? distance(last, r.vectors[0]) : 9,
+      before.known ? before.calm[unit] : 5,
+      before.known ? before.split[unit] : 2,
+      size_of(length(r.vectors[0])),
+      distance(out.median, r.vectors[0]),
+  };
+  std::memcpy(out.features, features, sizeof features);
+  return out;
+}
+
 Vector base_of(const Vector* blocks) {
   int best = 0, most = 0;
   for (int i = 0; i < 4; ++i) {
@@ -72,7 +147,6 @@ using entropy::Status;
 
 constexpr int kDiagonal[4][2] = {{-1, -1}, {-1, 1}, {1, -1}, {1, 1}};
 constexpr int kCross[4][2] = {{-1, 0}, {0, -1}, {0, 1}, {1, 0}};
-constexpr int32_t kBaseWeights[5] = {4, 4, 4, 4, 3};
 constexpr int32_t kBlockWeights[7] = {5, 4, 4, 3, 3, 3, 3};
 
 // --- differences ---------------------------------------------------------------------------------
@@ -213,37 +287,6 @@ Status Walk::differences(Kind x, Kind y, Kind sign, int features, int hints, int
   return entropy::kFine;
 }
 
-void sort4(int32_t* values, int count) {
-  for (int i = 1; i < count; ++i)
-    for (int j = i; j > 0 && values[j] < values[j - 1]; --j) {
-      const int32_t moved = values[j];
-      values[j] = values[j - 1];
-      values[j - 1] = moved;
-    }
-}
-
-// Median (the mean of the middle two, rounded down) and range of some values; 0 of none.
-void median_of(int32_t* values, int count, int32_t* median, int32_t* spread) {
-  *median = *spread = 0;
-  if (!count) return;
-  sort4(values, count);
-  *median = (values[(count - 1) / 2] + values[count / 2]) >> 1;
-  *spread = values[count - 1] - values[0];
-}
-
-void median_of(const Vector* offered, const bool* valid, int count, Vector* median,
-               Vector* spread) {
-  int32_t x[kCandidates], y[kCandidates];
-  int n = 0;
-  for (int i = 0; i < count; ++i)
-    if (valid[i]) {
-      x[n] = offered[i].x;
-      y[n++] = offered[i].y;
-    }
-  median_of(x, n, &median->x, &spread->x);
-  median_of(y, n, &median->y, &spread->y);
-}
-
 // --- bases ---------------------------------------------------------------------------------------
 
 // Code the bases of `n` items' units, whose known neighbours lie at offsets times the spacing.
@@ -252,41 +295,22 @@ Status Walk::stage(int64_t n, int level, int64_t spacing, const int (*offsets)[2
     Item& item = items[i];
     const int64_t u = item.unit;
     const Vector last = before.base[u];
-    Vector offered[5] = {};
-    bool valid[5] = {};
-    int32_t known = 0, fresh_near = 0;
+    Vector offered[4] = {};
+    bool valid[4] = {};
+    int32_t fresh_near = 0;
     for (int k = 0; k < 4 && offsets; ++k) {
       const int64_t at = near(u, offsets[k], spacing);
       if (at < 0) continue;
       offered[k] = base[at];
       valid[k] = true;
-      ++known;
       fresh_near += isnew[at];
     }
-    offered[4] = last;
-    valid[4] = before.known;
-    item.ranked = rank(offered, valid, kBaseWeights, 5);
-    median_of(offered, valid, 4, &item.median, &item.spread);
-    if (!known) item.median = last;
+    const BaseChoice choice = base_choice(offered, valid, level, fresh_near, before, u);
+    item.ranked = choice.ranked;
+    item.median = choice.median;
+    item.spread = choice.spread;
+    std::memcpy(item.features, choice.features, sizeof choice.features);
     const Ranked& r = item.ranked;
-    const int32_t widest = item.spread.x > item.spread.y ? item.spread.x : item.spread.y;
-    const int32_t features[14] = {
-        level,
-        known,
-        r.number,
-        r.weights[0],
-        r.weights[1],
-        r.weights[2],
-        r.number > 1 ? distance(r.vectors[0], r.vectors[1]) : 0,
-        size_of(widest),
-        fresh_near,
-        before.known ? distance(last, r.vectors[0]) : 9,
-        before.known ? before.calm[u] : 5,
-        before.known ? before.split[u] : 2,
-        size_of(length(r.vectors[0])),
-        distance(item.median, r.vectors[0]),
-    };
-    std::memcpy(item.features, features, sizeof features);
     for (int k = 0; k < 3; ++k) item.hints[k] = r.vectors[k] - item.median;
     item.hints[3] = last - item.median;
     index[i] = contexts[kBase].leaf(item.features);

@@ -84,6 +84,17 @@ struct Units {
   }
 };
 
+// What the choice of a unit's base depends on.
+struct BaseChoice {
+  Ranked ranked;
+  Vector median, spread;
+  int32_t features[14];
+};
+
+// Of the bases of four neighbours, the known ones, of which `fresh` were coded as differences.
+BaseChoice base_choice(const Vector* near, const bool* known, int level, int32_t fresh,
+                       const Previous& before, int64_t unit);
+
 Vector base_of(const Vector* blocks);
 void gather(const Units& units, const int16_t* field, Vector (*blocks)[4]);
 void scatter(const Units& units, const Vector (*blocks)[4], int16_t* field);

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roicodec.bitstream.constants import QUANTIZER_STEPS
 from roicodec.bitstream.masks import Mask, grid_shape
-from roicodec.encoder.motion.x264 import X264Searcher, near_qp
+from roicodec.encoder.motion.search import search_pair
 from roicodec.encoder.roi.auto import AutoRoi
 from roicodec.encoder.roi.features import region_features
 from roicodec.encoder.roi.overlay import draw, overlay_size
@@ -75,7 +76,7 @@ def show_roi(
         info = reader.info
         size = info.width, info.height
         shown = Shown(cells=int(np.prod(grid_shape(*size))))
-        search = X264Searcher(*size, qp=round(near_qp(_QUALITY)))
+        step = float(QUANTIZER_STEPS[_QUALITY])
         listener.start(reader.frame_count)
         with closing(parse_roi(specs, *size, share=share, level=level)) as roi:
             auto = roi if isinstance(roi, AutoRoi) else None
@@ -90,12 +91,13 @@ def show_roi(
                 first = 0
                 for index, picture in enumerate(reader):
                     first = picture.pts if before is None else first
-                    motion = search.push(picture)
                     time = float((picture.pts - first) * info.time_base)
                     mask = roi.mask(index, time, picture, before)
-                    vectors = None if motion is None else motion.vectors
+                    vectors = None
+                    if before is not None:
+                        vectors = search_pair(picture.y, before.y, step=step)
                     features = region_features(picture, vectors, mask)
-                    b_roi, b_bg = selector.choose(features, mask, inter=motion is not None)
+                    b_roi, b_bg = selector.choose(features, mask, inter=vectors is not None)
                     changed = 0 if last is None else int(np.count_nonzero(mask != last))
                     text = (
                         f"frame {index}  ROI {mask.mean():.1%}  bits {b_roi}/{b_bg}"

@@ -1,11 +1,11 @@
-"""Motion search and coding on real clips: prediction, bits and time before and after refinement.
+"""Motion search and coding on real clips: prediction, bits and time, fast and refined.
 
     OMP_NUM_THREADS=1 python -m studies.motion FOLDER [--qp 34] [--frames 12]
 
-The reference is libx264's reconstruction of the previous frame at the same QP. `x264` are its
-vectors, `refined` those that the encoder would send; both are coded with the format's tables. Times
-are CPU milliseconds a frame: `propose` is libx264, `refine` the search on top, `code` and `read`
-the lossless coding. PSNR is that of the luma prediction.
+The reference is the previous picture as it is. `first` are the vectors of the hierarchical search
+with one sweep of half samples, `refined` those that the encoder would send; both are coded with the
+format's tables. Times are CPU milliseconds a frame: `search` and `refine` are both searches as a
+whole, `code` and `read` the lossless coding. PSNR is that of the luma prediction.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
-from roicodec.encoder.motion.match import Matcher
-from roicodec.encoder.motion.search import refine
-from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
+from roicodec.encoder.motion.match import pad_plane
+from roicodec.encoder.motion.search import search_pair
 from roicodec.kernels.compensation import compensate
 from roicodec.kernels.packing import unpack
 from roicodec.media import Reader
@@ -61,26 +60,21 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
     """Means over inter frames.
 
     Returns:
-        PSNR and bits a pixel of x264's vectors, then of the refined; and the four times.
+        PSNR and bits a pixel of the first vectors, then of the refined; and the four times.
     """
-    searcher: X264Searcher | None = None
-    last: dict[str, NDArray[np.int16] | None] = {"x264": None, "refined": None}
+    last: dict[str, NDArray[np.int16] | None] = {"first": None, "refined": None}
     results, times = [], []
+    reference: Plane | None = None
+    step = 2.0 ** ((qp - 4) / 6)
     for picture in _pictures(path, frames):
-        searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
-        reference = searcher.luma
-        motion, propose = timed(partial(searcher.push, picture))
-        if motion is None:
+        if reference is None:
+            reference = picture.y
             continue
-
-        def search(p: Picture = picture, r: Plane = reference, v: NDArray[np.int16] = motion.vectors
-                   ) -> NDArray[np.int16]:  # fmt: skip
-            matcher = Matcher(pad_plane(p.y, PAD), pad_plane(r, PAD), 2.0 ** ((qp - 4) / 6))
-            return refine(matcher, v, last["refined"])
-
-        refined, refining = timed(search)
+        search = partial(search_pair, picture.y, reference, step=step)
+        first, searching = timed(partial(search, previous=last["first"], sweeps=0))
+        refined, refining = timed(partial(search, previous=last["refined"], sweeps=3))
         row = []
-        for name, vectors in (("x264", motion.vectors), ("refined", refined)):
+        for name, vectors in (("first", first), ("refined", refined)):
             data, coding = timed(partial(encode_motion, None, None, vectors, last[name]))
             reader = MotionReader(data, (0, 0), None)
             back, reading = timed(partial(reader.vectors, vectors.shape[:2], last[name]))
@@ -90,7 +84,8 @@ def measure(path: Path, qp: int, frames: int) -> tuple[list[float], list[float]]
             row += [8 * len(data) / (picture.width * picture.height)]
             last[name] = vectors
         results.append(row)
-        times.append([propose, refining, coding, reading])
+        times.append([searching, refining, coding, reading])
+        reference = picture.y
     return np.mean(results, 0).tolist(), np.mean(times, 0).tolist()
 
 
@@ -103,8 +98,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     for qp in arguments.qp:
-        print(f"\n{'QP ' + str(qp):34} x264 dB    bpp  refined dB    bpp"
-              "   ms: propose refine  code  read")  # fmt: skip
+        print(f"\n{'QP ' + str(qp):34} first dB   bpp  refined dB    bpp"
+              "   ms:  search refine  code  read")  # fmt: skip
         rows = []
         for path in sorted(arguments.folder.glob("*.mkv")):
             result, times = measure(path, qp, arguments.frames)

@@ -45,7 +45,7 @@ def roi_command(
 
     OUT (.mp4, .mov or .mkv) shows every frame with all that is not ROI dimmed, and next to it, with
     --roi auto, the map that the ROI comes from. The line above has the share of the picture
-    that is ROI, the bit-widths of ROI and rest (chosen by x264's motion, so about as encode does),
+    that is ROI, the bit-widths of ROI and rest (chosen by the pictures' own motion),
     and the cells that have changed.
     """
     refuse_stream(source)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from roicodec.bitstream.constants import INTER, INTRA, QUANTIZER_STEPS
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import Reference
 from roicodec.encoder.effort import Effort
-from roicodec.encoder.motion.search import search
-from roicodec.encoder.motion.x264 import X264Searcher, near_qp
+from roicodec.encoder.motion.search import SearchPlane, search_pair, unmatched_share
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.rate_control import RateControl
 from roicodec.encoder.roi.features import Features, region_features
@@ -19,9 +21,8 @@ from roicodec.picture import Picture
 
 __all__ = ["FeatureAverage", "FrameDecisions", "bit_width_selector"]
 
-_CUT = 0.6
-"""Share of blocks in which libx264 finds no motion worth having, from which a frame is a new scene:
-at cuts it is 0.7 to 0.9, in the fastest motion of 170 training clips 0.5."""
+_CUT = 0.8
+"""Share of units without a match from which a frame is a new scene: at cuts it is above 0.95."""
 
 _OWN_SHARE = 0.1
 """Weight of an inter frame's own features in the average by which bit-widths are chosen."""
@@ -72,7 +73,6 @@ class FrameDecisions:
     """Chooser of every frame's setting, in coding order.
 
     Args:
-        width, height: size of the pictures.
         options: of the encoder.
         effort: how long to search.
         control: chooses the quality.
@@ -82,8 +82,6 @@ class FrameDecisions:
 
     def __init__(
         self,
-        width: int,
-        height: int,
         options: EncoderOptions,
         effort: Effort,
         control: RateControl,
@@ -92,8 +90,6 @@ class FrameDecisions:
     ) -> None:
         self._options, self._effort, self._control = options, effort, control
         self._roi, self._selector = roi, selector
-        start = control.quality(INTER)
-        self._proposer = X264Searcher(width, height, qp=round(near_qp(start)))
         self._average = FeatureAverage()
         self._since_intra = 0
         self._count = 0
@@ -108,21 +104,13 @@ class FrameDecisions:
             reference: reconstruction of the picture before; None before the first.
         """
         due = self._since_intra % self._options.gop == 0
-        proposed = self._proposer.push(picture, key=due)
-        if proposed is not None and proposed.missing.mean() > _CUT:
-            proposed = self._before = None
-        intra = proposed is None or reference is None
-        quality = self._control.quality(INTRA if intra else INTER)
         vectors = None
-        if proposed is not None and reference is not None:
-            vectors = search(
-                picture,
-                proposed,
-                reference.planes[0],
-                reference.vectors,
-                step=float(QUANTIZER_STEPS[quality]),
-                sweeps=self._effort.sweeps,
-            )
+        if reference is not None and not due:
+            vectors = self._motion(picture, reference)
+            if vectors is None:
+                self._before = None
+        intra = vectors is None
+        quality = self._control.quality(INTRA if intra else INTER)
         mask = self._roi.mask(self._count, self._time(picture), picture, self._before)
         features = region_features(picture, vectors, mask)
         features = self._average.add(features, mask, intra=intra)
@@ -131,6 +119,20 @@ class FrameDecisions:
         self._count += 1
         self._since_intra = 1 if intra else self._since_intra + 1
         return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
+
+    def _motion(self, picture: Picture, reference: Reference) -> NDArray[np.int16] | None:
+        """Motion of the next picture against its reference; None where a new scene begins."""
+        step = float(QUANTIZER_STEPS[self._control.quality(INTER)])
+        current, decoded = SearchPlane(picture.y), SearchPlane(reference.planes[0])
+        vectors = search_pair(
+            current, decoded, step=step, previous=reference.vectors, sweeps=self._effort.sweeps
+        )
+        if unmatched_share(current, decoded, vectors, step=step) <= _CUT or self._before is None:
+            return vectors
+        # Coarse quantization may leave nothing to match, so the pictures themselves have the word.
+        before = SearchPlane(self._before.y)
+        own = search_pair(current, before, step=step)
+        return None if unmatched_share(current, before, own, step=step) > _CUT else vectors
 
     def _time(self, picture: Picture) -> float:
         """Seconds since the first picture."""

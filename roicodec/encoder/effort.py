@@ -12,7 +12,7 @@ class Effort:
     """Search and trials of an encoder.
 
     Attributes:
-        sweeps: how often every vector is weighed against its neighbours'; 0 takes x264's.
+        sweeps: how often every vector is weighed against its neighbours' after the first time.
         trials: how often an inter frame is coded to find the cells to skip and latents that err
             less (:mod:`roicodec.encoder.refinement`).
         intra_trials: the same of an intra frame, for its latents alone.
@@ -29,8 +29,8 @@ class Effort:
 
 
 EFFORTS = {
-    1: Effort(0, 0, 0),
-    2: Effort(1, 0, 0),
+    1: Effort(1, 0, 0),
+    2: Effort(2, 0, 0),
     3: Effort(2, 0, 1),
     4: Effort(2, 1, 2),
     5: Effort(3, 2, 4),

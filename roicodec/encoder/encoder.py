@@ -99,9 +99,7 @@ class FrameEncoder:
         self.codec = FrameCodec(width, height, model, offsets)
         self._control = control or rate_control(options, width * height)
         selector = selector or bit_width_selector(options, model, roi)
-        self._decisions = FrameDecisions(
-            width, height, options, effort, self._control, roi, selector
-        )
+        self._decisions = FrameDecisions(options, effort, self._control, roi, selector)
         self._trials = FrameTrials(self.codec, effort, lambda_)
         self._lambda = lambda_
         self._count = 0

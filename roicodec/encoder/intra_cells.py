@@ -20,7 +20,7 @@ from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed
 from roicodec.decoder.regions import finer
-from roicodec.encoder.motion.x264 import filled
+from roicodec.encoder.motion.search import filled
 from roicodec.encoder.skip import cell_errors, cell_steps, cell_sums
 
 __all__ = ["UNMATCHED_ENERGY", "UNMATCHED_RATIO", "unmatched_cells", "with_intra_cells"]

@@ -16,17 +16,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from roicodec.encoder.motion.x264 import x264_vectors
+from roicodec.bitstream.constants import QUANTIZER_STEPS
+from roicodec.encoder.motion.search import SearchPlane, search_pair
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
-__all__ = ["MOTION_QPS", "Batch", "Clip", "load_folder", "sample_intra", "to_tensors"]
+__all__ = ["MOTION_QUALITIES", "Batch", "Clip", "load_folder", "sample_intra", "to_tensors"]
 
 VIDEO = {".avi", ".mkv", ".mov", ".mp4", ".webm", ".y4m"}
 IMAGE = {".jpeg", ".jpg", ".png", ".webp"}
 GRID = 16
-MOTION_QPS = (26, 32, 38)
-"""libx264 quantizer parameters at which the motion of training clips is searched."""
+MOTION_QUALITIES = (14, 26, 38)
+"""Quality indices at which the motion of training clips is searched."""
 
 _ONCE = {"": slice(None)}
 _TIMES = {**_ONCE, " reversed": slice(None, None, -1), " halved": slice(None, None, 2)}
@@ -43,8 +44,8 @@ class Clip:
         name: file name, with the suffix of its variant.
         frames: I420, uint8 ``[T, H * 3 / 2, W]``, memory-mapped; H and W multiples of 16.
         cuts: indices of first frames of scenes, 0 included.
-        motion: motion fields in quarter samples, int16 ``[len(MOTION_QPS), T, H / 8, W / 8, 2]``;
-            None if not searched.
+        motion: motion fields in quarter samples, int16 ``[K, T, H / 8, W / 8, 2]``, one at each of
+            :data:`MOTION_QUALITIES`; None if not searched.
     """
 
     name: str
@@ -135,12 +136,16 @@ def _find_cuts(i420: Planes) -> tuple[int, ...]:
 
 def _search_motion(i420: Planes) -> NDArray[np.int16]:
     h, w = i420.shape[1] * 2 // 3, i420.shape[2]
-    found = np.zeros((len(MOTION_QPS), len(i420), h // 8, w // 8, 2), np.int16)
-    for k, qp in enumerate(MOTION_QPS):
-        pictures = [picture_of(f) for f in i420]
-        for t, field in enumerate(x264_vectors(pictures, qp=qp)):
-            if field is not None:
-                found[k, t] = field.vectors[: h // 8, : w // 8]
+    found = np.zeros((len(MOTION_QUALITIES), len(i420), h // 8, w // 8, 2), np.int16)
+    before: SearchPlane | None = None
+    for t, frame in enumerate(i420):
+        plane = SearchPlane(picture_of(frame).y)
+        for k, quality in enumerate(MOTION_QUALITIES):
+            if before is not None:
+                step = float(QUANTIZER_STEPS[quality])
+                field = search_pair(plane, before, step=step)
+                found[k, t] = field[: h // 8, : w // 8]
+        before = plane
     return found
 
 

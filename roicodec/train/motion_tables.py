@@ -1,9 +1,9 @@
 """Fit of the context trees and frequency tables of motion coding to the vectors of real clips.
 
 ``python -m roicodec.train.motion_tables DIR`` reads every ``*.mkv`` of a folder and writes
-``roicodec/bitstream/motion_tables.json``. It starts from the vectors of libx264; each further round
-refines the vectors with the last tables' bit costs and fits the tables to them. The result is part
-of the stream's format: another one makes older streams unreadable.
+``roicodec/bitstream/motion_tables.json``. It starts from vectors found with the tables as they are;
+each further round refines the vectors with the last tables' bit costs and fits the tables to them.
+The result is part of the stream's format: another one makes older streams unreadable.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec import bitstream
-from roicodec.bitstream.constants import PAD
 from roicodec.bitstream.entropy import Ints, Tables, integer_frequencies
 from roicodec.bitstream.motion_bits import Recorder, record_motion
 from roicodec.bitstream.motion_trees import Contexts, ContextTree
 from roicodec.bitstream.motion_walk import SYMBOLS
 from roicodec.encoder.motion.match import Matcher
-from roicodec.encoder.motion.search import refine
-from roicodec.encoder.motion.x264 import X264Searcher, pad_plane
+from roicodec.encoder.motion.refine import refine
+from roicodec.encoder.motion.search import SearchPlane, search_pair
 from roicodec.media import Reader
 
 __all__ = ["main"]
@@ -159,30 +158,33 @@ def _fit_contexts(recorders: Sequence[Recorder], *, leaves: int = 96) -> Context
 
 
 def _recorded(path: Path, qp: int, frames: int, contexts: Contexts | None) -> Iterator[Recorder]:
-    """Motion of a clip: libx264's, or refined with ``contexts`` against its reconstruction."""
-    searcher: X264Searcher | None = None
+    """Motion of a clip as it is found, or refined with ``contexts``, too."""
+    before: SearchPlane | None = None
     previous = None
+    step = 2.0 ** ((qp - 4) / 6)
     with Reader(str(path), slice(0, frames)) as reader:
         for picture in reader:
-            searcher = searcher or X264Searcher(picture.width, picture.height, qp=qp)
-            reference = searcher.luma
-            motion = searcher.push(picture)
-            if motion is None:
-                continue
-            vectors = motion.vectors
-            if contexts is not None:
-                step = 2.0 ** ((qp - 4) / 6)
-                matcher = Matcher(pad_plane(picture.y, PAD), pad_plane(reference, PAD), step)
-                vectors = refine(matcher, vectors, previous, contexts=contexts)
-            yield record_motion(vectors, previous)
-            previous = vectors
+            plane = SearchPlane(picture.y)
+            if before is not None:
+                vectors = search_pair(plane, before, step=step, previous=previous)
+                if contexts is not None:
+                    matcher = Matcher.of(plane.luma, before.phases, step)
+                    vectors = refine(matcher, vectors, previous, contexts=contexts)
+                yield record_motion(vectors, previous)
+                previous = vectors
+            before = plane
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--qp", "qps", multiple=True, default=(26, 30, 34, 38), show_default=True)
 @click.option("--frames", default=8, show_default=True, help="Frames of each clip.")
-@click.option("--rounds", default=2, show_default=True, help="The first fits libx264's vectors.")
+@click.option(
+    "--rounds",
+    default=2,
+    show_default=True,
+    help="The first fits vectors found with the format's tables.",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

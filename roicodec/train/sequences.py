@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from roicodec.bitstream.constants import QUALITIES
-from roicodec.encoder.motion.x264 import near_qp
-from roicodec.train.data import MOTION_QPS, Clip, crop, flip
+from roicodec.train.data import MOTION_QUALITIES, Clip, crop, flip
 
 __all__ = ["TrainingSequence"]
 
@@ -44,10 +43,10 @@ class TrainingSequence:
         left = 8 * int(rng.integers((clip.width - size) // 8 + 1))
         frames = crop(clip.frames[start : start + length], top, left, size)
         base = rng.uniform(0, finest)
-        # At a lower quality the encoder's motion search is coarser, too.
-        qp = int(np.argmin([abs(near_qp(base) - q) for q in MOTION_QPS]))
+        # At a lower quality the encoder's motion is smoother, too.
+        field = int(np.argmin([abs(base - quality) for quality in MOTION_QUALITIES]))
         span = slice(top // 8, (top + size) // 8), slice(left // 8, (left + size) // 8)
-        motion = np.array(clip.motion[qp, start : start + length][:, *span])
+        motion = np.array(clip.motion[field, start : start + length][:, *span])
         if rng.random() < 0.5:
             frames, motion = flip(frames), motion[:, :, ::-1] * np.array([-1, 1], np.int16)
         self.frames, self.motion = frames, motion

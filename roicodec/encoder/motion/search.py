@@ -1,166 +1,182 @@
-"""Rate-aware motion search against the codec's own reference.
+"""Motion search between any two pictures.
 
-libx264 proposes vectors (found against its own reconstruction of the frame before); they are then
-weighed against their neighbours' by what they really predict and what this codec really charges
-for them: J = residual bits + weight * motion bits, minimized unit by unit on the two colours of a
-chessboard (iterated conditional modes; Besag, 1986), with small displacements tried on the way.
+A hierarchical search finds displacements of up to 128 samples and more; they are then weighed
+against their neighbours' by what they really predict and by what this codec charges for them
+(:mod:`roicodec.encoder.motion.refine`).
 """
 
 from __future__ import annotations
 
+from functools import cached_property
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import PAD, VECTOR_LIMIT
-from roicodec.bitstream.entropy import Ints
-from roicodec.bitstream.motion_bits import UnitCosts, difference_bits
-from roicodec.bitstream.motion_trees import Contexts, shipped_contexts
-from roicodec.bitstream.motion_vectors import CANDIDATES, Vectors, bases, fields, same, units
-from roicodec.bitstream.motion_walk import Previous
-from roicodec.encoder.motion.match import Matcher
-from roicodec.encoder.motion.x264 import Motion, pad_plane
-from roicodec.picture import Picture, Plane
+from roicodec.bitstream.motion_vectors import bases, units
+from roicodec.encoder.motion.match import (
+    UNIT,
+    Matcher,
+    flat_phases,
+    interpolate,
+    match_prices,
+    pad_plane,
+)
+from roicodec.encoder.motion.pyramid import Pyramid, hierarchical
+from roicodec.encoder.motion.refine import VECTOR_WEIGHT, refine
+from roicodec.picture import Plane
 
-__all__ = ["VECTOR_WEIGHT", "refine", "search"]
+__all__ = ["SearchPlane", "filled", "refine_pair", "search_pair", "unmatched_share"]
 
-_RING = np.array(((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)), np.int32)
+Field = NDArray[np.int16]
 
-_VERTICAL, _HORIZONTAL = (0, 0, 3, 3), (1, 2, 1, 2)
-"""Which of a unit's neighbours touch each of its blocks."""
+_REACHES = (2,)
+"""Displacements, in quarter samples, that a first sweep tries around whole samples."""
 
-_SPLIT_BITS = 5.0
-_WHOLE_BITS = 0.3
-_SAME_BITS = 0.8
-_OTHER_BITS = 3.0
-_NEW_BITS = 5.0
-"""Rounded mean prices, in bits, of the symbols of split units."""
-
-
-VECTOR_WEIGHT = 0.35
-"""Weight of a bit of motion against one of residual: good prediction also serves later frames.
-"""
+_UNMATCHED = 1.0
+"""Price of a unit by its vector over that around its blocks' means, from which it has no match."""
 
 
-def refine(
-    matcher: Matcher,
-    start: NDArray[np.int16],
-    previous: NDArray[np.int16] | None,
-    *,
-    weight: float = VECTOR_WEIGHT,
-    sweeps: int = 2,
-    contexts: Contexts | None = None,
-) -> NDArray[np.int16]:
-    """Refinement of a field of vectors that lowers J = residual bits + weight * motion bits.
+class SearchPlane:
+    """Luma of a picture with what searches need of it, computed once.
 
     Args:
-        matcher: of the current frame and its reference, both extended to multiples of 32.
-        start: int16 ``[H / 8, W / 8, 2]``.
-        previous: the field of the frame before, of the same shape, or None.
-        weight: of a bit of motion; 0 for the best prediction.
-        sweeps: how often each unit is visited.
-        contexts: other tables than the format's, for fitting.
+        luma: uint8 ``[H, W]``.
 
-    Returns:
-        int16 ``[H / 8, W / 8, 2]`` in quarter luma samples.
+    Attributes:
+        luma: extended to multiples of 32, uint8 ``[Hp, Wp]``.
     """
-    shape = (start.shape[0], start.shape[1])
-    rows, columns = shape[0] // 2, shape[1] // 2
-    blocks = units(start.astype(np.int32))
-    before = Previous(previous, shape)
-    contexts = contexts or shipped_contexts()
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    colours = [np.flatnonzero((row + column) % 2 == colour) for colour in (0, 1)]
-    isnew = np.zeros(rows * columns, np.int32)
-    for sweep in range(sweeps):
-        for colour in colours:
-            _visit(matcher, blocks, isnew, colour, before, contexts, weight, ring=sweep)
-    return fields(blocks, shape).astype(np.int16)
+
+    def __init__(self, luma: Plane) -> None:
+        self.luma = np.ascontiguousarray(pad_plane(luma, PAD))
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """The picture at four sizes; 4/3 of its bytes."""
+        return Pyramid(self.luma)
+
+    @cached_property
+    def phases(self) -> NDArray[np.uint8]:
+        """The picture at all quarter samples; 16 times its bytes."""
+        return interpolate(self.luma)
 
 
-def _visit(
-    matcher: Matcher,
-    blocks: Vectors,
-    isnew: Ints,
-    at: NDArray[np.int64],
-    before: Previous,
-    contexts: Contexts,
-    weight: float,
-    *,
-    ring: int,
-) -> None:
-    """Best vectors of the units ``at`` while all others stay, set in place."""
-    base = bases(blocks)
-    costs = UnitCosts(at, base, isnew, before, contexts)
-    n = len(at)
-    own = base[at]
-    offers = [
-        blocks[at],
-        costs.near,
-        costs.median[:, None],
-        np.zeros((n, 1, 2), np.int32),
-        own[:, None] + _RING[: 4 if ring == 0 else 8],
-    ]
-    if before.known:
-        offers.append(before.blocks[at])
-    tried = np.clip(np.concatenate(offers, 1), -VECTOR_LIMIT, VECTOR_LIMIT)
-    tried, valid = _distinct(tried)
-    left = np.full((*valid.shape, 4), np.inf, np.float32)
-    left[valid] = matcher.bits(np.broadcast_to(at[:, None], valid.shape)[valid], tried[valid])
-
-    bits = costs.bits(tried)
-    whole = left.sum(2) + weight * (bits + _WHOLE_BITS)
-    best = whole.argmin(1)
-    everyone = np.arange(n)
-    price = whole[everyone, best]
-    # The unit's base if it is split: the best whole vector. Each block then picks its own.
-    centre = tried[everyone, best]
-    beside = same(tried[:, None], costs.near[:, :, None])
-    known = beside[:, _VERTICAL] | beside[:, _HORIZONTAL]
-    away = _NEW_BITS + difference_bits(tried - centre[:, None])
-    block_bits = np.where(known, _OTHER_BITS, away[:, None])
-    block_bits[everyone, :, best] = _SAME_BITS
-    block_price = left.swapaxes(1, 2) + weight * block_bits
-    pick = block_price.argmin(2)
-    split_price = np.take_along_axis(block_price, pick[..., None], 2).sum((1, 2))
-    split_price += weight * (bits[everyone, best] + _SPLIT_BITS)
-    split = split_price < price
-    pick[~split] = best[~split, None]
-    chosen = np.take_along_axis(tried, pick[..., None], 1)
-    blocks[at] = chosen
-    isnew[at] = costs.choice(bases(chosen)) == CANDIDATES
+def _plane(given: Plane | SearchPlane) -> SearchPlane:
+    return given if isinstance(given, SearchPlane) else SearchPlane(given)
 
 
-def _distinct(vectors: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Sorted vectors of each row, ``[N, K, 2]``, and the first of equal ones, ``[N, K]``."""
-    packed = np.sort((vectors[..., 0] << 16) + vectors[..., 1] + 32768, axis=1)
-    first = np.ones(packed.shape, np.bool_)
-    first[:, 1:] = packed[:, 1:] != packed[:, :-1]
-    return np.stack([packed >> 16, (packed & 65535) - 32768], -1), first
-
-
-def search(
-    current: Picture,
-    proposed: Motion,
-    reference: Plane,
-    previous: NDArray[np.int16] | None,
+def search_pair(
+    current: Plane | SearchPlane,
+    reference: Plane | SearchPlane,
     *,
     step: float,
+    start: Field | None = None,
+    previous: Field | None = None,
+    sweeps: int = 1,
     weight: float = VECTOR_WEIGHT,
-    sweeps: int = 2,
-) -> NDArray[np.int16]:
-    """The motion of a frame, int16 ``[Hp / 8, Wp / 8, 2]``, (dx, dy) in quarter luma samples.
+) -> Field:
+    """Motion of a picture against any other, int16 ``[Hp / 8, Wp / 8, 2]``, (dx, dy) in quarter
+    luma samples, within +-2047.
 
     Args:
-        current: the frame.
-        proposed: what libx264 found for it.
-        reference: luma of the decoded frame before, uint8, of the frame's size or extended to
-            multiples of 32.
-        previous: the field of the frame before; None after an intra frame.
+        current: luma of the picture, uint8 ``[H, W]``; a :class:`SearchPlane` if it is searched
+            more than once.
+        reference: luma of the picture that predicts it, before or after it, of the same size:
+            best as decoded.
         step: quantizer step that the residual will be coded with, in sample values.
+        start: a field to begin from, too, such as a scaled or chained one; None for none.
+        previous: the field that vectors are coded after; None after an intra frame.
+        sweeps: how often every vector is weighed against its neighbours' after the first time.
         weight: of a bit of motion against a bit of residual; 0 for the best prediction.
-        sweeps: 0 keeps the proposed vectors.
+
+    Raises:
+        ValueError: if the planes or fields differ in size.
     """
-    if not sweeps:
-        return proposed.vectors
-    matcher = Matcher(pad_plane(current.y, PAD), pad_plane(reference, PAD), step)
-    return refine(matcher, proposed.vectors, previous, weight=weight, sweeps=sweeps)
+    current, reference = _plane(current), _plane(reference)
+    if current.luma.shape != reference.luma.shape:
+        raise ValueError(f"planes {current.luma.shape} and {reference.luma.shape} to match")
+    offers = [field for field in (start, previous) if field is not None]
+    whole = hierarchical(current.pyramid, reference.pyramid, offers, step=step)
+    quarters = np.clip(4 * whole.astype(np.int32), -VECTOR_LIMIT, VECTOR_LIMIT)
+    field = quarters.repeat(2, 0).repeat(2, 1).astype(np.int16)
+    matcher = Matcher.of(current.luma, reference.phases, step)
+    return refine(matcher, field, previous, weight=weight, sweeps=sweeps, reaches=_REACHES)
+
+
+def refine_pair(
+    current: Plane | SearchPlane,
+    references: tuple[Plane | SearchPlane, Plane | SearchPlane],
+    start: tuple[Field, Field],
+    modes: NDArray[np.uint8],
+    *,
+    step: float,
+    previous: tuple[Field | None, Field | None] = (None, None),
+    rounds: int = 1,
+    sweeps: int = 1,
+    weight: float = VECTOR_WEIGHT,
+) -> tuple[Field, Field]:
+    """Both fields of a B frame, refined in turns, each with the other's prediction standing.
+
+    Args:
+        current: luma of the picture, as for :func:`search_pair`.
+        references: what predicts it.
+        start: a field for each reference, int16 ``[Hp / 8, Wp / 8, 2]``.
+        modes: of each block, uint8 ``[Hp / 8, Wp / 8]``: 0 predicted by the first reference, 1 by
+            the second, 2 by the average of both.
+        step: quantizer step of the residual, in sample values.
+        previous: the fields that vectors are coded after.
+        rounds: turns of both.
+        sweeps: visits of every vector in a turn.
+        weight: of a bit of motion against a bit of residual.
+    """
+    current = _plane(current)
+    matchers = [Matcher.of(current.luma, _plane(r).phases, step) for r in references]
+    found = list(start)
+    for turn in range(2 * rounds):
+        own = turn % 2
+        uses = np.where(modes == 2, 2, modes == own).astype(np.uint8)
+        beside = matchers[1 - own].compensated(found[1 - own])
+        matcher = matchers[own].averaged(beside, uses)
+        found[own] = refine(matcher, found[own], previous[own], weight=weight, sweeps=sweeps)
+    return found[0], found[1]
+
+
+def unmatched_share(
+    current: SearchPlane, reference: SearchPlane, field: Field, *, step: float
+) -> float:
+    """Share of the units that their vectors predict no better than their blocks' own means do.
+
+    Args:
+        current, reference: the planes.
+        field: int16 ``[Hp / 8, Wp / 8, 2]``.
+        step: quantizer step of the residual, in sample values.
+    """
+    vectors = bases(units(field.astype(np.int32)))
+    number = np.arange(len(vectors), dtype=np.int32)
+    by_vector = match_prices(Matcher.of(current.luma, reference.phases, step), number, vectors)
+    rows, columns = current.luma.shape
+    coarse = current.pyramid.levels[3]
+    margin = (coarse.shape[0] - rows // 8) // 2
+    means = coarse[margin : margin + rows // 8, margin : margin + columns // 8]
+    flat = Matcher.of(current.luma, flat_phases(means.repeat(8, 0).repeat(8, 1)), step)
+    by_means = match_prices(flat, number, np.zeros_like(vectors))
+    return float((by_vector.sum(1) >= _UNMATCHED * by_means.sum(1) + UNIT).mean())
+
+
+def filled(vectors: Field, missing: NDArray[np.bool_]) -> Field:
+    """Give missing blocks the vector of the nearest block that has one.
+
+    Args:
+        vectors: int16 ``[H, W, 2]``.
+        missing: bool ``[H, W]``.
+    """
+    if not missing.any() or missing.all():
+        return vectors
+    _, label = cv2.distanceTransformWithLabels(
+        missing.astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    by_label = np.zeros((int(label.max()) + 1, 2), np.int16)
+    by_label[label[~missing]] = vectors[~missing]
+    out: Field = by_label[label]
+    return out
