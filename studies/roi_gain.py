@@ -108,7 +108,7 @@ class Clip:
         }
 
     def point(self, kind: str, options: EncoderOptions) -> Point:
-        """Encode with the masks of a kind, decode, and score on the true ones."""
+        """Point of one encode with the masks of a kind, decoded and scored on the true ones."""
         masks = {p.pts: m for p, m in zip(self.pictures, self.masks[kind], strict=True)}
         first = self.pictures[0]
         # What is found is coded otherwise than what is given.

@@ -1,4 +1,4 @@
-"""Run a command and report what it used; a small process of its own, with no imports but these.
+"""Launcher of a command that reports its time and memory: a small process, with few imports.
 
 Linux counts the memory of the process that starts a program towards the program's peak, so the
 starter must be smaller than anything that is measured.

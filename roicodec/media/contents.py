@@ -129,7 +129,7 @@ class _Space:
         return True
 
     def refuse(self, name: str) -> None:
-        """Tell that something does not fit."""
+        """Warning that something does not fit."""
         self._warn(
             f"{name} is left out: tracks, attachments and tags of more than"
             f" {_MAX_EXTRAS >> 20} MiB in all do not fit in a stream"

@@ -143,7 +143,7 @@ class Muxer:
                 self._out.close()
 
     def _set_end(self, last: Packet[VideoStream]) -> None:
-        """Set times of the last packet by which the video's track has its right length.
+        """Times of the last packet, set so that the video's track has its right length.
 
         MP4 states the length twice: as the sum of all durations in the order of decoding, and as
         the latest end in that of presentation, for both of which it takes the packets' durations.

@@ -177,7 +177,7 @@ def _high(smooth: NDArray[np.float32]) -> float:
 
 
 def _rest(mask: Mask, last: Mask) -> int:
-    """How many frames ahead the next look is."""
+    """Number of frames to the next look."""
     size = max(int(np.count_nonzero(mask)), int(np.count_nonzero(last)), 1)
     changed = int(np.count_nonzero(mask != last)) / size
     return 1 if changed > _FAST else 2 if changed > _SLOW else _REST
