@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import roicodec.cli.commands
 import roicodec.encoder.roi.given
 import roicodec.transcode  # noqa: F401
 from roicodec.cli import main
+from roicodec.cli.commands import all_commands
 from roicodec.factory import CodecFactory, NetworkFactory
 from tests.cli.running import y4m
 from tests.fake_codec import FakeFactory
@@ -74,6 +74,7 @@ def kill_at_moments(folder: Path, moments: int, factory: CodecFactory) -> Iterat
         moments: number of runs.
         factory: makes encoders and decoders.
     """
+    all_commands()
     (folder / "in.y4m").write_bytes(y4m())
     commands = {"encode": ("in.y4m", "a.rq"), "decode": ("a.rq", "b.y4m")}
     for command, (source, target) in commands.items():
