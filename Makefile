@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DATA ?= ../shared/data/train
 SECONDS ?= 60
+EXECUTIONS ?= 100000
 READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
@@ -23,8 +24,8 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 wheel: $(READY) ## build a wheel for this platform in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-sanitize: $(READY) ## run the kernels' tests on a build with AddressSanitizer and UBSan
-	$(BIN)/python -m tests.sanitize tests/kernels
+sanitize: $(READY) ## kernels' tests and EXECUTIONS (100000) of the fuzzer under AddressSanitizer and UBSan
+	$(BIN)/python -m tests.sanitize --executions $(EXECUTIONS) tests/kernels tests/fuzz
 fuzz: $(READY) ## mutated streams against reader, info, decoder and muxer, SECONDS (60) for each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 lint: $(READY) ## ruff, its format, and mypy strict

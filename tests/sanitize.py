@@ -1,6 +1,8 @@
-"""Run tests on a build of the native library with AddressSanitizer and UBSan.
+"""Run tests and the fuzzer on a build of the native library with AddressSanitizer and UBSan.
 
-    python -m tests.sanitize [pytest arguments, else tests/kernels]
+    python -m tests.sanitize [--executions N] [--first N] [pytest arguments, else tests/kernels]
+
+N mutants, from a number on, go through the listings and the decoder, which call native code.
 
 Needs a C++ compiler with both (g++ or clang++ under Linux). The library is built in a temporary
 folder; the interpreter is run with the sanitizer's runtime preloaded. Any report fails the run.
@@ -8,6 +10,7 @@ folder; the interpreter is run with the sanitizer's runtime preloaded. Any repor
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import subprocess
@@ -19,6 +22,8 @@ from roicodec.kernels import native
 from setup import checksum
 
 ROOT = Path(__file__).resolve().parents[1]
+_SHARES = {"info": 0.6, "decoder": 0.4}
+"""Parts of the executions by target of the fuzzer."""
 _FLAGS = (
     *("-std=c++17", "-O1", "-g", "-fPIC", "-shared", "-fno-omit-frame-pointer"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -44,18 +49,30 @@ def build(folder: Path) -> dict[str, str]:
         native.LIBRARY_ENVIRONMENT: str(target),
         "LD_PRELOAD": runtime.stdout.strip(),
         # The interpreter itself leaves allocations behind.
-        "ASAN_OPTIONS": "detect_leaks=0",
+        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
 
 
 def main() -> int:
-    """Build, then run pytest; its exit status."""
-    arguments = sys.argv[1:] or ["tests/kernels"]
+    """Build, run pytest, then the fuzzer; exit status 1 if one fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--executions", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    chosen, arguments = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         environment = build(Path(folder))
-        command = [sys.executable, "-m", "pytest", "-q", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        commands = [["pytest", "-q", *(arguments or ["tests/kernels"])]]
+        for target, share in _SHARES.items():
+            count = round(share * chosen.executions)
+            limits = ["--count", f"{count}", "--first", f"{chosen.first}", "--seconds", "1e6"]
+            if count:
+                commands.append(["tests.fuzz", "--target", target, *limits])
+        done = [
+            subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=False)
+            for command in commands
+        ]
+    return int(any(process.returncode for process in done))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ class TextLane:
     def add_to(self, out: OutputContainer) -> Stream:
         stream = out.add_stream(self.codec)
         assert isinstance(stream, SubtitleStream)
-        stream.codec_context.subtitle_header = self._decoder.subtitle_header
+        # FFmpeg reads it up to a zero that it takes to be there, beyond the size.
+        stream.codec_context.subtitle_header = (self._decoder.subtitle_header or b"") + b"\0"
         stream.codec_context.time_base = stream.time_base = _UNIT
         stream.metadata.update(self._track.metadata)
         stream.disposition = Disposition(self._track.disposition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from fractions import Fraction
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.subtitles.stream import SubtitleStream
 
 from roicodec.errors import InputError
 from roicodec.media import Writer
 from roicodec.media.info import VideoInfo
 from roicodec.media.properties import properties_of, with_properties
+from roicodec.media.subtitles import TextLane
+from roicodec.media.tracks import Problems
 from tests.media.test_tracks import with_subtitles
 from tests.media_clips import copy, info, mux_gray, mux_text, pictures, read, write_av
 
@@ -107,6 +111,19 @@ def test_audio_options_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not apply"):
         Writer(tmp_path / "a.y4m", info(), audio_codec="aac")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_header_of_texts_ends_with_a_zero(tmp_path: Path) -> None:
+    """FFmpeg's encoders of texts read on until there is one; a sanitizer saw them do it."""
+    reader, _, _ = read(with_subtitles(tmp_path, "subrip"))
+    lane = TextLane(reader.extras.tracks[0], "mp4", Problems())
+    with av.open(io.BytesIO(), "w", format="mp4") as out:
+        stream = lane.add_to(out)
+        assert isinstance(stream, SubtitleStream)
+        header = stream.codec_context.subtitle_header
+        assert header is not None
+        assert header.endswith(b"\0")
+        lane.close()
 
 
 # --- subtitles -------------------------------------------------------------------------------
