@@ -161,7 +161,7 @@ class Scene:
         self._slow = out[0] if self._slow is None else self._slow + _SLOW * (out[0] - self._slow)
         out[2] = self._slow
         if self._background is not None:
-            out[3] = self._background.follow(planes.astype(np.float32))
+            out[3] = self._background.follow(planes.transpose(2, 0, 1).astype(np.float32))
         return out
 
     def _watch(self, flow: Floats) -> None:
@@ -211,30 +211,38 @@ class _Background:
         self._count = 0
 
     def follow(self, planes: Floats) -> Floats:
-        """Foreground share of each sample, float32 ``[h, w]`` in 0..1."""
+        """Foreground share of each sample, float32 ``[h, w]`` in 0..1, of planes ``[3, h, w]``."""
+        shape = planes.shape[1:]
         if self._mean is None:
             self._mean, self._before = planes.copy(), planes
-            self._deviation = np.full(planes.shape[:2], 2.0, np.float32)
-            self._active = np.zeros(planes.shape[:2], np.float32)
-            return np.zeros(planes.shape[:2], np.float32)
+            self._deviation = np.full(shape, 2.0, np.float32)
+            self._active = np.zeros(shape, np.float32)
+            return np.zeros(shape, np.float32)
         self._count += 1
-        step = np.abs(planes - self._before) @ _CHANNELS
+        step = _distance(planes - self._before)
         self._before = planes
         # Inside a thing of one colour nothing changes while its edges pass by.
         near = cv2.dilate(step, _AROUND)
         self._active = np.maximum(near, np.float32(_LASTS) * self._active)
         difference = planes - self._mean
-        difference[..., 0] -= np.median(difference[::4, ::4, 0])
-        distance = np.abs(difference) @ _CHANNELS
+        difference[0] -= np.median(difference[0, ::4, ::4])
+        distance = _distance(difference)
         excess = np.maximum(distance - 2 * self._deviation, 0)
-        foreground = excess / (excess + _NOISE)
-        foreground = cv2.blur(foreground, (3, 3))
-        rests = self._active < 3 + 2 * self._deviation
+        foreground = np.asarray(cv2.blur(excess / (excess + _NOISE), (3, 3)), np.float32)
         rate = max(_NEW, 1 / (self._count + 1))
-        pace = np.where(rests, max(_RESTED, rate), rate * (1 - foreground) + _OLD * foreground)
-        self._mean += pace[..., None].astype(np.float32) * difference
+        pace = rate + np.float32(_OLD - rate) * foreground
+        pace[self._active < 3 + 2 * self._deviation] = max(_RESTED, rate)
+        difference *= pace
+        self._mean += difference
         self._deviation += np.float32(_NEW) * (np.minimum(distance, 30) - self._deviation)
-        return np.asarray(foreground, np.float32)
+        return foreground
 
 
-_CHANNELS = np.array([1, 1.5, 1.5], np.float32)
+def _distance(difference: Floats) -> Floats:
+    """Y + 1.5 U + 1.5 V of absolute differences ``[3, h, w]``; summed in order, by no library whose
+    last bit may depend on where memory lies."""
+    y, u, v = np.abs(difference)
+    u += v
+    u *= np.float32(1.5)
+    y += u
+    return np.asarray(y, np.float32)
