@@ -13,6 +13,8 @@ from roicodec.bitstream.motion_trees import shipped_contexts
 from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.decoder.latents import decode_squares, encode_squares
+from roicodec.encoder.motion import match
+from roicodec.encoder.motion.refine import Refinement, refine_colour
 from roicodec.kernels import compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
@@ -130,6 +132,31 @@ def latent_cases() -> Iterator[Case]:
     yield Case("hyper-latent decoding", read, hyper.size, "hyper-latents")
 
 
+def search_cases() -> Iterator[Case]:
+    """The motion search on luma of 1280x736."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((736, 1280))
+    waves = 128 + 90 * np.sin(0.03 * x + 0.01 * y) + rng.normal(0, 9, x.shape)
+    plane = waves.clip(0, 255).astype(np.uint8)
+    yield Case("quarter samples", partial(match.interpolate.native, plane), plane.size, "samples")
+    matcher = match.Matcher.of(plane, np.roll(plane, (2, 3), (0, 1)), 9.0)
+    at = np.arange(46 * 80, dtype=np.int32)
+    vectors = rng.integers(-40, 40, (len(at), 2)).astype(np.int32)
+    run = partial(match.match_prices.native, matcher, at, vectors)
+    yield Case("prices of vectors", run, len(at), "units")
+    blocks = plane.reshape(-1, 64), plane[::-1].reshape(-1, 64), matcher.scales
+    run = partial(match.block_prices.native, *blocks)
+    yield Case("prices of blocks", run, len(blocks[0]), "blocks")
+    start = rng.integers(-3, 4, (92, 160, 2)).astype(np.int16)
+    ring = np.array(((0, -1), (-1, 0), (1, 0), (0, 1)), np.int32)
+
+    def refined() -> None:
+        state = Refinement.of(matcher, start, start, 358, shipped_contexts())
+        refine_colour.native(state, ring, 0)
+
+    yield Case("refinement of vectors", refined, len(at) / 2, "units")
+
+
 def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:
     encoder = NativeEncoder()
     encoder.put(tables, symbols, index)
@@ -141,5 +168,6 @@ OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [
     prediction_cases,
     entropy_cases,
     latent_cases,
+    search_cases,
 ]
 """Functions that yield cases, one for each module of operations."""

@@ -36,6 +36,7 @@ from roicodec.decoder.frame import PreparedFrame
 from roicodec.decoder.model import Model
 from roicodec.decoder.planes import Packed
 from roicodec.decoder.weights import Arrays
+from roicodec.encoder.back_projection import Band, back_projected
 from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 
@@ -62,7 +63,7 @@ class LatentRefiner:
 
     Args:
         model: the networks.
-        positions: positions of a band that is differentiated at a time; each needs 10 kB.
+        positions: positions of a band that is differentiated at a time; each needs 4 kB.
         least_rows: least rows of a band.
         restore: function from stored arrays to a float network.
     """
@@ -89,10 +90,8 @@ class LatentRefiner:
     def _network(self, inter: bool) -> FrameNet:
         if inter not in self._networks:
             network = self._model.inter if inter else self._model.intra
-            # Tensors of inference mode have no derivatives.
-            with torch.inference_mode(False):
-                net = self._restore(network.network.arrays.raw).to(self._device).eval()
-                self._networks[inter] = net.requires_grad_(False)
+            net = self._restore(network.network.arrays.raw).to(self._device).eval()
+            self._networks[inter] = net.requires_grad_(False)
         return self._networks[inter]
 
     def __call__(
@@ -112,79 +111,79 @@ class LatentRefiner:
             error: packed samples of the trial's output picture minus the original's, int16
                 ``[(H/8) (W/8), 96]``.
         """
-        layout, network = frame.layout, frame.model.network
-        decoded = torch.from_numpy(latents).to(self._device)
+        layout, network, device = frame.layout, frame.model.network, self._device
+        places = torch.from_numpy(layout.positions).to(device)
         index = frame.quality.by_mask
-        region = torch.from_numpy(layout.roi.astype(np.int64)).to(self._device)
+        region = torch.from_numpy(layout.roi[layout.positions].astype(np.int64)).to(device)
         own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
         curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
-        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(self._device)[region]
-        gradient = self._gradient(
-            frame, index, region, decoded, torch.from_numpy(error).to(self._device)
-        )
-        before = torch.from_numpy(target).to(self._device).view(decoded.shape)
-        moves = _DAMPING * (decoded - gradient / scale - before)
-        return layout.merged(moves.numpy(force=True).astype(np.float32), 0).ravel()
+        scale = torch.from_numpy(curvature * _LATENT_UNIT).float().to(device)[region]
+        decoded = torch.from_numpy(latents).to(device)[places].float()
+        pull = _weighted(torch.from_numpy(error).to(device), places) / UNIT
+        gradient = self._gradient(frame, index, region, decoded * _LATENT_UNIT, pull)
+        before = torch.from_numpy(target).to(device).view(latents.shape)[places]
+        moves = np.zeros(latents.shape, np.float32)
+        moved = _DAMPING * (decoded - gradient / scale - before)
+        moves[layout.positions] = moved.numpy(force=True)
+        return moves.ravel()
 
     def _gradient(
-        self, frame: PreparedFrame, index: list[int], region: Tensor, decoded: Tensor, error: Tensor
+        self, frame: PreparedFrame, index: list[int], region: Tensor, latents: Tensor, pull: Tensor
     ) -> Tensor:
-        """Gradient of half the weighted squared error by the latents, ``[(H/8) (W/8), 96]``.
+        """Gradient of half the weighted squared error by the latents, float32 ``[N, 96]``.
 
         Args:
-            frame: the frame that was tried.
+            frame: the frame that was tried, of which N positions are computed.
             index: quality indices of background and ROI.
-            region: 1 where a position is in the ROI, else 0, int64 ``[(H/8) (W/8)]``.
-            decoded: dequantized latents.
-            error: of packed samples.
+            region: 1 where a position is in the ROI, else 0, int64 ``[N]``.
+            latents: dequantized latents in units, ``[N, 96]``.
+            pull: weighted errors in units, ``[N, 96]``.
         """
         net, layout = self._network(frame.setting.kind != INTRA), frame.layout
         network = frame.model.network
-
-        def whole(rows: Tensor, exponent: int = 0) -> Tensor:
-            """Raster rows as a frame in units, ``[1, C, H/8, W/8]``."""
-            scaled = rows.float() * 2.0**exponent
-            return scaled.view(1, layout.height, layout.width, -1).permute(0, 3, 1, 2)
-
-        # Tensors of inference mode have no derivatives; tensors computed from them here have.
-        with torch.inference_mode(False), torch.enable_grad():
-            latents = whole(decoded, LATENT_EXPONENT)
-            quality = torch.tensor(index, dtype=torch.float32, device=self._device)
-            start = whole(net.synthesis_quality(quality)[region])
-            context = None
-            path = network.architecture.context
-            if frame.context is not None and path is not None:
-                rows = torch.from_numpy(network.context_values(layout, frame.context))
-                context = whole(
-                    rows.to(self._device), int(network.arrays.exponents(path.out.target)[0])
-                )
-            weighted = _weighted(error) / UNIT
-            pulled = layout.merged(weighted.numpy(force=True), 0)
-            pull = whole(torch.from_numpy(pulled).to(self._device))
-            gradient = torch.zeros_like(latents)
-            reach, height = (
-                len(net.synthesis),
-                max(self._least_rows, self._positions // layout.width),
+        quality = torch.tensor(index, dtype=torch.float32, device=self._device)
+        start = net.synthesis_quality(quality)[region]
+        context = None
+        path = network.architecture.context
+        if frame.context is not None and path is not None:
+            values = network.context_values(layout, frame.context)[layout.positions]
+            exponent = int(network.arrays.exponents(path.out.target)[0])
+            context = torch.from_numpy(values).to(self._device).float() * 2.0**exponent
+        gradient = torch.zeros_like(latents)
+        reach, height = len(net.synthesis), max(self._least_rows, self._positions // layout.width)
+        for top in range(0, layout.height, height):
+            # The output of these rows depends on ``reach`` more on either side.
+            above = max(top - reach, 0)
+            below = min(top + height + reach, layout.height)
+            edges = [row * layout.width for row in (above, top, top + height, below)]
+            begin, own_begin, own_end, end = np.searchsorted(layout.positions, edges).tolist()
+            if own_begin == own_end:
+                continue
+            near = slice(begin, end)
+            wanted = torch.zeros_like(pull[near])
+            wanted[own_begin - begin : own_end - begin] = pull[own_begin:own_end]
+            band = Band(
+                below - above,
+                layout.width,
+                torch.from_numpy(layout.positions[near] - edges[0]).to(self._device),
+                latents[near],
+                start[near],
+                None if context is None else context[near],
+                wanted,
             )
-            for top in range(0, layout.height, height):
-                # The output of these rows depends on ``reach`` more on either side.
-                near = slice(max(top - reach, 0), top + height + reach)
-                band = latents[:, :, near].detach().requires_grad_()
-                beside = None if context is None else context[:, :, near]
-                made, _ = net.synthesise(band, start[:, :, near], beside)
-                own = slice(top - near.start, top - near.start + height)
-                made, wanted = made[:, :, own], pull[:, :, top : top + height]
-                gradient[:, :, near] += torch.autograd.grad(made, band, wanted)[0]
-        return gradient.permute(0, 2, 3, 1).reshape(decoded.shape)
+            gradient[near] += back_projected(net, band)
+        return gradient
 
 
-def _weighted(error: Tensor) -> Tensor:
+def _weighted(error: Tensor, places: Tensor) -> Tensor:
     """Errors times the weight of their plane in PSNR (6 Y + U + V) / 8, relative to that of luma.
 
     Args:
         error: of packed samples, ``[(H/8) (W/8), 96]``.
+        places: the rows to return, int64 ``[N]``.
     """
-    planes = torch.split(error.double(), list(PACKING), 1)
-    luma, *chroma = (max(float(p.square().mean()), _LEAST) for p in planes)
-    weights = 1.0, *(_CHROMA * luma / square for square in chroma)
-    return torch.cat([p * weight for p, weight in zip(planes, weights, strict=True)], 1).float()
+    squares = error.float().square().mean(0)
+    luma, *chroma = (max(float(s.mean()), _LEAST) for s in torch.split(squares, list(PACKING)))
+    weights = torch.tensor([1.0, *(_CHROMA * luma / square for square in chroma)])
+    by_channel = weights.repeat_interleave(torch.tensor(PACKING)).to(error.device)
+    return error[places].float() * by_channel
