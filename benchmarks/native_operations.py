@@ -14,7 +14,6 @@ from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.decoder.latents import decode_squares, encode_squares
 from roicodec.encoder.motion import match
-from roicodec.encoder.motion.refine import Refinement, refine_colour
 from roicodec.kernels import compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
@@ -144,17 +143,6 @@ def search_cases() -> Iterator[Case]:
     vectors = rng.integers(-40, 40, (len(at), 2)).astype(np.int32)
     run = partial(match.match_prices.native, matcher, at, vectors)
     yield Case("prices of vectors", run, len(at), "units")
-    blocks = plane.reshape(-1, 64), plane[::-1].reshape(-1, 64), matcher.scales
-    run = partial(match.block_prices.native, *blocks)
-    yield Case("prices of blocks", run, len(blocks[0]), "blocks")
-    start = rng.integers(-3, 4, (92, 160, 2)).astype(np.int16)
-    ring = np.array(((0, -1), (-1, 0), (1, 0), (0, 1)), np.int32)
-
-    def refined() -> None:
-        state = Refinement.of(matcher, start, start, 358, shipped_contexts())
-        refine_colour.native(state, ring, 0)
-
-    yield Case("refinement of vectors", refined, len(at) / 2, "units")
 
 
 def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:

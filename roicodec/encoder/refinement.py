@@ -36,7 +36,7 @@ from roicodec.decoder.frame import PreparedFrame
 from roicodec.decoder.model import Model
 from roicodec.decoder.planes import Packed
 from roicodec.decoder.weights import Arrays
-from roicodec.encoder.back_projection import Band, back_projected
+from roicodec.networks.back_projection import Band, back_projected
 from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 
