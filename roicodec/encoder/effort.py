@@ -33,10 +33,10 @@ EFFORTS = {
     2: Effort(2, 0, 0),
     3: Effort(2, 0, 1),
     4: Effort(2, 1, 2),
-    5: Effort(3, 2, 4),
-    6: Effort(4, 2, 5),
-    7: Effort(3, 3, 5),
-    8: Effort(4, 3, 5),
-    9: Effort(5, 5, 6),
+    5: Effort(5, 2, 4),
+    6: Effort(5, 2, 5),
+    7: Effort(5, 3, 5),
+    8: Effort(6, 3, 5),
+    9: Effort(7, 5, 6),
 }
 DEFAULT_EFFORT = 5

@@ -38,7 +38,7 @@ _MARGINS = (16, 8, 8, 2 * _REACH)
 _SPACING, _WINDOW = (16, 8, 8, 4), (16, 8, 8, 8)
 _PASSES = ((2, 1), (2, 2), (3, 1), (0,))
 """Most steps downhill of every pass, by level."""
-_BIT_PRICE = 0.4
+_BIT_PRICE = 1.0
 """Sum of absolute differences that a bit of motion is worth, in quantizer steps, on full size."""
 _BAND_BLOCKS = 16
 _RING = ((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1))

@@ -31,8 +31,9 @@ __all__ = ["SearchPlane", "filled", "refine_pair", "search_pair", "unmatched_sha
 
 Field = NDArray[np.int16]
 
-_REACHES = (2,)
-"""Displacements, in quarter samples, that a first sweep tries around whole samples."""
+_REACHES = (4, 2)
+"""Displacements, in quarter samples, that the first sweeps try around whole samples; the last alone
+where only one more sweep follows."""
 
 _UNMATCHED = 1.0
 """Price of a unit by its vector over that around its blocks' means, from which it has no match."""
@@ -101,7 +102,14 @@ def search_pair(
     quarters = np.clip(4 * whole.astype(np.int32), -VECTOR_LIMIT, VECTOR_LIMIT)
     field = quarters.repeat(2, 0).repeat(2, 1).astype(np.int16)
     matcher = Matcher.of(current.luma, reference.phases, step)
-    return refine(matcher, field, previous, weight=weight, sweeps=sweeps, reaches=_REACHES)
+    return refine(
+        matcher,
+        field,
+        previous,
+        weight=weight,
+        sweeps=sweeps,
+        reaches=_REACHES[-1:] if sweeps < 2 else _REACHES,
+    )
 
 
 def refine_pair(
