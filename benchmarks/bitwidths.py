@@ -24,18 +24,18 @@ import torch
 
 from benchmarks.float_backend import FloatBackend
 from examples.clips import find_clip
-from roicodec.bitstream.entropy import Ints, SymbolDecoder
+from roicodec.bitstream.entropy import SymbolDecoder
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.complexity import complexity
-from roicodec.decoder.frame import Distribution, FrameCodec
+from roicodec.decoder.frame import FrameCodec
 from roicodec.decoder.latents import LatentReader, get_hyper
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Reference
+from roicodec.decoder.references import Motion
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import load_arrays
 from roicodec.encoder.effort import EFFORTS
-from roicodec.encoder.encoder import CodedFrame, FrameEncoder
+from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features
 from roicodec.picture import Picture
@@ -120,8 +120,7 @@ class Trial:
         )  # fmt: skip
         offsets = {c.bits: c.offset for c in self.encoder.header_fields["candidates"]}
         self.codec = FrameCodec(first.width, first.height, model, offsets)
-        [intra] = self.encoder.encode(first)
-        self.reference = self._reconstructed(intra)
+        self.encoder.encode(first)
         [self.inter] = self.encoder.encode(frames[1])
         self.turns = cycle((0, 1))
 
@@ -134,23 +133,15 @@ class Trial:
     def networks_ms(self) -> float:
         """CPU time of the decoder's networks, with prediction and symbols given."""
         coded, codec = self.inter, self.codec
-        predicted = codec.prepare(coded.setting, self.reference)
+        predicted = codec.prepare(coded.setting, coded.references)
 
         def run() -> None:
             steps = iter(coded.symbols)
-            frame = codec.prepare(coded.setting, self.reference, like=predicted)
+            frame = codec.prepare(coded.setting, coded.references, like=predicted)
             latents = codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
             codec.synthesise(frame, latents.values)
 
         return milliseconds(run)
-
-    @torch.inference_mode()
-    def _reconstructed(self, coded: CodedFrame) -> Reference:
-        """Reference that an intra frame is for the next."""
-        steps = iter(coded.symbols)
-        frame = self.codec.prepare(coded.setting, None)
-        latents = self.codec.code_latents(frame, coded.hyper, lambda _model: next(steps)[1])
-        return self.codec.reconstruct(frame, latents)
 
     @torch.inference_mode()
     def decode_ms(self) -> float:
@@ -158,13 +149,13 @@ class Trial:
         setting, chunk, codec = self.inter.setting, self.inter.chunk, self.codec
 
         def run() -> None:
-            motion = MotionReader(chunk.motion, setting.mask.shape, None)
-            vectors = motion.vectors(codec.motion_shape, None)
-            frame = codec.prepare(replace(setting, vectors=vectors), self.reference)
+            reader = MotionReader(chunk.motion, setting.mask.shape, None)
+            motion = Motion(reader.vectors(codec.motion_shape, None))
+            frame = codec.prepare(replace(setting, motion=motion), self.inter.references)
             run = SymbolDecoder(chunk.latents)
             hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper_tables)
-            reader: Callable[[Distribution], Ints] = LatentReader(run, frame.model.latent_tables)
-            made = codec.reconstruct(frame, codec.code_latents(frame, hyper, reader))
+            latents = LatentReader(run, frame.model.latent_tables)
+            made = codec.reconstruct(frame, codec.code_latents(frame, hyper, latents))
             codec.shown(frame, made.planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)

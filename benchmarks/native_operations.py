@@ -83,16 +83,18 @@ def entropy_cases() -> Iterator[Case]:
     field[stray] += rng.integers(-8, 9, (stray.sum(), 2))
     vectors, contexts = field.astype(np.int16), shipped_contexts()
     encoder = NativeEncoder()
-    encode_field.native(encoder, vectors, None, contexts)
+    encode_field.native(encoder, vectors, None, None, contexts)
     motion = encoder.finish()
     shape = 92, 160
 
     def read() -> object:
-        return decode_field.native(NativeDecoder(motion), shape, None, contexts)
+        return decode_field.native(NativeDecoder(motion), shape, None, None, contexts)
 
     yield Case("motion decoding", read, 92 * 160, "vectors")
     code = partial(encode_field.native, contexts=contexts)
-    yield Case("motion encoding", lambda: code(NativeEncoder(), vectors, None), 92 * 160, "vectors")
+    yield Case(
+        "motion encoding", lambda: code(NativeEncoder(), vectors, None, None), 92 * 160, "vectors"
+    )
 
 
 def latent_cases() -> Iterator[Case]:

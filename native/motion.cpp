@@ -180,6 +180,7 @@ struct Item {
 struct Walk {
   Units units;
   Previous before;
+  const uint8_t* needs;      // What is known of each unit; null for nothing.
   Context contexts[kKinds];
   entropy::Decoder* reader;  // One of the two is null.
   entropy::Encoder* writer;
@@ -215,6 +216,7 @@ struct Walk {
     return entropy::kFine;
   }
 
+  Need need(int64_t unit) const { return needs ? static_cast<Need>(needs[unit]) : kCoded; }
   Status differences(Kind x, Kind y, Kind sign, int features, int hints, int64_t n);
   Status stage(int64_t n, int level, int64_t spacing, const int (*offsets)[2]);
   Status bases();
@@ -290,11 +292,17 @@ Status Walk::differences(Kind x, Kind y, Kind sign, int features, int hints, int
 // --- bases ---------------------------------------------------------------------------------------
 
 // Code the bases of `n` items' units, whose known neighbours lie at offsets times the spacing.
-Status Walk::stage(int64_t n, int level, int64_t spacing, const int (*offsets)[2]) {
-  for (int64_t i = 0; i < n; ++i) {
-    Item& item = items[i];
-    const int64_t u = item.unit;
+Status Walk::stage(int64_t all, int level, int64_t spacing, const int (*offsets)[2]) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < all; ++i) {
+    const int64_t u = items[i].unit;
     const Vector last = before.base[u];
+    if (need(u) == kExpected) {
+      base[u] = last;
+      continue;
+    }
+    Item& item = items[n];
+    item.unit = u;
     Vector offered[4] = {};
     bool valid[4] = {};
     int32_t fresh_near = 0;
@@ -306,6 +314,10 @@ Status Walk::stage(int64_t n, int level, int64_t spacing, const int (*offsets)[2
       fresh_near += isnew[at];
     }
     const BaseChoice choice = base_choice(offered, valid, level, fresh_near, before, u);
+    if (need(u) == kFree) {
+      base[u] = choice.ranked.vectors[0];
+      continue;
+    }
     item.ranked = choice.ranked;
     item.median = choice.median;
     item.spread = choice.spread;
@@ -313,12 +325,14 @@ Status Walk::stage(int64_t n, int level, int64_t spacing, const int (*offsets)[2
     const Ranked& r = item.ranked;
     for (int k = 0; k < 3; ++k) item.hints[k] = r.vectors[k] - item.median;
     item.hints[3] = last - item.median;
-    index[i] = contexts[kBase].leaf(item.features);
+    index[n] = contexts[kBase].leaf(item.features);
     if (writer) {
       item.target = base_of(truth[u]);
-      values[i] = r.choice(item.target);
+      values[n] = r.choice(item.target);
     }
+    ++n;
   }
+  if (!n) return entropy::kFine;
   Status status = symbols(kBase, n);
   if (status != entropy::kFine) return status;
   int64_t some = 0;
@@ -368,7 +382,7 @@ Status Walk::splits() {
   for (int colour = 0; colour < 2; ++colour) {
     int64_t n = 0;
     for (int64_t u = 0; u < units.count(); ++u) {
-      if ((u / units.columns + u % units.columns) % 2 != colour) continue;
+      if ((u / units.columns + u % units.columns) % 2 != colour || need(u) != kCoded) continue;
       int32_t apart[4] = {}, different = 0, fresh_near = 0, split_before = 0, split_now = 0;
       for (int k = 0; k < 4; ++k) {
         const int64_t at = near(u, kCross[k], 1);
@@ -487,7 +501,7 @@ Status Walk::run() {
   if (status == entropy::kFine) status = splits();
   if (status != entropy::kFine) return status;
   for (int64_t u = 0; u < units.count(); ++u)
-    for (int k = 0; k < 4; ++k) blocks[u][k] = base[u];
+    for (int k = 0; k < 4; ++k) blocks[u][k] = need(u) == kExpected ? before.blocks[u][k] : base[u];
   return split_blocks();
 }
 
@@ -521,9 +535,11 @@ struct Arena {
 };
 
 Status walk(entropy::Decoder* reader, entropy::Encoder* writer, const Context* contexts,
-            int64_t rows, int64_t columns, const int16_t* previous, int16_t* field) {
+            int64_t rows, int64_t columns, const int16_t* previous, const uint8_t* needs,
+            int16_t* field) {
   Walk w = {};
   w.units = {rows, columns};
+  w.needs = needs;
   const int64_t n = w.units.count();
   const size_t each = sizeof(Item) + sizeof(Item*) + 3 * sizeof(Vector[4]) + 2 * sizeof(Vector) +
                       9 * sizeof(int32_t);
@@ -546,7 +562,7 @@ Status walk(entropy::Decoder* reader, entropy::Encoder* writer, const Context* c
   look_back(w.units, previous, &w.before);
   if (writer) gather(w.units, field, w.truth);
   const Status status = w.run();
-  if (reader && status == entropy::kFine) scatter(w.units, w.blocks, field);
+  if (status == entropy::kFine) scatter(w.units, w.blocks, field);
   std::free(memory);
   return status;
 }
@@ -556,16 +572,17 @@ Status walk(entropy::Decoder* reader, entropy::Encoder* writer, const Context* c
 }  // namespace rq
 
 // Read a field of vectors [2 rows, 2 columns, 2]. contexts: tree and tables of the nine kinds of
-// symbols. previous: the field before, or null. Returns a Status.
+// symbols. previous: the field expected, or null. needs: a Need of each unit, or null. Returns a
+// Status.
 RQ_EXPORT int32_t rq_decode_motion(rq::entropy::Decoder* coder, const rq::motion::Context* contexts,
                                    int64_t rows, int64_t columns, const int16_t* previous,
-                                   int16_t* field) {
-  return rq::motion::walk(coder, nullptr, contexts, rows, columns, previous, field);
+                                   const uint8_t* needs, int16_t* field) {
+  return rq::motion::walk(coder, nullptr, contexts, rows, columns, previous, needs, field);
 }
 
-// Write a field of vectors. Returns a Status.
+// Write a field of vectors, which becomes what a reader will have. Returns a Status.
 RQ_EXPORT int32_t rq_encode_motion(rq::entropy::Encoder* coder, const rq::motion::Context* contexts,
                                    int64_t rows, int64_t columns, const int16_t* previous,
-                                   int16_t* field) {
-  return rq::motion::walk(nullptr, coder, contexts, rows, columns, previous, field);
+                                   const uint8_t* needs, int16_t* field) {
+  return rq::motion::walk(nullptr, coder, contexts, rows, columns, previous, needs, field);
 }

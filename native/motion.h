@@ -36,6 +36,10 @@ RQ_INLINE Vector clipped(Vector v) {
   return {clamp(v.x, -kLimit, kLimit), clamp(v.y, -kLimit, kLimit)};
 }
 
+// What is known of a unit's vectors: nothing; that they are not used, so that they are the likeliest
+// ones; that they are those expected.
+enum Need : uint8_t { kCoded, kFree, kExpected };
+
 // Decision tree of a kind of symbol: a node is feature, threshold, target.
 struct Context {
   const int32_t* nodes;

@@ -323,10 +323,12 @@ class Decoder:
             number, frame, _ = FrameChunk.unpack(chunk.payload, header)
             try:
                 check_frame(number, self._max_frames)
-                decoded = self._frame_decoder(header).decode(frame)
+                decoded = self._frame_decoder(header).decode(frame, number)
             except StreamError as error:
                 raise error.at(frame=number, offset=chunk.offset)  # noqa: B904 - the same error
-            found += [DecodedPicture.of(d, number, header) for d in decoded]
+            found += [DecodedPicture.of(d, header) for d in decoded]
+        if data is None and self._decoder is not None and self._feed.header is not None:
+            found += [DecodedPicture.of(d, self._feed.header) for d in self._decoder.decode(None)]
         return found
 
     def _frame_decoder(self, header: Header) -> FrameDecoder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import Self
 
-__all__ = ["InputError", "ModelError", "RoicodecError", "StreamError"]
+__all__ = ["InputError", "ModelError", "ReferenceLost", "RoicodecError", "StreamError"]
 
 
 class RoicodecError(Exception):
@@ -46,6 +46,10 @@ class InputError(RoicodecError):
 
 class StreamError(RoicodecError):
     """A ``.rq`` stream is damaged, truncated or of an unknown version."""
+
+
+class ReferenceLost(StreamError):
+    """A frame cannot be decoded because one that it refers to could not."""
 
 
 class ModelError(RoicodecError):

@@ -31,6 +31,10 @@ class Decoded(Protocol):
     def picture(self) -> Picture:
         """Output picture."""
 
+    @property
+    def number(self) -> int:
+        """Number in the order of presentation."""
+
 
 class PictureEncoder(Protocol):
     """Encoder of one video, see :class:`roicodec.encoder.encoder.FrameEncoder`."""
@@ -49,10 +53,15 @@ class PictureEncoder(Protocol):
 class PictureDecoder(Protocol):
     """Decoder of one stream, see :class:`roicodec.decoder.decoder.FrameDecoder`."""
 
-    def decode(self, chunk: FrameChunk | None) -> Sequence[Decoded]:
+    def decode(self, chunk: FrameChunk | None, number: int | None = None) -> Sequence[Decoded]:
         """The pictures that can be shown after one more chunk, all of them after None.
 
+        Args:
+            chunk: the next one.
+            number: of its frame in the order of coding; None if it follows the one before.
+
         Raises:
+            ReferenceLost: if a frame that it refers to could not be decoded.
             StreamError: if the frame cannot be decoded.
         """
 

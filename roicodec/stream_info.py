@@ -14,14 +14,16 @@ import numpy as np
 
 from roicodec.bitstream import sei
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
-from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.constants import BIDIRECTIONAL, FRAME_TYPES, INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import Kind, decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.presentation_order import PresentationOrder
 from roicodec.bitstream.reader import StreamReader
-from roicodec.errors import StreamError
+from roicodec.bitstream.reference_buffer import ReferenceBuffer
+from roicodec.errors import ReferenceLost, StreamError
 from roicodec.stream_contents import StreamContents
 from roicodec.warning_limit import WarningLimit
 
@@ -41,8 +43,8 @@ class FrameInfo:
     """One frame of the listing.
 
     Attributes:
-        number: from 0.
-        type: ``"intra"`` or ``"inter"``.
+        number: in the order of presentation, from 0.
+        type: ``"intra"``, ``"inter"`` or ``"bidirectional"``.
         time: presentation time in seconds.
         quality: quality index, 0..63.
         b_roi, b_bg: bit-widths.
@@ -52,6 +54,7 @@ class FrameInfo:
         skip_share: share of the grid where the prediction stands, 0..1, by the skip map alone; None
             when a loss hides the map.
         unmatched_share: share of the grid without a match in the reference, 0..1; None likewise.
+        layer: temporal layer, 0 for those that lower layers do without.
         sei, mask, motion, latents, overhead: bytes, together those of the chunk; the skip map is
             in motion, the hyper-latents are in latents.
     """
@@ -71,6 +74,7 @@ class FrameInfo:
     skip_share: float | None = None
     unmatched_share: float | None = None
     bit_ops: int | None = None
+    layer: int = 0
 
     @property
     def bytes(self) -> int:
@@ -82,7 +86,7 @@ class Totals:
     """Sums over a stream; complete once it was read to its end.
 
     Attributes:
-        frames, intra: number of whole frames, and of intra frames among them.
+        frames, intra, bidirectional: number of whole frames, and of these types among them.
         lost: frames that are known to be missing.
         truncated: the stream ends before its trailer.
         parts: bytes of the frame chunks by part (:data:`PARTS`).
@@ -95,6 +99,7 @@ class Totals:
 
     frames: int = 0
     intra: int = 0
+    bidirectional: int = 0
     lost: int = 0
     truncated: bool = False
     parts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
@@ -127,8 +132,8 @@ class StreamInfo:
         reader: at the start of its stream.
         warn: takes a line for each damage: the first ten, then the number of the others. None
             where ``damages`` is enough.
-        take_mask: gets the number and the mask of every whole frame, None for a mask that a loss
-            hides.
+        take_mask: gets the number and the mask of every whole frame in the order of presentation,
+            None for a mask that a loss hides.
         networks: arrays of the model; BitOPs are counted if it is the stream's.
 
     Attributes:
@@ -153,9 +158,12 @@ class StreamInfo:
         self.damages: list[str] = []
         self.frame_list: list[FrameInfo] = []
         self._take_mask = take_mask
+        self._masks: PresentationOrder[tuple[int, Mask | None]] = PresentationOrder()
         self.header: Header = reader.header
         shape = grid_shape(self.header.width, self.header.height)
-        self._roi_maps, self._skip_maps = (_Maps(kind, shape) for kind in _KINDS)
+        self._roi_maps, self._skip_maps = (
+            _Maps(kind, shape, self.header.references) for kind in _KINDS
+        )
         self.totals = Totals(header=reader.header_size)
         self._networks: Mapping[str, Arrays] | None = None
         if networks is not None:
@@ -176,9 +184,6 @@ class StreamInfo:
             if isinstance(item, Damage):
                 totals.damaged += item.size
                 self._warn(item.message)
-                if item.frames:
-                    self._roi_maps.lose()
-                    self._skip_maps.lose()
             elif item.frame is not None:
                 yield self._count(item, item.frame)
             elif item.type == TRACK:
@@ -191,6 +196,7 @@ class StreamInfo:
                 totals.index += item.size
             else:
                 totals.other += item.size
+        self._give_masks(self._masks.rest())
         self._warn.finish()
         totals.lost = self._reader.frames_lost
         totals.truncated = self._reader.truncated
@@ -209,8 +215,9 @@ class StreamInfo:
         mask = self._read(self._roi_maps, chunk, frame)
         skip = self._read(self._skip_maps, chunk, frame)
         share = None if mask is None else float(mask.mean())
-        if self._take_mask is not None:
-            self._take_mask(chunk.number, mask)
+        shown = chunk.number + frame.place.shift
+        self._masks.reach(shown if frame.kind == INTRA else shown - frame.place.past)
+        self._give_masks(self._masks.add(shown, (shown, mask)))
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),
@@ -221,6 +228,7 @@ class StreamInfo:
         totals = self.totals
         totals.frames += 1
         totals.intra += frame.kind == INTRA
+        totals.bidirectional += frame.kind == BIDIRECTIONAL
         totals.quality += frame.quality
         if totals.start is None:
             totals.start = totals.end = frame.pts
@@ -231,8 +239,8 @@ class StreamInfo:
         for part, size in sizes.items():
             totals.parts[part] += size
         return FrameInfo(
-            number=chunk.number,
-            type="intra" if frame.kind == INTRA else "inter",
+            number=shown,
+            type=FRAME_TYPES[frame.kind],
             time=float(frame.pts * self.header.time_base),
             quality=frame.quality,
             b_roi=frame.b_roi,
@@ -241,8 +249,14 @@ class StreamInfo:
             skip_share=None if skip is None else float(skip.mean()),
             unmatched_share=None if skip is None else self._skip_maps.unmatched,
             bit_ops=None if mask is None or skip is None else self._bit_ops(frame, mask, skip),
+            layer=frame.place.layer,
             **sizes,
         )
+
+    def _give_masks(self, masks: list[tuple[int, Mask | None]]) -> None:
+        if self._take_mask is not None:
+            for number, mask in masks:
+                self._take_mask(number, mask)
 
     def _bit_ops(self, frame: FrameChunk, mask: Mask, skip: Mask) -> int | None:
         if self._networks is None:
@@ -256,7 +270,7 @@ class StreamInfo:
 
     def _read(self, maps: _Maps, chunk: Chunk, frame: FrameChunk) -> Mask | None:
         try:
-            return maps.read(frame)
+            return maps.read(frame, chunk.number + frame.place.shift)
         except StreamError as error:
             self._warn(f"{_KINDS[maps.kind]} of frame {chunk.number}: {error}")
             return None
@@ -268,40 +282,35 @@ class StreamInfo:
 
 
 class _Maps:
-    """The maps of one kind, frame after frame, each coded with the one before as context."""
+    """Maps of one kind in coding order, each coded with that of its past reference as context."""
 
-    def __init__(self, kind: Kind, shape: tuple[int, int]) -> None:
+    def __init__(self, kind: Kind, shape: tuple[int, int], references: int) -> None:
         self.kind, self._shape = kind, shape
-        self._before: Mask | None = None
-        self._lost = True
+        self._buffer: ReferenceBuffer[Mask | None] = ReferenceBuffer(references)
         self.unmatched = 0.0
         """With skip maps: share of the grid without a match in the frame read last."""
 
-    def lose(self) -> None:
-        """Maps are unknown from here to the next intra frame."""
-        self._lost = True
-
-    def read(self, frame: FrameChunk) -> Mask | None:
-        """The frame's map, bool ``[rows, columns]``; None while unknown.
+    def read(self, frame: FrameChunk, number: int) -> Mask | None:
+        """The map of frame ``number`` in the order of presentation, bool ``[rows, columns]``; None
+        where one that it needs is lost.
 
         Raises:
             StreamError: if it is damaged.
         """
-        if frame.kind == INTRA:
-            self._before, self._lost = None, False
-            if self.kind == "skip":
-                self.unmatched = 0.0
-                return np.zeros(self._shape, np.bool_)
-        if self._lost:
-            return None
         try:
-            if self.kind == "roi":
-                self._before = decode_mask(frame.mask, self._shape, self._before)
-            else:
-                motion = MotionReader(frame.motion, self._shape, self._before)
-                self._before = motion.skip
-                self.unmatched = 0.0 if motion.unmatched is None else float(motion.unmatched.mean())
-        except StreamError:
-            self.lose()
-            raise
-        return self._before
+            references = self._buffer.references(frame.kind, frame.place, number)
+        except ReferenceLost:
+            return None
+        before = references[0] if references else None
+        context: Mask | None
+        if self.kind == "roi":
+            made = context = decode_mask(frame.mask, self._shape, before)
+        elif frame.kind == INTRA:
+            made, context, self.unmatched = np.zeros(self._shape, np.bool_), None, 0.0
+        else:
+            motion = MotionReader(frame.motion, self._shape, before)
+            made = context = motion.skip
+            self.unmatched = 0.0 if motion.unmatched is None else float(motion.unmatched.mean())
+        if frame.place.kept:
+            self._buffer.keep(number, context)
+        return made

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from roicodec.bitstream.color import LOCATIONS, MATRICES, PRIMARIES, RANGES, TRANSFERS, name_of
+from roicodec.bitstream.constants import BLOCK, FEATURE_CHANNELS, PAD
 from roicodec.bitstream.header import Header
 from roicodec.stream_info import FrameInfo, StreamInfo
 
@@ -36,6 +37,7 @@ def _totals_dict(info: StreamInfo) -> dict[str, object]:
     return {
         "frames": totals.frames,
         "intra_frames": totals.intra,
+        "bidirectional_frames": totals.bidirectional,
         "frames_lost": totals.lost,
         "truncated": totals.truncated,
         "seconds": float(info.seconds()),
@@ -96,13 +98,14 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
     if frames:
         yield ""
         yield (
-            " frame type        time quality b_roi  b_bg    ROI"
+            " frame type  layer        time quality b_roi  b_bg    ROI"
             "   skip    new   SEI   mask motion latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
             yield (
-                f"{f.number:6d} {f.type} {f.time:11.3f} {f.quality:7d} {f.b_roi:5d} {f.b_bg:5d} "
+                f"{f.number:6d} {f.type[:5]} {f.layer:5d} {f.time:11.3f} {f.quality:7d} "
+                f"{f.b_roi:5d} {f.b_bg:5d} "
                 f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} "
                 f"{_percent(f.unmatched_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} "
                 f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
@@ -130,6 +133,11 @@ def _header_text(header: Header) -> Iterator[str]:
     )
     yield f"time        {rate}, time base {header.time_base}"
     yield f"coding      GOP {header.gop}, candidates (quality offset) {candidates}"
+    size = header.references * _reference_bytes(header)
+    yield (
+        f"references  {header.references} at most, {size / 2**20:.1f} MiB in a decoder; format"
+        f" version {header.version}"
+    )
     yield f"model       {header.model_id.hex()}, arithmetic {header.arithmetic_id}"
     yield f"encoder     {header.encoder or 'unknown'}"
 
@@ -138,7 +146,8 @@ def _totals_text(info: StreamInfo) -> Iterator[str]:
     t = info.totals
     video = t.video
     state = "".join([f", {t.lost} LOST" if t.lost else "", ", CUT" if t.truncated else ""])
-    yield f"frames      {t.frames} ({t.intra} intra{state}), {float(info.seconds()):.3f} s"
+    types = f"{t.intra} intra, {t.bidirectional} bidirectional{state}"
+    yield f"frames      {t.frames} ({types}), {float(info.seconds()):.3f} s"
     parts = ", ".join(f"{'SEI' if k == 'sei' else k} {v}" for k, v in t.parts.items())
     yield f"video       {video} bytes: {parts}"
     rest = {
@@ -166,6 +175,13 @@ def _totals_text(info: StreamInfo) -> Iterator[str]:
             f"mean        quality index {t.quality / t.frames:.1f}, ROI {roi} of the picture,"
             f" its mask {mask} of the video's bytes"
         )
+
+
+def _reference_bytes(header: Header) -> int:
+    """Bytes of a decoded frame that is kept: planes, features, both fields of motion."""
+    width, height = (-(-side // PAD) * PAD for side in (header.width, header.height))
+    blocks = width * height // BLOCK**2
+    return width * height * 3 // 2 + blocks * (2 * FEATURE_CHANNELS + 8)
 
 
 def _giga(count: int | None) -> str:

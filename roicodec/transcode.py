@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec import __version__
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
-from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_CHUNK, MAX_FRAMES
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.constants import MAX_AREA, MAX_CHUNK, MAX_FRAMES
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.errors import StreamError
+from roicodec.errors import ReferenceLost, StreamError
 from roicodec.factory import (
     CodecFactory,
     Coded,
@@ -30,6 +29,7 @@ from roicodec.media.properties import with_properties
 from roicodec.warning_limit import WarningLimit
 
 if TYPE_CHECKING:
+    from roicodec.bitstream.frame_chunk import FrameChunk
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
 
@@ -242,7 +242,6 @@ def decode_stream(
         for item in reader:
             if isinstance(item, Damage):
                 decoding.damage(item.message)
-                decoding.waiting |= item.frames > 0
             else:
                 decoding.take(item)
         report.lost += reader.frames_lost
@@ -265,8 +264,6 @@ class _Decoding:
         self.listener = listener
         self._warn = WarningLimit(listener.warn)
         self.report = DecodeReport()
-        self.waiting = False
-        """Whether frames are dropped up to the next intra frame, after a loss."""
         self.writer: Writer | None = None
         self._decoder = decoder
         self._open_writer = open_writer
@@ -279,7 +276,7 @@ class _Decoding:
     def take(self, chunk: Chunk) -> None:
         try:
             if chunk.frame is not None:
-                self._frame(chunk.frame)
+                self._frame(chunk.frame, chunk.number)
             elif chunk.type == TRACK:
                 problems = Problems()
                 self._extras = Extras.from_bytes(chunk.payload, problems)
@@ -310,18 +307,16 @@ class _Decoding:
         for message in problems:
             self.listener.warn(message)
 
-    def _frame(self, frame: FrameChunk) -> None:
-        if self.waiting and frame.kind != INTRA:
-            self.report.lost += 1
-            return
+    def _frame(self, frame: FrameChunk, number: int) -> None:
         try:
-            decoded = self._decoder.decode(frame)
+            decoded = self._decoder.decode(frame, number)
+        except ReferenceLost:  # the loss itself has been told
+            self.report.lost += 1
         except StreamError:
             self.report.lost += 1
-            self.waiting = True
             raise
-        self.waiting = False
-        self._write(decoded)
+        else:
+            self._write(decoded)
 
     def _write(self, frames: Sequence[Decoded]) -> None:
         for decoded in frames:

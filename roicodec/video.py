@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.chunks import Chunk, Damage
-from roicodec.bitstream.constants import INTRA, MAX_AREA, MAX_FRAMES
+from roicodec.bitstream.constants import FRAME_TYPES, INTRA, MAX_AREA, MAX_FRAMES
 from roicodec.bitstream.reader import StreamReader
-from roicodec.errors import InputError, RoicodecError, StreamError
+from roicodec.errors import InputError, ReferenceLost, RoicodecError, StreamError
 from roicodec.picture import Picture, Plane
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from roicodec.bitstream.index import IndexEntry
     from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
 
-__all__ = ["DecodedPicture", "Video"]
+__all__ = ["DecodedPicture", "FrameType", "Video"]
+
+FrameType = Literal["intra", "inter", "bidirectional"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +41,7 @@ class DecodedPicture:
         number: of the frame in the stream, from 0.
         pts, duration: in units of ``time_base``; duration 0 when unknown.
         time_base: seconds per unit.
-        kind: frame type, ``"intra"`` or ``"inter"``.
+        kind: frame type, ``"intra"``, ``"inter"`` or ``"bidirectional"``.
         quality: quality index, 0..63.
         b_roi, b_bg: bit-widths of the ROI and of the rest.
         mask: ROI, bool ``[ceil(H/16), ceil(W/16)]``.
@@ -53,7 +56,7 @@ class DecodedPicture:
     pts: int
     duration: int
     time_base: Fraction
-    kind: Literal["intra", "inter"]
+    kind: FrameType
     quality: int
     b_roi: int
     b_bg: int
@@ -62,16 +65,16 @@ class DecodedPicture:
     color_range: int
 
     @classmethod
-    def of(cls, decoded: DecodedFrame, number: int, header: Header) -> Self:
+    def of(cls, decoded: DecodedFrame, header: Header) -> Self:
         """The picture of a decoded frame of a stream with this header."""
         picture, setting = decoded.picture, decoded.setting
         return cls(
             *picture.planes,
-            number,
+            decoded.number,
             picture.pts,
             picture.duration,
             header.time_base,
-            "intra" if setting.kind == INTRA else "inter",
+            FRAME_TYPES[setting.kind],
             setting.quality,
             setting.b_roi,
             setting.b_bg,
@@ -157,7 +160,7 @@ class Video:
         self._entries: list[IndexEntry] | None = None
         self._next = 0
         """Number of the frame that iterating gives next."""
-        self._waiting = False
+        self._ready: deque[DecodedPicture] = deque()
 
     # --- description ------------------------------------------------------------------------
 
@@ -207,15 +210,19 @@ class Video:
             StreamError: at a damage, where errors are raised; with ``frame`` and ``offset``.
             ModelError: if the stream's networks are not there.
         """
-        for item in self._items:
+        while not self._ready:
+            item = next(self._items, None)
+            if item is None:
+                self._ready.extend(self._rest())
+                break
             if isinstance(item, Damage):
                 self._damaged(StreamError(item.message).at(offset=item.offset))
-                self._waiting |= item.frames > 0
             elif item.frame is not None:
-                picture = self._decoded(item, item.frame)
-                if picture is not None:
-                    self._next = picture.number + 1
-                    return picture
+                self._ready.extend(self._decoded(item, item.frame))
+        if self._ready:
+            picture = self._ready.popleft()
+            self._next = picture.number + 1
+            return picture
         if self._reader.truncated:
             self._damaged(StreamError("the stream ends before its trailer"))
         return None
@@ -233,14 +240,16 @@ class Video:
         pts = entries[0].pts + Fraction(seconds) / self.time_base
         entry = entries[max(bisect.bisect_right([e.pts for e in entries], pts) - 1, 0)]
         self._go(entry)
-        behind: Chunk | None = None
+        last, number = entry.pts, entry.number
         for item in self._items:
             if isinstance(item, Chunk) and item.frame is not None:
-                if item.frame.pts > pts:
+                frame = item.frame
+                if frame.kind == INTRA and item.number > entry.number:
                     break
-                behind = item
+                if last < frame.pts <= pts:
+                    last, number = frame.pts, item.number + frame.place.shift
         self._go(entry)
-        self._decode_up_to(behind.number if behind is not None else entry.number)
+        self._decode_up_to(number)
 
     @overload
     def __getitem__(self, number: int) -> DecodedPicture: ...
@@ -302,30 +311,36 @@ class Video:
     def _go(self, entry: IndexEntry) -> None:
         self._reader.seek(entry)
         self._items = iter(self._reader)
-        self._next, self._waiting = entry.number, False
+        self._next = entry.number
+        self._rest()
+        self._ready.clear()
 
     def _decode_up_to(self, number: int) -> None:
         """Decoding of what comes before a frame, so that the frame is read next."""
         while self._next < number and self.read() is not None:
             pass
 
-    def _decoded(self, chunk: Chunk, frame: FrameChunk) -> DecodedPicture | None:
-        """The picture of a frame; None where a frame that it needs is lost."""
-        if self._waiting and frame.kind != INTRA:
-            return None
+    def _decoded(self, chunk: Chunk, frame: FrameChunk) -> list[DecodedPicture]:
+        """The pictures that can be shown after a frame; none where one that it needs is lost."""
         if self._decoder is None:
             from roicodec.decoder.decoder import FrameDecoder
             from roicodec.decoder.model import load_model
 
             self._decoder = FrameDecoder(self.header, load_model(backend=self._backend))
         try:
-            [decoded] = self._decoder.decode(frame)
+            decoded = self._decoder.decode(frame, chunk.number)
+        except ReferenceLost:  # the loss itself has been told
+            return []
         except StreamError as error:
-            self._waiting = True
             self._damaged(error.at(frame=chunk.number, offset=chunk.offset))
-            return None
-        self._waiting = False
-        return DecodedPicture.of(decoded, chunk.number, self.header)
+            return []
+        return [DecodedPicture.of(frame, self.header) for frame in decoded]
+
+    def _rest(self) -> list[DecodedPicture]:
+        """The pictures that wait for frames which do not come."""
+        if self._decoder is None:
+            return []
+        return [DecodedPicture.of(frame, self.header) for frame in self._decoder.decode(None)]
 
     def _damaged(self, error: StreamError) -> None:
         if not self._skip:

@@ -22,8 +22,8 @@ from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.planes import padded
 from roicodec.encoder.effort import Effort
 from roicodec.encoder.encoder import FrameEncoder
+from roicodec.encoder.gop import prices
 from roicodec.encoder.options import EncoderOptions
-from roicodec.encoder.rdoq import LAMBDA
 from roicodec.encoder.roi.sources import NoRoi
 from roicodec.encoder.skip import cell_errors, cell_steps, cell_sums
 from roicodec.encoder.trials import FrameTrials
@@ -47,7 +47,7 @@ class Watched(FrameTrials):
     def observe(self, frame: PreparedFrame, picture: Picture) -> None:
         samples = pack(padded(picture))
         rows, columns = frame.layout.mask.shape
-        trial = self.trial(frame, samples)
+        trial = self.trial(frame, samples, prices(0))
         unit = cell_steps(frame) ** 2
         energy = cell_errors(frame.prediction, samples, rows, columns) / unit
         coded = cell_errors(trial.made, samples, rows, columns) / unit
@@ -63,14 +63,13 @@ def figures(path: Path, model: Model, quality: int, frames: int) -> NDArray[np.f
     options = EncoderOptions(quality=quality, frames=len(pictures))
     effort = Effort(1, 0, 0, early_skip=False)
     encoder = FrameEncoder(*size, options, NoRoi(*size), model, effort=effort)
-    watched = Watched(encoder.codec, effort, LAMBDA)
+    watched = Watched(encoder.codec, effort)
     seen = watched.watch()
     for picture in pictures:
-        before = encoder.reference
         [coded] = encoder.encode(picture)
         if coded.setting.kind == INTER:
             with torch.inference_mode():
-                watched.observe(encoder.codec.prepare(coded.setting, before), picture)
+                watched.observe(encoder.codec.prepare(coded.setting, coded.references), picture)
     return np.concatenate(seen, 1) if seen else np.zeros((3, 0))
 
 

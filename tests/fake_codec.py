@@ -25,7 +25,7 @@ from roicodec.bitstream.header import Candidate, Header
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import Mask
 from roicodec.cli import main
-from roicodec.errors import ModelError, StreamError
+from roicodec.errors import ModelError, ReferenceLost, StreamError
 from roicodec.picture import Picture
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class DecodedFrame:
     """A picture as it was."""
 
     picture: Picture
+    number: int
 
 
 class FakeEncoder:
@@ -104,14 +105,20 @@ class FakeDecoder:
             raise ModelError("the stream needs another model")
         self._shape, self._wrong = (header.height, header.width), wrong
         self._reference: Samples | None = None
+        self._number = -1
 
-    def decode(self, chunk: FrameChunk | None) -> list[DecodedFrame]:
+    def decode(self, chunk: FrameChunk | None, number: int | None = None) -> list[DecodedFrame]:
         """The picture of a frame."""
         if chunk is None:
             return []
+        due = self._number + 1
+        self._number = due if number is None else number
+        if self._number != due:
+            self._reference = None
         samples = np.frombuffer(zlib.decompress(chunk.latents), np.uint8)
         if chunk.kind == INTER:
-            assert self._reference is not None, "inter frame without a reference"
+            if self._reference is None:
+                raise ReferenceLost("the frame before is lost")
             samples = samples + self._reference
         height, width = self._shape
         half = (height + 1) // 2, (width + 1) // 2
@@ -120,9 +127,10 @@ class FakeDecoder:
             y.reshape(height, width), u.reshape(half), v.reshape(half), chunk.pts, chunk.duration
         )
         if picture.crc32() != chunk.crc32 or picture.pts in self._wrong:
+            self._reference = None
             raise StreamError("the CRC of the decoded picture is wrong")
         self._reference = samples
-        return [DecodedFrame(picture)]
+        return [DecodedFrame(picture, self._number)]
 
 
 class FakeFactory:

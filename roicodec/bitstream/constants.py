@@ -6,12 +6,16 @@ is 32 sample values.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "ARITHMETIC_ID",
+    "AVERAGE",
     "BIAS_EXPONENT",
+    "BIDIRECTIONAL",
     "BLOCK",
     "CELL",
     "CHROMA_CHANNELS",
@@ -22,7 +26,10 @@ __all__ = [
     "COLOR_RANGES",
     "COLOR_TRANSFERS",
     "CONTEXT_CHANNELS",
+    "DIRECT",
     "FEATURE_CHANNELS",
+    "FRAME_TYPES",
+    "FUTURE",
     "HYPER_ALPHABET",
     "HYPER_CHANNELS",
     "HYPER_CONTEXTS",
@@ -39,10 +46,13 @@ __all__ = [
     "MAX_AREA",
     "MAX_BITS",
     "MAX_CHUNK",
+    "MAX_DISTANCE",
     "MAX_FRAMES",
     "MAX_GAP",
+    "MAX_LAYER",
     "MAX_PERIOD",
     "MAX_QUALITY",
+    "MAX_REFERENCES",
     "MAX_ROTATION",
     "MAX_SIDE",
     "MAX_TERM",
@@ -51,12 +61,14 @@ __all__ = [
     "MIN_SIDE",
     "PACKING",
     "PAD",
+    "PAST",
     "PHASES",
     "PIXEL_CHANNELS",
     "QUALITIES",
     "QUANTIZER_OCTAVES",
     "QUANTIZER_STEPS",
     "QUANTIZER_STEP_COARSEST",
+    "READABLE",
     "SAMPLE_SHIFT",
     "STEP_EXPONENT",
     "STREAM_EXPONENT",
@@ -67,16 +79,36 @@ __all__ = [
 ]
 
 MAGIC = b"\x89RQV\r\n\x1a\n"
-VERSION = 6
+VERSION = 7
 """First bytes of a stream, and the version of the format that follows them."""
+
+READABLE = (6, 7)
+"""Versions that are read: 6 is 7 without bidirectional frames."""
 
 ARITHMETIC_ID = 1
 """Version of the integer arithmetic, named by every stream."""
 
 # --- frames ---------------------------------------------------------------------------------
 
-INTRA, INTER = 0, 1
-"""Frame types."""
+INTRA, INTER, BIDIRECTIONAL = 0, 1, 2
+"""Frame types: refers to none, to one frame shown before it, to one before and one after it."""
+
+FRAME_TYPES: tuple[Literal["intra"], Literal["inter"], Literal["bidirectional"]]
+FRAME_TYPES = "intra", "inter", "bidirectional"
+"""Names of the frame types."""
+
+AVERAGE, PAST, FUTURE, DIRECT = range(4)
+"""Prediction modes of a cell of a bidirectional frame: the mean of both references, one of them, or
+the mean by the vectors that are expected, of which none is coded."""
+
+MAX_DISTANCE = 16
+"""Most frames between a frame and one that it refers to, in the order of presentation."""
+
+MAX_REFERENCES = 6
+"""Most decoded frames that a decoder keeps to refer to."""
+
+MAX_LAYER = 7
+"""Highest temporal layer."""
 
 MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
 """Limits of a picture, in luma samples."""

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from roicodec.bitstream.chunks import FRAMING, HEADER, Chunk
-from roicodec.bitstream.constants import MAGIC, MAX_CHUNK, VERSION
+from roicodec.bitstream.constants import MAGIC, MAX_CHUNK, READABLE
 from roicodec.bitstream.header import Header
 from roicodec.errors import StreamError
 
@@ -52,7 +52,7 @@ class ChunkFeed:
             if self.header is not None:
                 yield chunk
             elif chunk.type == HEADER:
-                self.header, self.replaced = Header.unpack(chunk.payload)
+                self.header, self.replaced = Header.unpack(chunk.payload, self._version)
             else:
                 raise StreamError("the stream does not begin with its header").at(
                     offset=chunk.offset
@@ -62,10 +62,12 @@ class ChunkFeed:
         if self._buffer[: len(MAGIC)] != MAGIC:
             raise StreamError("not an .rq stream (its first bytes are others)").at(offset=0)
         (version,) = struct.unpack_from(">H", self._buffer, len(MAGIC))
-        if version != VERSION:
+        if version not in READABLE:
             raise StreamError(
-                f"format version {version} is unknown; this program reads version {VERSION}"
+                f"format version {version} is unknown; this program reads versions {READABLE[0]}"
+                f" to {READABLE[-1]}"
             ).at(offset=len(MAGIC))
+        self._version = version
         self._drop(_START)
 
     def _next(self) -> Chunk | None:

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from typing import Self
 
 from roicodec.bitstream import sei
-from roicodec.bitstream.constants import INTER, INTRA, MAX_FRAMES, MAX_GAP, MAX_QUALITY
+from roicodec.bitstream.constants import (
+    BIDIRECTIONAL,
+    INTER,
+    INTRA,
+    MAX_DISTANCE,
+    MAX_FRAMES,
+    MAX_GAP,
+    MAX_LAYER,
+    MAX_QUALITY,
+)
 from roicodec.bitstream.fields import Cursor, blob, signed, varint
 from roicodec.bitstream.header import Header
 from roicodec.errors import StreamError
 
-__all__ = ["MIN_FRAME", "FrameChunk"]
+__all__ = ["LOW_DELAY", "MIN_FRAME", "FrameChunk", "Place"]
 
-_INTER_BIT, _TIME_BIT = 0x80, 0x40
+_INTER_BIT, _TIME_BIT, _PLACED = 0x80, 0x40, 0xC0
+"""First byte's upper bits: a frame that refers to the one before, one with a time stamp of its own,
+one whose second byte tells all of this."""
+_KINDS, _TIMED, _REORDERED, _KEPT, _LAYER = 0x03, 0x04, 0x08, 0x10, 5
+"""The second byte: frame type, time stamp, place, whether it is referred to, layer."""
 _LATEST = (1 << 63) - 1
 
 MIN_FRAME = 12 + sei.SIZE + 10
@@ -23,12 +36,35 @@ the CRC."""
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a frame among the others.
+
+    Attributes:
+        shift: its number in the order of presentation less that in the order of coding.
+        past: frames from the reference shown before it, 1..16; ignored of intra frames.
+        future: frames to the reference shown after it, 1..16, of bidirectional frames; else 0.
+        layer: temporal layer, 0..7.
+        kept: whether others refer to it.
+    """
+
+    shift: int = 0
+    past: int = 1
+    future: int = 0
+    layer: int = 0
+    kept: bool = True
+
+
+LOW_DELAY = Place()
+"""Place of a frame that is shown when it is coded, and refers to the one before."""
+
+
+@dataclass(frozen=True, slots=True)
 class FrameChunk:
     """One coded frame.
 
     Attributes:
         b_roi, b_bg: bit-widths of the ROI and of the rest; both among the header's candidates.
-        kind: ``INTRA`` or ``INTER``.
+        kind: ``INTRA``, ``INTER`` or ``BIDIRECTIONAL``.
         quality: quality index, 0..63.
         pts, duration: in units of the header's time base; duration 0 when unknown.
         filters: activities for which the post-filter is on, eight bits for luma, eight for chroma.
@@ -36,6 +72,7 @@ class FrameChunk:
         motion: skip map and vectors, entropy-coded; empty where there is nothing.
         latents: hyper-latents and latents, entropy-coded; empty where there is nothing.
         crc32: of the picture, post-filtered, as :meth:`roicodec.picture.Picture.crc32` gives.
+        place: among the other frames.
     """
 
     b_roi: int
@@ -49,22 +86,36 @@ class FrameChunk:
     motion: bytes
     latents: bytes
     crc32: int
+    place: Place = LOW_DELAY
 
     def pack(self, header: Header, number: int) -> bytes:
-        """Payload of the chunk of frame ``number``, counted from 0.
+        """Payload of the chunk of frame ``number``, counted from 0 in the order of coding.
 
         Raises:
             ValueError: if a field is out of its range.
         """
         self._check(header)
-        late, longer = self.pts - header.nominal(number), self.duration - header.nominal(1)
+        shown, place = number + self.place.shift, self.place
+        late, longer = self.pts - header.nominal(shown), self.duration - header.nominal(1)
         irregular = bool(late or longer)
-        first = self.quality | _INTER_BIT * self.kind | _TIME_BIT * irregular
+        reordered = place != LOW_DELAY
+        if reordered or (irregular and self.kind != INTRA):
+            first = bytes(
+                [
+                    self.quality | _PLACED,
+                    self.kind | _TIMED * irregular | _REORDERED * reordered | _KEPT * place.kept
+                    | place.layer << _LAYER,
+                ]
+            )  # fmt: skip
+        else:
+            first = bytes([self.quality | _INTER_BIT * self.kind | _TIME_BIT * irregular])
+        distances = place.past - 1 << 4 | max(place.future - 1, 0)
         return b"".join(
             [
                 sei.pack(self.b_roi, self.b_bg),
-                bytes([first]),
+                first,
                 varint(number),
+                *((signed(place.shift), bytes([distances])) if reordered else ()),
                 *(map(signed, (late, longer)) if irregular else ()),
                 bytes(self.filters),
                 *map(blob, (self.mask, self.motion)),
@@ -97,15 +148,26 @@ class FrameChunk:
         b_roi, b_bg = sei.unpack(data.take(sei.SIZE))
         (first,) = data.take(1)
         kind, quality = (INTER if first & _INTER_BIT else INTRA), first & MAX_QUALITY
+        timed, reordered, place = bool(first & _TIME_BIT), False, LOW_DELAY
+        if first & _PLACED == _PLACED and header.version > 6:
+            (second,) = data.take(1)
+            kind, timed = second & _KINDS, bool(second & _TIMED)
+            reordered = bool(second & _REORDERED)
+            place = Place(layer=second >> _LAYER, kept=bool(second & _KEPT))
         number = data.varint()
         if due is not None and number > min(due + MAX_GAP, MAX_FRAMES - 1):
             replaced.append(f"its number is {number}, which cannot be; taken as frame {due}")
             number = due
-        late, longer = (data.signed(), data.signed()) if first & _TIME_BIT else (0, 0)
-        pts, duration = header.nominal(number) + late, header.nominal(1) + longer
+        if reordered:
+            shift, (distances,) = data.signed(), data.take(1)
+            future = (distances & 15) + 1 if kind == BIDIRECTIONAL else 0
+            place = Place(shift, (distances >> 4) + 1, future, place.layer, place.kept)
+        shown = max(number + place.shift, 0)
+        late, longer = (data.signed(), data.signed()) if timed else (0, 0)
+        pts, duration = header.nominal(shown) + late, header.nominal(1) + longer
         if not (_in_time(pts) and _in_time(duration) and duration >= 0):
             replaced.append("its time stamp or duration cannot be; taken as the nominal ones")
-            pts, duration = (min(header.nominal(n), _LATEST) for n in (number, 1))
+            pts, duration = (min(header.nominal(n), _LATEST) for n in (shown, 1))
         luma, chroma = data.take(2)
         mask, motion = data.blob(), data.blob()
         rest = data.rest()
@@ -113,17 +175,28 @@ class FrameChunk:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
             b_roi, b_bg, kind, quality, pts, duration, (luma, chroma), mask, motion, rest[:-4],
-            int.from_bytes(rest[-4:], "big"),
+            int.from_bytes(rest[-4:], "big"), place,
         )  # fmt: skip
         try:
             frame._check(header)
+            if number + place.shift < 0:
+                raise ValueError(f"its number is {number}, and it is shown {place.shift} frames on")
         except ValueError as error:
             raise StreamError(str(error)) from error
         return number, frame, replaced
 
     def _check(self, header: Header) -> None:
-        if self.kind not in (INTRA, INTER):
-            raise ValueError(f"frame type {self.kind} is neither intra (0) nor inter (1)")
+        if self.kind not in (INTRA, INTER, BIDIRECTIONAL):
+            raise ValueError(f"frame type {self.kind} is none of intra (0), inter (1) and B (2)")
+        place, both = self.place, self.kind == BIDIRECTIONAL
+        if abs(place.shift) > MAX_DISTANCE or (self.kind == INTRA and place.shift):
+            raise ValueError(f"the frame is shown {place.shift} frames after its turn")
+        if not 1 <= place.past <= MAX_DISTANCE or not both <= place.future <= both * MAX_DISTANCE:
+            raise ValueError(
+                f"distances {place.past} and {place.future} to its references are out of range"
+            )
+        if not 0 <= place.layer <= MAX_LAYER:
+            raise ValueError(f"layer {place.layer} is not in 0..{MAX_LAYER}")
         if not 0 <= self.quality <= MAX_QUALITY:
             raise ValueError(f"quality index {self.quality} is not in 0..{MAX_QUALITY}")
         if not {self.b_roi, self.b_bg} <= {c.bits for c in header.candidates}:

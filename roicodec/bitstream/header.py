@@ -18,11 +18,13 @@ from roicodec.bitstream.constants import (
     MAX_AREA,
     MAX_BITS,
     MAX_PERIOD,
+    MAX_REFERENCES,
     MAX_ROTATION,
     MAX_SIDE,
     MAX_TERM,
     MAX_TEXT,
     MIN_SIDE,
+    VERSION,
 )
 from roicodec.bitstream.fields import Cursor, fraction, text
 from roicodec.errors import InputError, StreamError
@@ -48,6 +50,7 @@ class Header:
         arithmetic_id: version of the integer arithmetic, 0..65535.
         candidates: bit-widths that frames may name, at least one.
         gop: most frames from one intra frame to the next, 1..65535.
+        references: most decoded frames that must be kept to refer to, 1..6.
         time_base: seconds per unit of ``pts``, at most 86400; both terms 1..2**31 - 1.
         frame_rate: nominal frames per second, at least 1/86400, terms likewise; 0 when unknown.
         sample_aspect_ratio: width by height of a sample, terms likewise; 0 when unknown.
@@ -58,6 +61,7 @@ class Header:
             AVColorTransferCharacteristic and AVChromaLocation; the middle three are code points
             of ITU-T H.273.
         encoder: name and version of the program that wrote the stream, at most 1024 bytes.
+        version: of the format; the header itself does not tell it.
 
     Raises:
         InputError: if a field is out of its range; the message names the field.
@@ -80,6 +84,8 @@ class Header:
     color_transfer: int = 2
     chroma_location: int = 0
     encoder: str = ""
+    references: int = 1
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         sides = (self.width, self.height)
@@ -95,6 +101,8 @@ class Header:
             raise InputError(f"candidates {bits} name a bit-width twice")
         if not 1 <= self.gop <= 0xFFFF:
             raise InputError(f"GOP length {self.gop} is not in 1..65535")
+        if not 1 <= self.references <= MAX_REFERENCES:
+            raise InputError(f"{self.references} references are not in 1..{MAX_REFERENCES}")
         if len(self.model_id) != 16:
             raise InputError(f"the model id has {len(self.model_id)} bytes instead of 16")
         for field in _DESCRIPTION:
@@ -138,12 +146,13 @@ class Header:
                 *map(fraction, (self.time_base, self.frame_rate, self.sample_aspect_ratio)),
                 text(self.pixel_format),
                 text(self.encoder),
+                *([bytes([self.references])] if self.version > 6 else ()),
             ]
         )  # fmt: skip
 
     @classmethod
-    def unpack(cls, payload: bytes) -> tuple[Self, list[str]]:
-        """Read the payload of the header chunk.
+    def unpack(cls, payload: bytes, version: int = VERSION) -> tuple[Self, list[str]]:
+        """Read the payload of the header chunk of a stream of a version of the format.
 
         Returns:
             header and lines as :meth:`mended` gives them.
@@ -176,6 +185,8 @@ class Header:
             "color_transfer": transfer,
             "chroma_location": location,
             "encoder": data.text(),
+            "references": data.take(1)[0] if version > 6 else 1,
+            "version": version,
         }
         data.end()
         try:

@@ -40,6 +40,7 @@ __all__ = [
 
 
 Field = NDArray[np.int16]
+Needs = NDArray[np.uint8]
 
 
 class _Writer:
@@ -81,81 +82,97 @@ class _Reader:
 
 
 def _encode_field(
-    encoder: RangeEncoder, vectors: Field, previous: Field | None, contexts: Contexts
-) -> None:
-    walk(vectors.shape[:2], previous, _Writer(encoder, contexts), vectors)
+    encoder: RangeEncoder, vectors: Field, previous: Field | None, needs: Needs | None,
+    contexts: Contexts,
+) -> Field:  # fmt: skip
+    writer = _Writer(encoder, contexts)
+    return walk(vectors.shape[:2], previous, writer, vectors, needs).astype(np.int16)
 
 
 def _decode_field(
-    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, contexts: Contexts
-) -> Field:
-    return walk(shape, previous, _Reader(decoder, contexts), None).astype(np.int16)
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, needs: Needs | None,
+    contexts: Contexts,
+) -> Field:  # fmt: skip
+    return walk(shape, previous, _Reader(decoder, contexts), None, needs).astype(np.int16)
 
 
 def _native_encode_field(
-    encoder: RangeEncoder, vectors: Field, previous: Field | None, contexts: Contexts
-) -> None:
+    encoder: RangeEncoder, vectors: Field, previous: Field | None, needs: Needs | None,
+    contexts: Contexts,
+) -> Field:  # fmt: skip
     if not isinstance(encoder, NativeEncoder):
-        return _encode_field(encoder, vectors, previous, contexts)
-    _call("rq_encode_motion", encoder.state, np.ascontiguousarray(vectors), previous, contexts)
-    return None
-
-
-def _native_decode_field(
-    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, contexts: Contexts
-) -> Field:
-    if not isinstance(decoder, NativeDecoder):
-        return _decode_field(decoder, shape, previous, contexts)
-    field = np.empty((*shape, 2), np.int16)
-    _call("rq_decode_motion", decoder.state, field, previous, contexts)
+        return _encode_field(encoder, vectors, previous, needs, contexts)
+    field = np.array(vectors, np.int16, order="C")
+    _call("rq_encode_motion", encoder.state, field, previous, needs, contexts)
     return field
 
 
-def _call(name: str, state: int, field: Field, previous: Field | None, contexts: Contexts) -> None:
+def _native_decode_field(
+    decoder: RangeDecoder, shape: tuple[int, int], previous: Field | None, needs: Needs | None,
+    contexts: Contexts,
+) -> Field:  # fmt: skip
+    if not isinstance(decoder, NativeDecoder):
+        return _decode_field(decoder, shape, previous, needs, contexts)
+    field = np.empty((*shape, 2), np.int16)
+    _call("rq_decode_motion", decoder.state, field, previous, needs, contexts)
+    return field
+
+
+def _call(
+    name: str, state: int, field: Field, previous: Field | None, needs: Needs | None,
+    contexts: Contexts,
+) -> None:  # fmt: skip
     rows, columns = field.shape[0] // 2, field.shape[1] // 2
     before = None if previous is None else np.ascontiguousarray(previous, np.int16)
+    need = None if needs is None else np.ascontiguousarray(needs, np.uint8)
     check(
-        function(name, "ppllpp", "i")(
+        function(name, "ppllppp", "i")(
             state, address(contexts.laid_out[0], np.int64), rows, columns,
-            None if before is None else address(before, np.int16), address(field, np.int16),
+            None if before is None else address(before, np.int16),
+            None if need is None else address(need, np.uint8), address(field, np.int16),
         )
     )  # fmt: skip
 
 
-def _probe_fields() -> Iterator[tuple[Field, Field | None]]:
-    """Fields that pan, are split, and jump, with and without one before."""
+def _probe_fields() -> Iterator[tuple[Field, Field | None, Needs | None]]:
+    """Fields that pan, are split, and jump, with and without one before, and used in part."""
     row, column = np.indices((14, 22))
     pan = np.stack([row // 5 * 9 - 7, column // 8 * 5 - 3], -1)
     jump = np.stack([row * 613 % 4095 - 2047, column * row * 37 % 4095 - 2047], -1)
     mixed = np.where((row * column % 11 == 3)[..., None], jump, pan)
     fields = [f.astype(np.int16) for f in (pan, mixed, jump)]
-    yield fields[0], None
-    yield fields[1], None
-    yield fields[1], fields[0]
-    yield fields[2], fields[1]
+    yield fields[0], None, None
+    yield fields[1], None, None
+    yield fields[1], fields[0], None
+    yield fields[2], fields[1], None
+    needs = (row * 5 + column * 3)[:7, :11] % 7 % 3
+    yield fields[2], fields[1], needs.astype(np.uint8)
+    yield fields[1], None, needs.astype(np.uint8)
 
 
-def _probe_encode(form: Callable[[RangeEncoder, Field, Field | None, Contexts], None]) -> Arrays:
-    for field, previous in _probe_fields():
+def _probe_encode(
+    form: Callable[[RangeEncoder, Field, Field | None, Needs | None, Contexts], Field],
+) -> Arrays:
+    for field, previous, needs in _probe_fields():
         encoder = range_encoder()
-        form(encoder, field, previous, shipped_contexts())
+        yield form(encoder, field, previous, needs, shipped_contexts())
         yield np.frombuffer(encoder.finish(), np.uint8)
 
 
 def _probe_decode(
-    form: Callable[[RangeDecoder, tuple[int, int], Field | None, Contexts], Field],
+    form: Callable[[RangeDecoder, tuple[int, int], Field | None, Needs | None, Contexts], Field],
 ) -> Arrays:
     data = (np.arange(700) ** 3 % 251).astype(np.uint8).tobytes()
-    for number, (field, previous) in enumerate(_probe_fields()):
+    for number, (field, previous, needs) in enumerate(_probe_fields()):
         shape = field.shape[0], field.shape[1]
-        yield form(range_decoder(data[97 * number :]), shape, previous, shipped_contexts())
+        yield form(range_decoder(data[97 * number :]), shape, previous, needs, shipped_contexts())
 
 
 encode_field = Operation(
-    "motion encoding", _encode_field, _native_encode_field, _probe_encode, 0x2F4D9511
+    "motion encoding", _encode_field, _native_encode_field, _probe_encode, 0xC1BC63CF
 )
 decode_field = Operation(
-    "motion decoding", _decode_field, _native_decode_field, _probe_decode, 0x9B729001
+    "motion decoding", _decode_field, _native_decode_field, _probe_decode, 0xAE23AA8C
 )
 
 
@@ -185,21 +202,29 @@ def put_motion(
     vectors: NDArray[np.int16],
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
-) -> None:
+    needs: NDArray[np.uint8] | None = None,
+) -> NDArray[np.int16]:
     """Code a field of vectors.
 
     Args:
         encoder: the run that takes it.
         vectors: int16 ``[H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples, within
             ``+-VECTOR_LIMIT``; both sides even.
-        previous: the field of the frame before, of the same shape; None after an intra frame.
+        previous: the field that is expected, of the same shape; None where none is.
         contexts: other tables than the format's, for experiments.
+        needs: ``CODED``, ``FREE`` or ``EXPECTED`` (:mod:`roicodec.bitstream.motion_walk`) of each
+            2x2 blocks, uint8 ``[H / 16, W / 16]``; None for all coded.
+
+    Returns:
+        The field as a decoder will have it: other vectors where they are not coded.
 
     Raises:
         ValueError: if the shape or a vector is out of range.
     """
     _matching(vectors.shape[:2], previous)
-    encode_field(encoder.coder, checked(vectors), previous, contexts or shipped_contexts())
+    return encode_field(
+        encoder.coder, checked(vectors), previous, needs, contexts or shipped_contexts()
+    )
 
 
 def get_motion(
@@ -207,14 +232,14 @@ def get_motion(
     shape: tuple[int, int],
     previous: NDArray[np.int16] | None,
     contexts: Contexts | None = None,
+    needs: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.int16]:
     """Read what :func:`put_motion` wrote.
 
     Args:
         decoder: the run that has it.
         shape: (H / 8, W / 8), both even.
-        previous: as given to the encoder.
-        contexts: as given to the encoder.
+        previous, contexts, needs: as given to the encoder.
 
     Returns:
         int16 ``[H / 8, W / 8, 2]`` within ``+-VECTOR_LIMIT``, even from damaged data.
@@ -223,4 +248,4 @@ def get_motion(
         StreamError: if it cannot be read at all.
     """
     _matching(shape, previous)
-    return decode_field(decoder.coder, shape, previous, contexts or shipped_contexts())
+    return decode_field(decoder.coder, shape, previous, needs, contexts or shipped_contexts())

@@ -39,6 +39,10 @@ class Stage:
     known: NDArray[np.bool_]
     level: int
 
+    def part(self, at: NDArray[np.bool_]) -> Stage:
+        """Some of its units, bool ``[N]``."""
+        return Stage(self.units[at], self.near[at], self.known[at], self.level)
+
 
 def neighbours(
     row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, int], offsets: Ints

@@ -33,6 +33,9 @@ from roicodec.bitstream.motion_vectors import (
 )
 
 __all__ = [
+    "CODED",
+    "EXPECTED",
+    "FREE",
     "SYMBOLS",
     "Previous",
     "SymbolCoder",
@@ -52,6 +55,10 @@ SYMBOLS = {
     "block_sign": 2,
 }
 """Alphabet size of every kind of symbol."""
+
+CODED, FREE, EXPECTED = range(3)
+"""What is known of a unit's vectors: nothing; that they are not used, so that they are the
+likeliest ones; that they are those expected."""
 
 _BASE_WEIGHTS = (4, 4, 4, 4, 3)
 _BLOCK_WEIGHTS = (5, 4, 4, 3, 3, 3, 3)
@@ -159,14 +166,38 @@ def walk(
     previous: NDArray[np.int16] | None,
     coder: SymbolCoder,
     vectors: NDArray[np.int16] | None,
+    needs: NDArray[np.uint8] | None = None,
 ) -> Vectors:
+    """Code a field.
+
+    Args:
+        shape: rows and columns of the field, both even.
+        previous: the field that is expected, int16 ``[*shape, 2]``; None for none.
+        coder: writes or reads the symbols.
+        vectors: the field, to be written; None to read it.
+        needs: ``CODED``, ``FREE`` or ``EXPECTED`` of each unit, ``[rows / 2, columns / 2]``; None
+            for all coded.
+
+    Returns:
+        The field, int32 ``[*shape, 2]``.
+    """
     rows, columns = shape[0] // 2, shape[1] // 2
     before = Previous(previous, shape)
+    need = np.full(rows * columns, CODED, np.uint8) if needs is None else needs.ravel()
     truth = None if vectors is None else units(vectors.astype(np.int32))
     true_base = None if truth is None else bases(truth)
     base = np.zeros((rows * columns, 2), np.int32)
     isnew = np.zeros(rows * columns, np.int32)
-    for stage in stages(rows, columns):
+    for whole in stages(rows, columns):
+        needed = need[whole.units]
+        free = whole.units[needed == EXPECTED]
+        base[free] = before.base[free]
+        if (needed == FREE).any():
+            part = whole.part(needed == FREE)
+            base[part.units] = base_features(part, base, isnew, before)[1][:, 0]
+        if not (needed == CODED).any():
+            continue
+        stage = whole if needs is None else whole.part(needed == CODED)
         target = None if true_base is None else true_base[stage.units]
         features, ranked, number, median, spread = base_features(stage, base, isnew, before)
         choice = None if target is None else choice_symbol(target, ranked, number)
@@ -181,8 +212,9 @@ def walk(
             value[new] = clip_vectors(median[new] + delta)
         base[stage.units] = value
         isnew[stage.units] = choice == CANDIDATES
-    split = _walk_split(rows, columns, base, isnew, before, coder, truth)
+    split = _walk_split(rows, columns, base, isnew, before, coder, truth, need)
     blocks = np.repeat(base[:, None], 4, 1)
+    blocks[need == EXPECTED] = before.blocks[need == EXPECTED]
     if len(split):
         _walk_blocks(rows, columns, split, base, blocks, before, coder, truth)
     return fields(blocks, shape)
@@ -196,12 +228,13 @@ def _walk_split(
     before: Previous,
     coder: SymbolCoder,
     truth: Vectors | None,
+    need: NDArray[np.uint8],
 ) -> NDArray[np.int64]:
     """Code which units are split, on the two colours of a chessboard; their numbers, ascending."""
     row, column = np.divmod(np.arange(rows * columns), columns)
     split = np.zeros(rows * columns, np.int32)
     for colour in range(2):
-        units = np.flatnonzero((row + column) % 2 == colour)
+        units = np.flatnonzero(((row + column) % 2 == colour) & (need == CODED))
         if not len(units):
             continue
         near, inside = neighbours(row[units], column[units], (rows, columns), CROSS)

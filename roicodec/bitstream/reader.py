@@ -18,7 +18,7 @@ from roicodec.bitstream.chunks import (
     Chunk,
     Damage,
 )
-from roicodec.bitstream.constants import MAGIC, MAX_AREA, MAX_FRAMES, MAX_GAP, VERSION
+from roicodec.bitstream.constants import MAGIC, MAX_AREA, MAX_FRAMES, MAX_GAP, READABLE
 from roicodec.bitstream.fields import Cursor
 from roicodec.bitstream.frame_chunk import MIN_FRAME, FrameChunk
 from roicodec.bitstream.header import Header
@@ -162,9 +162,10 @@ class StreamReader:
         if len(first) < _START:
             raise StreamError(f"cut after {len(first)} bytes, inside its first fields")
         (version,) = struct.unpack_from(">H", first, len(MAGIC))
-        if version != VERSION:
+        if version not in READABLE:
             raise StreamError(
-                f"format version {version} is unknown; this program reads version {VERSION}:"
+                f"format version {version} is unknown; this program reads versions"
+                f" {READABLE[0]} to {READABLE[-1]}:"
                 f" update it, or the stream is damaged at byte {len(MAGIC)}"
             )
         self._scanner.drop(_START)
@@ -175,7 +176,7 @@ class StreamReader:
             what = "cut inside its header" if self._scanner.exhausted else "header damaged"
             raise StreamError(f"{what} at byte {_START}; nothing after it can be read")
         try:
-            header, replaced = Header.unpack(chunk.payload)
+            header, replaced = Header.unpack(chunk.payload, version)
         except StreamError as error:
             raise StreamError(f"header at byte {_START}: {error}") from error
         self._scanner.drop(chunk.size)

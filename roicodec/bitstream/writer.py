@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO, Self
 
 from roicodec.bitstream.chunks import FRAME, HEADER, INDEX, PACKET, TRACK, TRAILER, pack_chunk
-from roicodec.bitstream.constants import INTRA, MAGIC, VERSION
+from roicodec.bitstream.constants import INTRA, MAGIC
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.index import IndexEntry, pack_index
@@ -32,7 +32,7 @@ class StreamWriter:
         self.position = 0
         self._others = 0
         self._entries: list[IndexEntry] = []
-        self._write(MAGIC + struct.pack(">H", VERSION))
+        self._write(MAGIC + struct.pack(">H", header.version))
         self._chunk(HEADER, header.pack())
 
     def write_track(self, payload: bytes) -> int:

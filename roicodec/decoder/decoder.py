@@ -8,15 +8,17 @@ import numpy as np
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
 from roicodec.bitstream.entropy import SymbolDecoder
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.frame_chunk import FrameChunk, Place
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
-from roicodec.bitstream.masks import Mask, grid_shape
+from roicodec.bitstream.masks import grid_shape
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.presentation_order import PresentationOrder
+from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import FrameCodec, FrameSetting
 from roicodec.decoder.latents import LatentReader, get_hyper
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Reference
+from roicodec.decoder.references import Motion, Reference, References, expected_motion
 from roicodec.errors import ModelError, StreamError
 from roicodec.picture import Picture
 
@@ -30,16 +32,16 @@ class DecodedFrame:
     Attributes:
         picture: to be shown.
         setting: everything that its chunk says before its latents.
+        number: in the order of presentation.
     """
 
     picture: Picture
     setting: FrameSetting
+    number: int
 
 
 class FrameDecoder:
     """Decoder of one stream's frame chunks, in coding order; any intra frame may come next.
-
-    Frames replace what it keeps of the ones before, and never change it.
 
     Args:
         header: of the stream.
@@ -62,44 +64,51 @@ class FrameDecoder:
             )
         offsets = {c.bits: c.offset for c in header.candidates}
         self._codec = FrameCodec(header.width, header.height, model, offsets)
-        self._reference: Reference | None = None
-        self._mask: Mask | None = None
-        self._skip: Mask | None = None
+        self._buffer: ReferenceBuffer[Reference] = ReferenceBuffer(header.references)
+        self._order: PresentationOrder[DecodedFrame] = PresentationOrder()
+        self._number = -1
         self._shape = grid_shape(header.width, header.height)
 
-    def decode(self, chunk: FrameChunk | None) -> list[DecodedFrame]:
+    def decode(self, chunk: FrameChunk | None, number: int | None = None) -> list[DecodedFrame]:
         """Frames that are ready to be shown, in presentation order.
+
+        A frame is shown when all before it are, or cannot come any more.
 
         Args:
             chunk: the next frame; None at the end of the stream, to get what is left.
+            number: of the chunk in the order of coding; None if it follows the one before.
 
         Raises:
-            StreamError: if a section is damaged, the frame before is missing, or the picture's
-                CRC32 is not the chunk's. The next frame must then be an intra frame.
+            ReferenceLost: if a frame that it refers to could not be decoded.
+            StreamError: if a section is damaged, or the picture's CRC32 is not the chunk's. Frames
+                that were ready come with the next call.
         """
         if chunk is None:
-            return []
-        try:
-            return [self._decode(chunk)]
-        except StreamError:
-            self._reference = None
-            raise
+            return self._order.rest()
+        self._number = self._number + 1 if number is None else number
+        shown = self._number + chunk.place.shift
+        self._order.reach(shown if chunk.kind == INTRA else shown - chunk.place.past)
+        references = self._buffer.references(chunk.kind, chunk.place, shown)
+        frame, made = self._decode(chunk, references, shown)
+        if chunk.place.kept:
+            self._buffer.keep(shown, made)
+        return self._order.add(shown, frame)
 
-    def _decode(self, chunk: FrameChunk) -> DecodedFrame:
-        codec, intra = self._codec, chunk.kind == INTRA
-        reference = None if intra else self._reference
-        self._mask = decode_mask(chunk.mask, self._shape, None if intra else self._mask)
-        vectors = skip = unmatched = None
-        if not intra:
-            motion = MotionReader(chunk.motion, self._shape, self._skip)
-            skip, unmatched = motion.skip, motion.unmatched
-            before = reference.vectors if reference else None
-            vectors = motion.vectors(codec.motion_shape, before)
-        self._skip = skip
+    def _decode(
+        self, chunk: FrameChunk, references: References, shown: int
+    ) -> tuple[DecodedFrame, Reference]:
+        codec = self._codec
+        before = references[0] if references else None
+        mask = decode_mask(chunk.mask, self._shape, before.mask if before else None)
+        motion = skip = unmatched = None
+        if before is not None:
+            reader = MotionReader(chunk.motion, self._shape, before.skip)
+            skip, unmatched = reader.skip, reader.unmatched
+            motion = _motion(reader, chunk.place, references, codec.motion_shape)
         setting = FrameSetting(
-            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, self._mask, vectors, skip, unmatched
+            chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, mask, motion, skip, unmatched
         )
-        frame = codec.prepare(setting, reference)
+        frame = codec.prepare(setting, references)
         run, model = SymbolDecoder(chunk.latents), frame.model
         hyper = np.zeros(codec.hyper_shape, np.int32)
         if frame.layout.parts:
@@ -109,5 +118,14 @@ class FrameDecoder:
         picture = codec.shown(frame, made.planes, chunk.filters, chunk.pts, chunk.duration)
         if picture.crc32() != chunk.crc32:
             raise StreamError("the decoded picture is not the encoder's (CRC32 differs)")
-        self._reference = made
-        return DecodedFrame(picture, setting)
+        return DecodedFrame(picture, setting, shown), made
+
+
+def _motion(
+    reader: MotionReader, place: Place, references: References, shape: tuple[int, int]
+) -> Motion:
+    expected = expected_motion(references, place.past, place.future)
+    if not place.future:
+        return Motion(reader.vectors(shape, expected[0]), place.past)
+    past, future, modes = reader.bidirectional(shape, expected)
+    return Motion(past, place.past, future, place.future, modes)

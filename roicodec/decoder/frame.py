@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import (
+    AVERAGE,
+    BIDIRECTIONAL,
     BLOCK,
     CODING_STEPS,
-    INTER,
+    DIRECT,
+    FUTURE,
     INTRA,
     LATENT_CHANNELS,
     MAX_QUALITY,
@@ -35,7 +38,7 @@ from roicodec.decoder.model import Model, NetworkModel
 from roicodec.decoder.network import Context
 from roicodec.decoder.planes import Packed, crop, padded_size
 from roicodec.decoder.post_filter import FilteredPlane, merged
-from roicodec.decoder.references import Reference
+from roicodec.decoder.references import Motion, Reference, References
 from roicodec.decoder.regions import Layout, RegionQuality, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
@@ -60,11 +63,11 @@ class FrameSetting:
     """Everything that a frame chunk says before its latents.
 
     Attributes:
-        kind: frame type, ``INTRA`` or ``INTER``.
+        kind: frame type, ``INTRA``, ``INTER`` or ``BIDIRECTIONAL``.
         quality: index 0..63.
         b_roi, b_bg: bit-widths of the ROI and of the rest.
         mask: ROI of the unpadded frame, bool ``[ceil(H/16), ceil(W/16)]``.
-        vectors: motion field, int16 ``[Hp/8, Wp/8, 2]``; None for intra frames.
+        motion: of the frame; None for intra frames.
         skip: cells where the prediction stands as it is, of the mask's shape; None for none.
         unmatched: intra-coded cells of an inter frame, of the mask's shape: only the mean of each
             block is predicted there; None for none.
@@ -75,7 +78,7 @@ class FrameSetting:
     b_roi: int
     b_bg: int
     mask: Mask
-    vectors: NDArray[np.int16] | None
+    motion: Motion | None
     skip: Mask | None = None
     unmatched: Mask | None = None
 
@@ -105,7 +108,7 @@ class PreparedFrame:
 
     Attributes:
         setting: as given.
-        reference: the frame that it refers to; None of an intra frame.
+        references: the frames that it refers to.
         layout: the positions that are computed, by region.
         model: networks of its frame type.
         quality: indices of ROI and rest, offsets included.
@@ -116,7 +119,7 @@ class PreparedFrame:
     """
 
     setting: FrameSetting
-    reference: Reference | None
+    references: References
     layout: Layout
     model: NetworkModel
     quality: RegionQuality
@@ -167,19 +170,19 @@ class FrameCodec:
     def prepare(
         self,
         setting: FrameSetting,
-        reference: Reference | None,
+        references: References,
         like: PreparedFrame | None = None,
     ) -> PreparedFrame:
         """Prediction of a frame, and what its networks compute before the latents.
 
         Args:
             setting: of the frame.
-            reference: the frame that an inter frame refers to; an intra frame ignores it.
+            references: the frames that it refers to; an intra frame ignores them.
             like: the same frame prepared with another skip map and the same motion and intra-coded
                 cells, whose prediction is taken over.
 
         Raises:
-            StreamError: if an inter frame has no reference, or the bit-widths do not go with the
+            StreamError: if references are missing, or the bit-widths do not go with the
                 frame: 0 is for the rest of an inter frame that has a ROI.
         """
         self._check_bits(setting)
@@ -195,14 +198,14 @@ class FrameCodec:
         if setting.kind == INTRA:
             rows, columns = self.motion_shape
             flat = np.full((rows * columns, PIXEL_CHANNELS), MID_GRAY, np.int16)
-            return PreparedFrame(setting, None, layout, model, quality, flat, None, None)
-        if reference is None or setting.vectors is None:
-            raise StreamError("an inter frame without the frame before it")
+            return PreparedFrame(setting, (), layout, model, quality, flat, None, None)
+        motion = setting.motion
+        if motion is None or len(references) != 1 + (setting.kind == BIDIRECTIONAL):
+            raise StreamError("an inter frame without the frames that it refers to")
         if like is not None and like.features is not None:
             prediction, features = like.prediction, like.features
         else:
-            prediction = compensate(reference.planes, setting.vectors)
-            features = compensate_features(reference.features, setting.vectors)
+            prediction, features = _predicted(references, motion)
             if setting.unmatched is not None:
                 at = finer(padded_grid(setting.unmatched, None)[0])
                 prediction = block_means(prediction, at)
@@ -212,12 +215,12 @@ class FrameCodec:
         if layout.parts:
             context = model.network.context(layout, prediction, features)
         return PreparedFrame(
-            setting, reference, layout, model, quality, prediction, features, context
+            setting, references, layout, model, quality, prediction, features, context
         )
 
     def _check_bits(self, setting: FrameSetting) -> None:
         usable = self.offsets.keys() & set(CANDIDATE_BITS)
-        skip = setting.b_bg == 0 and setting.kind == INTER and setting.mask.any()
+        skip = setting.b_bg == 0 and setting.kind != INTRA and setting.mask.any()
         if setting.b_roi not in usable or not (
             setting.b_bg in usable or (skip and 0 in self.offsets)
         ):
@@ -234,7 +237,8 @@ class FrameCodec:
             coder: chooses or reads the symbols of a step.
         """
         network, layout = frame.model.network, frame.layout
-        sums = frame.reference.sums.copy() if frame.reference else ChannelSums(LATENT_CHANNELS)
+        before = frame.references
+        sums = before[0].sums.copy() if before else ChannelSums(LATENT_CHANNELS)
         decoded = np.zeros((layout.height * layout.width, LATENT_CHANNELS), np.int16)
         if not layout.parts:
             return CodedLatents(decoded, sums)
@@ -272,9 +276,10 @@ class FrameCodec:
         """A frame from its latents, without post-filter, as later frames refer to it."""
         samples, features = self.synthesise(frame, coded.values)
         planes = unpack(samples, self.padded_width, self.padded_height)
-        sums = ChannelSums(LATENT_CHANNELS) if frame.reference is None else coded.sums.copy()
+        sums = coded.sums.copy() if frame.references else ChannelSums(LATENT_CHANNELS)
         sums.fade()
-        return Reference(planes, features, frame.setting.vectors, sums)
+        setting = frame.setting
+        return Reference(planes, features, setting.motion, sums, setting.mask, setting.skip)
 
     def filtered(
         self, frame: PreparedFrame, planes: tuple[Plane, Plane, Plane]
@@ -301,3 +306,23 @@ class FrameCodec:
         """The same from padded planes without post-filter: only what is switched on is filtered."""
         made = frame.model.post_filter.shown(planes, frame.setting.quality, filters)
         return crop(made, self.width, self.height, pts, duration)
+
+
+def _predicted(references: References, motion: Motion) -> tuple[Packed, NDArray[np.int16]]:
+    """Packed samples and features, motion-compensated, by the prediction modes of the cells."""
+    past = references[0]
+    prediction = compensate(past.planes, motion.vectors)
+    features = compensate_features(past.features, motion.vectors)
+    if motion.future is None or motion.modes is None:
+        return prediction, features
+    future = references[1]
+    other = compensate(future.planes, motion.future)
+    modes = finer(motion.modes)
+    at = (modes == AVERAGE) | (modes == DIRECT)
+    for own, its in (
+        (prediction, other),
+        (features, compensate_features(future.features, motion.future)),
+    ):
+        own[at] = (own[at].astype(np.int32) + its[at] + 1) >> 1
+        own[modes == FUTURE] = its[modes == FUTURE]
+    return prediction, features

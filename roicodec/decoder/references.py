@@ -1,4 +1,4 @@
-"""Decoded frames as later frames refer to them."""
+"""Decoded frames as later frames refer to them, and the motion that is expected from theirs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from roicodec.bitstream.constants import VECTOR_LIMIT
+from roicodec.bitstream.masks import Mask
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.picture import Plane
 
-__all__ = ["Reference"]
+__all__ = ["Motion", "Reference", "References", "expected_motion"]
+
+Vectors = NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Where a frame moves.
+
+    Attributes:
+        vectors: to its past reference in quarter luma samples, int16 ``[Hp / 8, Wp / 8, 2]``.
+        distance: frames to that reference.
+        future: to its future reference, likewise; None of frames that have none.
+        future_distance: frames to that reference; 0 for none.
+        modes: prediction mode of each cell, uint8 ``[Hp / 16, Wp / 16]``; None of frames without a
+            future reference.
+    """
+
+    vectors: Vectors
+    distance: int = 1
+    future: Vectors | None = None
+    future_distance: int = 0
+    modes: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +45,63 @@ class Reference:
         planes: padded Y, U and V before the post-filter, uint8 ``[Hp, Wp]`` and twice
             ``[Hp / 2, Wp / 2]``.
         features: for the next frame's context, int16 ``[(Hp/8) (Wp/8), 32]``.
-        vectors: its motion field in quarter luma samples, int16 ``[Hp / 8, Wp / 8, 2]``; None of
-            an intra frame.
+        motion: its own; None of an intra frame.
         sums: magnitudes of the latents coded since the intra frame, faded
             (:mod:`roicodec.decoder.adaptation`).
+        mask: its ROI, bool ``[ceil(H/16), ceil(W/16)]``.
+        skip: its skip map, of the same shape; None of an intra frame.
     """
 
     planes: tuple[Plane, Plane, Plane]
     features: NDArray[np.int16]
-    vectors: NDArray[np.int16] | None
+    motion: Motion | None
     sums: ChannelSums
+    mask: Mask
+    skip: Mask | None
+
+
+References = tuple[Reference, ...]
+"""What a frame refers to: nothing (intra), the past reference, or the past and the future one."""
+
+
+def expected_motion(
+    references: References, distance: int, future_distance: int
+) -> tuple[Vectors | None, Vectors | None]:
+    """Fields to the past and to the future reference if all goes on as it does in these.
+
+    Args:
+        references: of the frame.
+        distance, future_distance: frames to them; 0 for none.
+
+    Returns:
+        int16 ``[Hp / 8, Wp / 8, 2]`` each; None where nothing is known.
+    """
+    if not references:
+        return None, None
+    if not future_distance:
+        motion = references[0].motion
+        if motion is None:
+            return None, None
+        return _scaled(motion.vectors, distance, motion.distance), None
+    past, future = (reference.motion for reference in references)
+    whole = distance + future_distance
+    # One of the two was predicted from the other: it tells the way from one end to the other.
+    if future is not None and future.distance == whole:
+        across, span = future.vectors, whole
+    elif past is not None and past.future is not None and past.future_distance == whole:
+        across, span = past.future, -whole
+    elif future is not None:
+        across, span = future.vectors, future.distance
+    else:
+        return None, None
+    return _scaled(across, distance, span), _scaled(across, -future_distance, span)
+
+
+def _scaled(vectors: Vectors, numerator: int, denominator: int) -> Vectors:
+    """Vectors times a fraction, halves rounded up."""
+    if numerator == denominator:
+        return vectors
+    if denominator < 0:
+        numerator, denominator = -numerator, -denominator
+    scaled = (2 * numerator * vectors.astype(np.int32) + denominator) // (2 * denominator)
+    return np.asarray(np.clip(scaled, -VECTOR_LIMIT, VECTOR_LIMIT), np.int16)

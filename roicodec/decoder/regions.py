@@ -164,10 +164,10 @@ class Layout:
         return out
 
 
-def finer(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Map of positions in raster order, bool ``[2 h * 2 w]``.
+def finer(cells: NDArray[_T]) -> NDArray[_T]:
+    """Map of positions in raster order, ``[2 h * 2 w]``.
 
     Args:
-        cells: map of cells, bool ``[h, w]``.
+        cells: map of cells, ``[h, w]``.
     """
     return cells.repeat(2, 0).repeat(2, 1).ravel()

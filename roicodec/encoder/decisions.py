@@ -1,25 +1,33 @@
-"""Decisions of a frame before it is tried: type, quality, motion, mask and bit-widths."""
+"""Decisions of a frame before it is tried: motion, mask and bit-widths."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import INTER, INTRA, QUANTIZER_STEPS
+from roicodec.bitstream.constants import BIDIRECTIONAL, INTER, INTRA, MAX_DISTANCE, QUANTIZER_STEPS
+from roicodec.bitstream.frame_chunk import LOW_DELAY, Place
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Reference
+from roicodec.decoder.references import Motion, Reference, expected_motion
 from roicodec.encoder.effort import Effort
+from roicodec.encoder.gop import prices
+from roicodec.encoder.motion.bidirectional import bidirectional_motion
+from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.motion.search import SearchPlane, search_pair, unmatched_share
 from roicodec.encoder.options import EncoderOptions
-from roicodec.encoder.rate_control import RateControl
 from roicodec.encoder.roi.features import Features, region_features
 from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
 from roicodec.encoder.roi.sources import RoiSource, is_given
 from roicodec.picture import Picture
 
-__all__ = ["FeatureAverage", "FrameDecisions", "bit_width_selector"]
+__all__ = ["Arrived", "FeatureAverage", "FrameDecisions", "Source", "bit_width_selector"]
+
+Field = NDArray[np.int16]
 
 _CUT = 0.8
 """Share of units without a match from which a frame is a new scene: at cuts it is above 0.95."""
@@ -69,70 +77,161 @@ class FeatureAverage:
         return self._average
 
 
+@dataclass(frozen=True, eq=False)
+class Arrived:
+    """A picture in presentation order, with what is found out before it is coded.
+
+    Attributes:
+        picture: to encode.
+        plane: its luma.
+        number: of the frame, from 0.
+        mask: its ROI, bool ``[ceil(H/16), ceil(W/16)]``.
+        vectors: motion against the picture before, int16 ``[Hp / 8, Wp / 8, 2]``; None where an
+            intra frame is due.
+    """
+
+    picture: Picture
+    plane: SearchPlane
+    number: int
+    mask: Mask
+    vectors: Field | None
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A reference, as it is searched.
+
+    Attributes:
+        reference: the decoded frame.
+        plane: its luma.
+    """
+
+    reference: Reference
+    plane: SearchPlane
+
+
 class FrameDecisions:
-    """Chooser of every frame's setting, in coding order.
+    """Chooser of every frame's setting.
 
     Args:
         options: of the encoder.
         effort: how long to search.
-        control: chooses the quality.
         roi: finds the ROI.
         selector: picks the bit-widths.
     """
 
     def __init__(
-        self,
-        options: EncoderOptions,
-        effort: Effort,
-        control: RateControl,
-        roi: RoiSource,
-        selector: BitWidthSelector,
+        self, options: EncoderOptions, effort: Effort, roi: RoiSource, selector: BitWidthSelector
     ) -> None:
-        self._options, self._effort, self._control = options, effort, control
+        self._options, self._effort = options, effort
         self._roi, self._selector = roi, selector
         self._average = FeatureAverage()
+        self._chain = MotionChain(2 * MAX_DISTANCE)
         self._since_intra = 0
         self._count = 0
         self._first_pts: int | None = None
-        self._before: Picture | None = None
+        self._before: tuple[Picture, SearchPlane] | None = None
 
-    def setting(self, picture: Picture, reference: Reference | None) -> FrameSetting:
-        """Setting of the next picture, without skip map and intra-coded cells.
+    def arrive(self, picture: Picture, quality: int, source: Source | None) -> Arrived:
+        """The next picture in presentation order, with its ROI; where a new scene or a GOP begins,
+        without motion.
 
         Args:
             picture: to encode.
-            reference: reconstruction of the picture before; None before the first.
+            quality: index of inter frames now.
+            source: the decoded picture before, where it is what this one will refer to; its motion
+                is then against that, else against the original.
         """
         due = self._since_intra % self._options.gop == 0
-        vectors = None
-        if reference is not None and not due:
-            vectors = self._motion(picture, reference)
+        plane, vectors = SearchPlane(picture.y), None
+        if self._before is not None and not due:
+            step = float(QUANTIZER_STEPS[quality])
+            vectors = self._from_before(plane, self._before[1], source, step)
             if vectors is None:
                 self._before = None
-        intra = vectors is None
-        quality = self._control.quality(INTRA if intra else INTER)
-        mask = self._roi.mask(self._count, self._time(picture), picture, self._before)
-        features = region_features(picture, vectors, mask)
-        features = self._average.add(features, mask, intra=intra)
-        b_roi, b_bg = self._selector.choose(features, mask, inter=not intra)
-        self._before = picture
+        before = self._before[0] if self._before else None
+        mask = self._roi.mask(self._count, self._time(picture), picture, before)
+        if vectors is not None:
+            self._chain.add(self._count, vectors)
+        arrived = Arrived(picture, plane, self._count, mask, vectors)
+        # Not the plane itself, which a search gives all quarter samples: 16 times its bytes.
+        self._before = picture, SearchPlane(picture.y)
         self._count += 1
-        self._since_intra = 1 if intra else self._since_intra + 1
-        return FrameSetting(INTRA if intra else INTER, quality, b_roi, b_bg, mask, vectors)
+        self._since_intra = 1 if vectors is None else self._since_intra + 1
+        return arrived
 
-    def _motion(self, picture: Picture, reference: Reference) -> NDArray[np.int16] | None:
-        """Motion of the next picture against its reference; None where a new scene begins."""
-        step = float(QUANTIZER_STEPS[self._control.quality(INTER)])
-        current, decoded = SearchPlane(picture.y), SearchPlane(reference.planes[0])
-        vectors = search_pair(
-            current, decoded, step=step, previous=reference.vectors, sweeps=self._effort.sweeps
-        )
-        if unmatched_share(current, decoded, vectors, step=step) <= _CUT or self._before is None:
-            return vectors
+    def _from_before(
+        self, plane: SearchPlane, original: SearchPlane, source: Source | None, step: float
+    ) -> Field | None:
+        """Motion from the picture before; None where a new scene begins."""
+        vectors = None
+        if source is not None:
+            motion = source.reference.motion
+            vectors = search_pair(
+                plane, source.plane, step=step, previous=motion.vectors if motion else None,
+                sweeps=self._effort.sweeps,
+            )  # fmt: skip
+            if unmatched_share(plane, source.plane, vectors, step=step) <= _CUT:
+                return vectors
         # Coarse quantization may leave nothing to match, so the pictures themselves have the word.
-        before = SearchPlane(self._before.y)
-        own = search_pair(current, before, step=step)
-        return None if unmatched_share(current, before, own, step=step) > _CUT else vectors
+        own = search_pair(plane, original, step=step)
+        if unmatched_share(plane, original, own, step=step) > _CUT:
+            return None
+        return own if vectors is None else vectors
+
+    def setting(
+        self, arrived: Arrived, place: Place, quality: int, sources: Sequence[Source]
+    ) -> FrameSetting:
+        """Setting of a frame, without skip map and intra-coded cells; in coding order.
+
+        Args:
+            arrived: the frame.
+            place: among the others.
+            quality: index 0..63.
+            sources: what it refers to; nothing of an intra frame.
+        """
+        kind, mask = (INTRA, INTER, BIDIRECTIONAL)[len(sources)], arrived.mask
+        motion = None
+        if sources:
+            motion = self._motion(arrived, place, quality, sources)
+        features = region_features(arrived.picture, arrived.vectors if sources else None, mask)
+        features = self._average.add(features, mask, intra=not sources)
+        b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
+        return FrameSetting(kind, quality, b_roi, b_bg, mask, motion)
+
+    def _motion(
+        self, arrived: Arrived, place: Place, quality: int, sources: Sequence[Source]
+    ) -> Motion:
+        if place == LOW_DELAY and arrived.vectors is not None:
+            return Motion(arrived.vectors)
+        step, weight = float(QUANTIZER_STEPS[quality]), prices(place.layer).vectors
+        references = tuple(source.reference for source in sources)
+        expected = expected_motion(references, place.past, place.future)
+        numbers = arrived.number - place.past, arrived.number + place.future
+        fields = [
+            search_pair(
+                arrived.plane,
+                source.plane,
+                step=step,
+                start=self._chain.between(arrived.number, number),
+                previous=previous,
+                sweeps=self._effort.sweeps,
+                weight=weight,
+            )
+            for source, number, previous in zip(sources, numbers, expected, strict=False)
+        ]
+        if len(fields) == 1:
+            return Motion(fields[0], place.past)
+        return bidirectional_motion(
+            arrived.plane,
+            references,
+            (sources[0].plane, sources[1].plane),
+            (fields[0], fields[1]),
+            (place.past, place.future),
+            step=step,
+            weight=weight,
+            sweeps=self._effort.sweeps,
+        )
 
     def _time(self, picture: Picture) -> float:
         """Seconds since the first picture."""

@@ -9,27 +9,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
+from roicodec.bitstream.constants import ARITHMETIC_ID, INTER, INTRA, MAX_QUALITY
 from roicodec.bitstream.entropy import Ints
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.frame_chunk import LOW_DELAY, FrameChunk, Place
 from roicodec.bitstream.header import Candidate
 from roicodec.bitstream.mask_coding import encode_mask
-from roicodec.bitstream.masks import Mask
-from roicodec.bitstream.motion_section import encode_motion
-from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting
+from roicodec.bitstream.motion_section import Bidirectional, encode_motion
+from roicodec.bitstream.reference_buffer import ReferenceBuffer
+from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.latents import put_hyper
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Reference
-from roicodec.encoder.decisions import FrameDecisions, bit_width_selector
+from roicodec.decoder.references import References, expected_motion
+from roicodec.encoder.decisions import Arrived, FrameDecisions, Source, bit_width_selector
 from roicodec.encoder.effort import EFFORTS, Effort
-from roicodec.encoder.options import EncoderOptions, rate_control
+from roicodec.encoder.gop import PYRAMIDS, Prices, mini_gop, prices, references_kept
+from roicodec.encoder.motion.search import SearchPlane
+from roicodec.encoder.options import STRUCTURES, EncoderOptions, rate_control
 from roicodec.encoder.rate_control import PsnrControl, RateControl
-from roicodec.encoder.rdoq import LAMBDA, LatentWriter
+from roicodec.encoder.rdoq import LatentWriter
 from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.encoder.roi.sources import NoRoi, RoiSource
 from roicodec.encoder.trials import FrameTrials, TriedFrame, filter_switches
@@ -53,6 +55,7 @@ class CodedFrame:
         setting: everything that the chunk says before its latents.
         hyper: hyper-latents, int32 ``[Hp/32, Wp/32, 32]``.
         symbols: model and symbols of each coding step.
+        references: that it refers to.
     """
 
     chunk: FrameChunk
@@ -60,6 +63,7 @@ class CodedFrame:
     setting: FrameSetting
     hyper: Ints
     symbols: list[tuple[Distribution, Ints]]
+    references: References
 
 
 class FrameEncoder:
@@ -73,12 +77,11 @@ class FrameEncoder:
         selector: picks the bit-widths of every frame; None for the fitted one.
         control: chooses the quality of every frame; None for that of the options.
         effort: what is tried; None for that of the options.
-        lambda_: squared quantizer steps that a bit is worth when symbols are chosen.
+        price: of symbols, instead of that of each layer; 0 rounds latents to the nearest.
 
     Attributes:
         header_fields: what the stream's header must say of this encoder.
         codec: the frame codec.
-        reference: the frame that the next one refers to; None before the first.
     """
 
     def __init__(
@@ -92,24 +95,27 @@ class FrameEncoder:
         *,
         control: RateControl | None = None,
         effort: Effort | None = None,
-        lambda_: float = LAMBDA,
+        price: float | None = None,
     ) -> None:
         effort = effort or EFFORTS[options.effort]
         offsets = quality_offsets(options.candidates, options.roi_strength)
         self.codec = FrameCodec(width, height, model, offsets)
         self._control = control or rate_control(options, width * height)
         selector = selector or bit_width_selector(options, model, roi)
-        self._decisions = FrameDecisions(options, effort, self._control, roi, selector)
-        self._trials = FrameTrials(self.codec, effort, lambda_)
-        self._lambda = lambda_
+        self._decisions = FrameDecisions(options, effort, roi, selector)
+        self._trials = FrameTrials(self.codec, effort)
+        self._price = price
         self._count = 0
-        self.reference: Reference | None = None
-        self._mask: Mask | None = None
-        self._skip: Mask | None = None
+        self._length = PYRAMIDS[STRUCTURES.index(options.structure)]
+        self._pending: list[Arrived] = []
+        self._newest: Source | None = None
+        references = references_kept(self._length)
+        self._buffer: ReferenceBuffer[Source] = ReferenceBuffer(references)
         self.header_fields: dict[str, Any] = {
             "candidates": tuple(Candidate(b, o) for b, o in offsets.items()),
             "model_id": model.id,
             "arithmetic_id": ARITHMETIC_ID,
+            "references": references,
         }
 
     @torch.inference_mode()
@@ -123,7 +129,7 @@ class FrameEncoder:
             InputError: if the picture's size is not the video's.
         """
         if picture is None:
-            return []
+            return self._mini_gop()
         codec = self.codec
         if (picture.width, picture.height) != (codec.width, codec.height):
             raise InputError(
@@ -132,10 +138,35 @@ class FrameEncoder:
             )
         if self._count == 0 and isinstance(self._control, PsnrControl):
             self._control.tried(lambda quality: self._intra_psnr(quality, picture))
-        setting = self._decisions.setting(picture, self.reference)
-        tried = self._trials.run(codec.prepare(setting, self.reference), picture)
+        newest = self._newest if self._length == 1 else None
+        arrived = self._decisions.arrive(picture, self._control.quality(INTER), newest)
         self._count += 1
-        return [self._written(tried, picture)]
+        if arrived.vectors is None:
+            return [*self._mini_gop(), self._coded(arrived, INTRA, LOW_DELAY, 0)]
+        self._pending.append(arrived)
+        return self._mini_gop() if len(self._pending) == self._length else []
+
+    def _mini_gop(self) -> list[CodedFrame]:
+        """The frames that wait, in coding order."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return []
+        return [
+            self._coded(pending[p.number - 1], p.kind, p.place, p.offset)
+            for p in mini_gop(len(pending))
+        ]
+
+    def _coded(self, arrived: Arrived, kind: int, place: Place, offset: int) -> CodedFrame:
+        sources = self._buffer.references(kind, place, arrived.number)
+        base = self._control.quality(INTRA if kind == INTRA else INTER)
+        quality = min(max(base + offset, 0), MAX_QUALITY)
+        setting = self._decisions.setting(arrived, place, quality, sources)
+        worth = prices(place.layer)
+        if self._price is not None:
+            worth = replace(worth, symbols=self._price)
+        frame = self.codec.prepare(setting, tuple(source.reference for source in sources))
+        tried = self._trials.run(frame, arrived.picture, worth)
+        return self._written(tried, arrived, place, worth, base)
 
     def missed(self) -> str:
         """In one line, how far the stream is from the bit rate or PSNR asked for; empty if near."""
@@ -148,23 +179,20 @@ class FrameEncoder:
         encoder = FrameEncoder(*size, options, NoRoi(*size), self.codec.model)
         return psnr(picture, encoder.encode(picture)[0].reconstruction)[3]
 
-    def _written(self, tried: TriedFrame, picture: Picture) -> CodedFrame:
-        """The coded frame; the next one refers to it."""
+    def _written(
+        self, tried: TriedFrame, arrived: Arrived, place: Place, worth: Prices, base: int
+    ) -> CodedFrame:
+        """The coded frame, kept for those that refer to it."""
         codec, frame, setting = self.codec, tried.frame, tried.frame.setting
-        intra = setting.kind == INTRA
-        writer = LatentWriter(frame.model.latent_tables, tried.target, self._lambda)
+        picture = arrived.picture
+        before = frame.references[0] if frame.references else None
+        writer = LatentWriter(frame.model.latent_tables, tried.target, worth.symbols)
         if frame.layout.parts:
             put_hyper(writer.encoder, tried.hyper, frame.model.hyper_tables)
         made = codec.reconstruct(frame, codec.code_latents(frame, tried.hyper, writer))
         planes = codec.filtered(frame, made.planes)
         filters = filter_switches(planes, picture)
         shown = codec.picture(planes, filters, picture.pts, picture.duration)
-        motion = b""
-        if setting.vectors is not None and frame.reference is not None:
-            motion = encode_motion(
-                setting.skip, self._skip, setting.vectors, frame.reference.vectors,
-                setting.unmatched,
-            )  # fmt: skip
         chunk = FrameChunk(
             b_roi=setting.b_roi,
             b_bg=setting.b_bg,
@@ -173,12 +201,29 @@ class FrameEncoder:
             pts=picture.pts,
             duration=picture.duration,
             filters=filters,
-            mask=encode_mask(setting.mask, None if intra else self._mask),
-            motion=motion,
+            mask=encode_mask(setting.mask, before.mask if before else None),
+            motion=_motion_section(frame, place),
             latents=writer.encoder.finish(),
             crc32=shown.crc32(),
+            place=place,
         )
-        self.reference, self._mask, self._skip = made, setting.mask, setting.skip
+        if place.kept:
+            self._newest = Source(made, SearchPlane(made.planes[0]))
+            self._buffer.keep(arrived.number, self._newest)
         bits = 8 * (len(chunk.mask) + len(chunk.motion) + len(chunk.latents) + _OVERHEAD)
-        self._control.coded(setting.kind, setting.quality, bits, lambda: psnr(picture, shown)[3])
-        return CodedFrame(chunk, shown, setting, tried.hyper, writer.coded)
+        kind = INTRA if setting.kind == INTRA else INTER
+        quality = setting.quality if kind == INTRA else base
+        self._control.coded(kind, quality, bits, lambda: psnr(picture, shown)[3])
+        return CodedFrame(chunk, shown, setting, tried.hyper, writer.coded, frame.references)
+
+
+def _motion_section(frame: PreparedFrame, place: Place) -> bytes:
+    setting, motion = frame.setting, frame.setting.motion
+    if motion is None:
+        return b""
+    past, future = expected_motion(frame.references, place.past, place.future)
+    both = None
+    if motion.future is not None and motion.modes is not None:
+        both = Bidirectional(motion.future, motion.modes, future)
+    before = frame.references[0].skip
+    return encode_motion(setting.skip, before, motion.vectors, past, setting.unmatched, both)

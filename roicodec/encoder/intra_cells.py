@@ -77,11 +77,14 @@ def unmatched_cells(prediction: Packed, target: Packed, steps: NDArray[np.float6
 
 def _with(frame: PreparedFrame, unmatched: Mask) -> FrameSetting:
     """The frame's setting with some cells marked. Only their neighbours and their blocks' means
-    depend on their vectors, so they get the nearest that are in use."""
-    vectors = frame.setting.vectors
-    assert vectors is not None
-    blocks = np.zeros(vectors.shape[:2], np.bool_)
-    rows, columns = unmatched.shape
-    fine = finer(unmatched).reshape(2 * rows, 2 * columns)
-    blocks[: 2 * rows, : 2 * columns] = fine
-    return replace(frame.setting, unmatched=unmatched, vectors=filled(vectors, blocks))
+    depend on their vectors, so in frames with one reference they get the nearest that are in use.
+    """
+    motion = frame.setting.motion
+    assert motion is not None
+    if motion.future is None:
+        blocks = np.zeros(motion.vectors.shape[:2], np.bool_)
+        rows, columns = unmatched.shape
+        fine = finer(unmatched).reshape(2 * rows, 2 * columns)
+        blocks[: 2 * rows, : 2 * columns] = fine
+        motion = replace(motion, vectors=filled(motion.vectors, blocks))
+    return replace(frame.setting, unmatched=unmatched, motion=motion)

@@ -11,13 +11,18 @@ from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrC
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
 from roicodec.errors import InputError
 
-__all__ = ["EncoderOptions", "rate_control"]
+__all__ = ["STRUCTURES", "EncoderOptions", "rate_control"]
+
+STRUCTURES = ("low-delay", "4", "8", "16")
+"""Coding structures: frames refer to the one before; pyramids of bidirectional frames."""
 
 _CASCADE = 1.4
 """Quality cascade: the first inter frame of a GOP is this many indices above the requested quality,
 the last this many below."""
 _INTRA_OFFSET = 14
 """Quality indices that an intra frame gets on top, for the frames that refer to it."""
+_PYRAMID_OFFSET = 2
+"""The same once more where frames refer to others far away."""
 _MAX_GOP = 0xFFFF
 
 
@@ -38,6 +43,7 @@ class EncoderOptions:
         frames: length of the clip, at least 1; None when unknown.
         time_base: seconds per unit of the pictures' pts, above 0, for ROI sources that go by time.
         effort: 1..9, see :data:`~roicodec.encoder.effort.EFFORTS`.
+        structure: coding structure, one of :data:`STRUCTURES`.
         roi_strength: 0..2, how far the quality of the regions is apart, see
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
@@ -56,6 +62,7 @@ class EncoderOptions:
     frames: int | None = None
     time_base: Fraction = Fraction(1, 90000)
     effort: int = DEFAULT_EFFORT
+    structure: str = "low-delay"
     roi_strength: float = 1.0
     complexity: float = 0.0
 
@@ -64,6 +71,8 @@ class EncoderOptions:
         _within("gop", self.gop, 1, _MAX_GOP)
         _within("effort", self.effort, min(EFFORTS), max(EFFORTS))
         _within("roi_strength", self.roi_strength, 0, 2)
+        if self.structure not in STRUCTURES:
+            raise InputError(f"structure {self.structure}: give one of {', '.join(STRUCTURES)}")
         if not self.complexity >= 0:
             raise InputError(f"complexity {self.complexity:g}: give 0 or more")
         for name in ("bit_rate", "psnr", "frame_rate", "frames", "time_base"):
@@ -95,6 +104,8 @@ def rate_control(options: EncoderOptions, samples: int) -> RateControl:
         samples: luma samples per picture.
     """
     offset = _INTRA_OFFSET if options.gop > 1 else 0
+    if options.structure != "low-delay":
+        offset += _PYRAMID_OFFSET
     gop, frames = options.gop, options.frames
     if options.bit_rate is not None:
         goal = options.bit_rate / float(options.frame_rate)

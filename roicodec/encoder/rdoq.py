@@ -13,10 +13,7 @@ from roicodec.bitstream.entropy import Ints, SymbolEncoder, Tables
 from roicodec.decoder.frame import Distribution
 from roicodec.kernels.latents import add_bits, choose_symbols
 
-__all__ = ["LAMBDA", "LatentWriter", "RdoQuantizer"]
-
-LAMBDA = 0.09
-"""Lagrange multiplier: squared quantizer steps that a bit is worth; 0.08 in training."""
+__all__ = ["LatentWriter", "RdoQuantizer"]
 
 
 class RdoQuantizer:
@@ -32,9 +29,7 @@ class RdoQuantizer:
         coded: models and symbols of each step so far.
     """
 
-    def __init__(
-        self, tables: Tables, target: NDArray[np.float32], lambda_: float = LAMBDA
-    ) -> None:
+    def __init__(self, tables: Tables, target: NDArray[np.float32], lambda_: float) -> None:
         self._tables = tables
         self.target = target
         self._bits = tables.cost()
@@ -65,9 +60,7 @@ class LatentWriter(RdoQuantizer):
         encoder: the run that they are coded into.
     """
 
-    def __init__(
-        self, tables: Tables, target: NDArray[np.float32], lambda_: float = LAMBDA
-    ) -> None:
+    def __init__(self, tables: Tables, target: NDArray[np.float32], lambda_: float) -> None:
         super().__init__(tables, target, lambda_)
         self.encoder = SymbolEncoder()
 

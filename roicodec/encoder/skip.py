@@ -29,8 +29,6 @@ __all__ = [
 _BORDER_BITS = 0.6
 """Bits of the map for each pair of neighbours of which one is skipped."""
 _SWEEPS = 2
-_LAMBDA = 0.06
-"""Squared quantizer steps that a bit is worth here: less than for symbols, for later frames pay."""
 _EARLY_OCTAVES = np.arange(1.75, 12.5)
 """Energy of a cell's prediction error, logarithm to base 2, in squared quantizer steps."""
 _EARLY_BITS = np.array([6, 15, 37, 89, 149, 182, 242, 326, 342, 351, 367])
@@ -48,11 +46,12 @@ class SkipTrials:
     Args:
         frame: of the first trial.
         target: packed samples, int16 ``[(H/8) (W/8), 96]``.
+        lambda_: squared quantizer steps that a bit is worth.
     """
 
-    def __init__(self, frame: PreparedFrame, target: Packed) -> None:
+    def __init__(self, frame: PreparedFrame, target: Packed, lambda_: float) -> None:
         grid = frame.layout.mask.shape
-        self._target, self._worth = target, _LAMBDA * cell_steps(frame) ** 2
+        self._target, self._worth = target, lambda_ * cell_steps(frame) ** 2
         self._predicted = self._coded = cell_errors(frame.prediction, target, *grid)
         self._bits = np.zeros(grid)
 
@@ -76,7 +75,7 @@ class SkipTrials:
         return found[:height, :width]
 
 
-def early_skip(frame: PreparedFrame, target: Packed) -> Mask:
+def early_skip(frame: PreparedFrame, target: Packed, lambda_: float) -> Mask:
     """Cells to skip without any trial, bool of the unpadded frame's grid.
 
     Bits and error of coding a cell are taken to be the means of cells with as much energy of
@@ -85,6 +84,7 @@ def early_skip(frame: PreparedFrame, target: Packed) -> Mask:
     Args:
         frame: an inter frame, prepared without skip map.
         target: packed samples of its original.
+        lambda_: squared quantizer steps that a bit is worth.
     """
     grid = frame.layout.mask.shape
     unit = cell_steps(frame) ** 2
@@ -93,7 +93,7 @@ def early_skip(frame: PreparedFrame, target: Packed) -> Mask:
     coded = energy * np.interp(octave, _EARLY_OCTAVES, _EARLY_REMAINDER)
     bits = np.interp(octave, _EARLY_OCTAVES, _EARLY_BITS)
     height, width = frame.setting.mask.shape
-    return skip_map(energy, coded, bits, _LAMBDA * unit)[:height, :width]
+    return skip_map(energy, coded, bits, lambda_ * unit)[:height, :width]
 
 
 def cell_errors(made: Packed, target: Packed, rows: int, columns: int) -> NDArray[np.float64]:
@@ -122,7 +122,11 @@ def cell_steps(frame: PreparedFrame) -> NDArray[np.float64]:
 
 
 def cell_costs(
-    frame: PreparedFrame, made: Packed, target: Packed, bits: NDArray[np.float64]
+    frame: PreparedFrame,
+    made: Packed,
+    target: Packed,
+    bits: NDArray[np.float64],
+    lambda_: float,
 ) -> NDArray[np.float64]:
     """D + lambda R of every cell of a frame that was tried, ``[rows, columns]``.
 
@@ -131,10 +135,11 @@ def cell_costs(
         made: packed samples of its reconstruction.
         target: packed samples of the picture.
         bits: that the latents of every position took, ``[(H/8) (W/8)]``.
+        lambda_: squared quantizer steps that a bit is worth.
     """
     rows, columns = frame.layout.mask.shape
     errors = cell_errors(made, target, rows, columns)
-    worth = _LAMBDA * cell_steps(frame) ** 2
+    worth = lambda_ * cell_steps(frame) ** 2
     return errors + worth * cell_sums(bits, rows, columns)
 
 

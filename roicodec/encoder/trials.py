@@ -16,6 +16,7 @@ from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed, padded
 from roicodec.decoder.post_filter import FilteredPlane, merged, useful
 from roicodec.encoder.effort import Effort
+from roicodec.encoder.gop import Prices
 from roicodec.encoder.intra_cells import with_intra_cells
 from roicodec.encoder.rdoq import RdoQuantizer
 from roicodec.encoder.refinement import LatentRefiner
@@ -66,34 +67,34 @@ class FrameTrials:
     Args:
         codec: the frame codec.
         effort: how many trials.
-        lambda_: squared quantizer steps that a bit is worth.
     """
 
-    def __init__(self, codec: FrameCodec, effort: Effort, lambda_: float) -> None:
-        self._codec, self._effort, self._lambda = codec, effort, lambda_
+    def __init__(self, codec: FrameCodec, effort: Effort) -> None:
+        self._codec, self._effort = codec, effort
         self._refiner = LatentRefiner(codec.model)
 
-    def run(self, frame: PreparedFrame, picture: Picture) -> TriedFrame:
+    def run(self, frame: PreparedFrame, picture: Picture, prices: Prices) -> TriedFrame:
         """The frame after all trials.
 
         Args:
             frame: prepared without skip map and intra-coded cells.
             picture: its original.
+            prices: of bits.
         """
         intra = frame.setting.kind == INTRA
         samples = pack(padded(picture))
         if not intra and self._effort.trials and self._effort.intra_cells:
-            frame = self._with_intra_cells(frame, samples)
+            frame = self._with_intra_cells(frame, samples, prices)
         if not intra and not self._effort.trials and self._effort.early_skip:
-            setting = replace(frame.setting, skip=early_skip(frame, samples))
-            frame = self._codec.prepare(setting, frame.reference, like=frame)
-        skip = None if intra else SkipTrials(frame, samples)
+            setting = replace(frame.setting, skip=early_skip(frame, samples, prices.skip))
+            frame = self._codec.prepare(setting, frame.references, like=frame)
+        skip = None if intra else SkipTrials(frame, samples, prices.skip)
         moves = np.zeros(1, np.float32)
         latents, hyper = self._analysed(frame, samples)
         for _ in range(self._effort.intra_trials if intra else self._effort.trials):
             if not frame.layout.parts:
                 break
-            trial = RdoQuantizer(frame.model.latent_tables, latents + moves, self._lambda)
+            trial = RdoQuantizer(frame.model.latent_tables, latents + moves, prices.symbols)
             decoded = self._codec.code_latents(frame, hyper, trial).values
             made, _ = self._codec.synthesise(frame, decoded)
             error = self._shown(frame, made, picture) - samples
@@ -101,33 +102,36 @@ class FrameTrials:
             if skip is not None:
                 skipped = skip.after(frame, made, trial.bits(LATENT_CHANNELS))
                 setting = replace(frame.setting, skip=skipped)
-                frame = self._codec.prepare(setting, frame.reference, like=frame)
+                frame = self._codec.prepare(setting, frame.references, like=frame)
                 latents, hyper = self._analysed(frame, samples)
         return TriedFrame(frame, latents + moves, hyper)
 
-    def _with_intra_cells(self, frame: PreparedFrame, samples: Packed) -> PreparedFrame:
+    def _with_intra_cells(
+        self, frame: PreparedFrame, samples: Packed, prices: Prices
+    ) -> PreparedFrame:
         def prepare(setting: FrameSetting) -> PreparedFrame:
-            return self._codec.prepare(setting, frame.reference)
+            return self._codec.prepare(setting, frame.references)
 
-        return with_intra_cells(frame, samples, prepare, lambda f: self._costs(f, samples))
+        return with_intra_cells(frame, samples, prepare, lambda f: self._costs(f, samples, prices))
 
-    def trial(self, frame: PreparedFrame, samples: Packed) -> Trial:
+    def trial(self, frame: PreparedFrame, samples: Packed, prices: Prices) -> Trial:
         """One trial of a frame.
 
         Args:
             frame: prepared.
             samples: packed samples of its original.
+            prices: of bits.
         """
         latents, hyper = self._analysed(frame, samples)
-        symbols = RdoQuantizer(frame.model.latent_tables, latents, self._lambda)
+        symbols = RdoQuantizer(frame.model.latent_tables, latents, prices.symbols)
         decoded = self._codec.code_latents(frame, hyper, symbols).values
         made, _ = self._codec.synthesise(frame, decoded)
         return Trial(made, symbols.bits(LATENT_CHANNELS))
 
-    def _costs(self, frame: PreparedFrame, samples: Packed) -> NDArray[np.float64]:
+    def _costs(self, frame: PreparedFrame, samples: Packed, prices: Prices) -> NDArray[np.float64]:
         """D + lambda R of every cell in a trial, ``[H/16, W/16]``."""
-        trial = self.trial(frame, samples)
-        return cell_costs(frame, trial.made, samples, trial.bits)
+        trial = self.trial(frame, samples, prices)
+        return cell_costs(frame, trial.made, samples, trial.bits, prices.skip)
 
     def _shown(self, frame: PreparedFrame, made: Packed, picture: Picture) -> Packed:
         """Packed samples of the output picture that a trial would give."""

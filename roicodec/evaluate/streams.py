@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.constants import INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
@@ -14,6 +15,7 @@ from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.decoder.weights import Arrays, load_arrays, model_id
@@ -108,13 +110,18 @@ def stream_frames(
     with path.open("rb") as file:
         reader = StreamReader(file)
         shape = grid_shape(reader.header.width, reader.header.height)
-        mask: Mask | None = None
-        skip: Mask | None = None
+        buffer: ReferenceBuffer[tuple[Mask, Mask | None]] = ReferenceBuffer(
+            reader.header.references
+        )
         for item in reader:
-            frame = getattr(item, "frame", None)
-            if frame is not None:
-                intra = frame.kind == INTRA
-                mask = decode_mask(frame.mask, shape, None if intra else mask)
-                motion = None if intra else MotionReader(frame.motion, shape, skip)
-                skip = motion.skip if motion else None
-                yield reader.header, frame, mask, motion
+            if not isinstance(item, Chunk) or item.frame is None:
+                continue
+            frame = item.frame
+            shown = item.number + frame.place.shift
+            references = buffer.references(frame.kind, frame.place, shown)
+            before, skipped = references[0] if references else (None, None)
+            mask = decode_mask(frame.mask, shape, before)
+            motion = MotionReader(frame.motion, shape, skipped) if references else None
+            if frame.place.kept:
+                buffer.keep(shown, (mask, motion.skip if motion else None))
+            yield reader.header, frame, mask, motion

@@ -44,9 +44,8 @@ def messages(items: Items) -> str:
 def accounted(reader: StreamReader, items: Items) -> int:
     """Size of header and items together, each byte of which is in one alone."""
     at = reader.header_size
-    for item in items:
-        if item.size:
-            assert item.offset == at
+    for item in sorted((i for i in items if i.size), key=lambda i: i.offset):
+        assert item.offset == at
         at += item.size
     return at
 

@@ -13,7 +13,7 @@ from roicodec.errors import InputError, StreamError
 from tests.bitstream.streams import chunk, damages, frames, read
 from tests.conftest import make_frame, make_header
 
-START = b"\x89RQV\r\n\x1a\n\x00\x06"
+START = b"\x89RQV\r\n\x1a\n\x00\x07"
 FIRST_COLOR = 10 + 16
 """Place of the colour range in the payload of HEAD."""
 
@@ -69,7 +69,7 @@ def fields(header: Header, **changes: bytes) -> bytes:
         "encoder": b"\x01e",
         **changes,
     }
-    return bytes(head) + b"".join(sized.values())
+    return bytes(head) + b"".join(sized.values()) + bytes([header.references])
 
 
 def test_the_fields_are_where_they_are_looked_for() -> None:

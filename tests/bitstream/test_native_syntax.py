@@ -14,6 +14,7 @@ from roicodec.bitstream.entropy import SymbolDecoder
 from roicodec.bitstream.mask_coding import Kind, _tables, decode_cells, encode_cells, get_mask
 from roicodec.bitstream.motion_coding import Field, decode_field, encode_field, get_motion
 from roicodec.bitstream.motion_trees import ContextTree, shipped_contexts
+from roicodec.bitstream.motion_walk import CODED
 from roicodec.bitstream.range_coder import (
     NativeDecoder,
     NativeEncoder,
@@ -78,14 +79,26 @@ def test_fields(seed: int, rows: int, columns: int, with_previous: bool) -> None
     if previous is not None and seed % 3:
         keep = rng.random(shape) < 0.8
         field[keep] = previous[keep]
-    section = written(encode_field, field, previous, contexts)
-    np.testing.assert_array_equal(both(decode_field, section, shape, previous, contexts), field)
+    needs = rng.integers(0, 3, (rows, columns)).astype(np.uint8) if seed % 5 < 3 else None
+    one, other = ReferenceEncoder(), NativeEncoder()
+    settled = encode_field.reference(one, field, previous, needs, contexts)
+    np.testing.assert_array_equal(
+        encode_field.native(other, field, previous, needs, contexts), settled
+    )
+    section = one.finish()
+    assert other.finish() == section
+    coded = np.ones((rows, columns), np.bool_) if needs is None else needs == CODED
+    coded = coded.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(settled[coded], field[coded])
+    read = both(decode_field, section, shape, previous, needs, contexts)
+    np.testing.assert_array_equal(read, settled)
+    section = section or b"0"
     damaged = bytearray(section)
     for _ in range(3):
         damaged[int(rng.integers(0, len(damaged)))] ^= 1 << int(rng.integers(0, 8))
-        made = both(decode_field, bytes(damaged), shape, previous, contexts)
+        made = both(decode_field, bytes(damaged), shape, previous, needs, contexts)
         assert isinstance(made, str) or abs(made).max() <= 2047
-    both(decode_field, section[: len(section) // 2], shape, previous, contexts)
+    both(decode_field, section[: len(section) // 2], shape, previous, needs, contexts)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +106,7 @@ def test_fields(seed: int, rows: int, columns: int, with_previous: bool) -> None
 def test_fields_of_any_bytes(seed: int, data: bytes, rows: int, columns: int) -> None:
     rng, shape = np.random.default_rng(seed), (2 * rows, 2 * columns)
     previous = some_field(rng, shape, 2047) if seed % 2 else None
-    both(decode_field, data, shape, previous, shipped_contexts())
+    both(decode_field, data, shape, previous, None, shipped_contexts())
 
 
 @settings(max_examples=40, deadline=None)
@@ -114,10 +127,10 @@ def test_native_forms_take_any_coder() -> None:
     rng = np.random.default_rng(0)
     field, mask = some_field(rng, (8, 12), 99), rng.random((5, 7)) < 0.5
     encoder = ReferenceEncoder()
-    encode_field.native(encoder, field, None, shipped_contexts())
+    encode_field.native(encoder, field, None, None, shipped_contexts())
     encode_cells.native(encoder, mask, None, _tables("roi"))
     decoder = ReferenceDecoder(encoder.finish())
-    made = decode_field.native(decoder, (8, 12), None, shipped_contexts())
+    made = decode_field.native(decoder, (8, 12), None, None, shipped_contexts())
     np.testing.assert_array_equal(made, field)
     read = decode_cells.native(decoder, (5, 7), None, _tables("roi"))
     np.testing.assert_array_equal(read, mask)

@@ -233,8 +233,9 @@ def test_a_time_stamp_that_cannot_be_costs_no_frame(times: tuple[int, int]) -> N
     writer.write_frame(make_frame(0))
     regular = make_frame(1, pts=header.nominal(1), duration=header.nominal(1))
     payload = bytearray(regular.pack(header, 1))
-    payload[4] |= 0x40
-    payload[6:6] = b"".join(map(varint, times))
+    payload[4] |= 0xC0
+    payload[5:5] = b"\x15"  # inter, with a time stamp, referred to
+    payload[7:7] = b"".join(map(varint, times))
     _, items = read(out.getvalue() + chunk(b"FRAM", bytes(payload)))
     assert frames(items) == [(0, make_frame(0)), (1, regular)]
     assert "its time stamp or duration cannot be" in messages(items)

@@ -122,8 +122,8 @@ def test_bytes_as_specified(stream: Make) -> None:
         )
     head = b"\x00\x21\x00\x12\x00\x04\x00\x01\x00\x00" + bytes(range(16))
     head += b"\x00\x02\x02\x02\x00" + b"\x01\x08\xff"
-    head += b"\x01\x87\x68" + b"\x19\x01" + b"\x00\x01" + b"\x07yuv420p" + b"\x01e"
-    start = b"\x89RQV\r\n\x1a\n\x00\x06" + chunk(b"HEAD", head)
+    head += b"\x01\x87\x68" + b"\x19\x01" + b"\x00\x01" + b"\x07yuv420p" + b"\x01e" + b"\x01"
+    start = b"\x89RQV\r\n\x1a\n\x00\x07" + chunk(b"HEAD", head)
     frame = b"\x00\x08\x00\x08" + b"\x7f" + b"\x00" + b"\x52" + b"\x00" + b"\xa5\x07"
     frame += b"\x01m" + b"\x02oo" + b"lll" + b"\x01\x02\x03\x04"
     body = start + chunk(b"FRAM", frame)
@@ -151,7 +151,7 @@ def test_unknown_chunks(stream: Make) -> None:
 def test_unknown_version(stream: Make) -> None:
     data = bytearray(stream())
     data[9] = 9
-    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads version 6"):
+    with pytest.raises(StreamError, match=r"version 9 is unknown.*reads versions 6 to 7"):
         StreamReader(io.BytesIO(bytes(data)))
 
 

@@ -163,7 +163,7 @@ def test_text(masked: bytes) -> None:
     info, _ = listing(masked)
     lines = list(text_lines(info, frames=True))
     rows = [line.split() for line in lines if " intra " in line or " inter " in line]
-    assert [r[6] for r in rows] == ["100.0%", "25.0%", "25.0%", "0.0%", "50.0%"]
+    assert [r[7] for r in rows] == ["100.0%", "25.0%", "25.0%", "0.0%", "50.0%"]
     assert f"stream      {len(masked)} bytes" in "\n".join(lines)
     assert "ROI 40.0% of the picture" in lines[-1]
     info, _ = listing(masked)

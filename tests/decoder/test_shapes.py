@@ -11,7 +11,7 @@ from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameCodec, FrameSetting
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Reference
+from roicodec.decoder.references import Motion, Reference
 from roicodec.decoder.shapes import FrameShape, box_around, decoder_layers
 from roicodec.decoder.weights import load_arrays
 from roicodec.kernels.integer import Depthwise, Pointwise
@@ -79,21 +79,21 @@ def test_layers_listed_are_layers_run(b_roi: int, b_bg: int) -> None:
     codec = FrameCodec(128, 64, model, {b_roi: 0, b_bg: 0, 8: 0})
     mask = np.zeros((4, 8), bool)
     mask[1:3, 2:5] = True
-    vectors = np.zeros((8, 16, 2), np.int16)
+    motion = Motion(np.zeros((8, 16, 2), np.int16))
 
-    def decode(setting: FrameSetting, reference: Reference | None) -> tuple[int, Reference]:
+    def decode(setting: FrameSetting, *references: Reference) -> tuple[int, Reference]:
         backend.macs = 0
-        frame = codec.prepare(setting, reference)
+        frame = codec.prepare(setting, references)
         hyper = np.zeros(codec.hyper_shape, np.int32)
         coded = codec.code_latents(frame, hyper, lambda m: np.zeros(len(m.mean), np.int32))
         decoded = codec.reconstruct(frame, coded)
         return backend.macs, decoded
 
-    intra, first = decode(FrameSetting(INTRA, 30, 8, 8, mask, None), None)
-    inter, second = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors), first)
+    intra, first = decode(FrameSetting(INTRA, 30, 8, 8, mask, None))
+    inter, second = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, motion), first)
     skip = np.zeros_like(mask)
     skip[2:] = True
-    less, _ = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, vectors, skip), second)
+    less, _ = decode(FrameSetting(INTER, 30, b_roi, b_bg, mask, motion, skip), second)
     roi, rest = int(mask.sum()), int((~mask).sum())
     # Both regions at 8 bits: two parts. The ROI and its neighbours are 6 x 8 positions.
     boxes = {"box_roi": 6 * 8, "box_bg": 8 * 16}

@@ -12,6 +12,7 @@ from roicodec.bitstream.constants import INTER, INTRA, LATENT_EXPONENT, STEP_EXP
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.frame import CodedLatents, FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed, padded
+from roicodec.decoder.references import Motion
 from roicodec.decoder.weights import Arrays
 from roicodec.encoder.refinement import LatentRefiner
 from roicodec.kernels.packing import pack
@@ -29,8 +30,8 @@ def _setting(kind: int, bits: tuple[int, int] = (8, 8), *, skip: bool = False) -
     mask[:, 2:] = True
     skipped = np.zeros(_GRID, bool)
     skipped[1, 1] = skip
-    vectors = np.zeros((4, 8, 2), np.int16) if kind == INTER else None
-    return FrameSetting(kind, 30, *bits, mask, vectors, skipped if kind == INTER else None)
+    motion = Motion(np.zeros((4, 8, 2), np.int16)) if kind == INTER else None
+    return FrameSetting(kind, 30, *bits, mask, motion, skipped if kind == INTER else None)
 
 
 Latents = NDArray[np.int16]
@@ -50,10 +51,10 @@ def _codec() -> FrameCodec:
 def _prepared(codec: FrameCodec, setting: FrameSetting) -> PreparedFrame:
     """The first frame, or one behind a bad one."""
     if setting.kind == INTRA:
-        return codec.prepare(setting, None)
-    first = codec.prepare(_setting(INTRA), None)
+        return codec.prepare(setting, ())
+    first = codec.prepare(_setting(INTRA), ())
     coded = CodedLatents(np.zeros((_ROWS, 96), np.int16), ChannelSums(96))
-    return codec.prepare(setting, codec.reconstruct(first, coded))
+    return codec.prepare(setting, (codec.reconstruct(first, coded),))
 
 
 def _tried(

@@ -1,0 +1,38 @@
+"""Frames from the order in which they are coded to that in which they are shown."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+__all__ = ["PresentationOrder"]
+
+T = TypeVar("T")
+
+
+class PresentationOrder(Generic[T]):
+    """Frames that wait until those shown before them have come, or cannot come any more."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, T] = {}
+        self._due = 0
+
+    def reach(self, number: int) -> None:
+        """Tell that nothing shown before frame ``number`` comes any more."""
+        self._due = max(self._due, number)
+
+    def add(self, number: int, frame: T) -> list[T]:
+        """Add frame ``number``; those that can be shown now, in order."""
+        self._waiting[number] = frame
+        ready = []
+        for shown in sorted(self._waiting):
+            if shown > self._due:
+                break
+            ready.append(self._waiting.pop(shown))
+            self._due = max(self._due, shown + 1)
+        return ready
+
+    def rest(self) -> list[T]:
+        """All that still wait, in order."""
+        ready = [self._waiting.pop(number) for number in sorted(self._waiting)]
+        self._due = 0
+        return ready
