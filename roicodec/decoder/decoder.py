@@ -8,7 +8,7 @@ import numpy as np
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
 from roicodec.bitstream.entropy import SymbolDecoder
-from roicodec.bitstream.frame_chunk import FrameChunk, Place
+from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import grid_shape
@@ -18,7 +18,7 @@ from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import FrameCodec, FrameSetting
 from roicodec.decoder.latents import LatentReader, get_hyper
 from roicodec.decoder.model import Model
-from roicodec.decoder.references import Motion, Reference, References, expected_motion
+from roicodec.decoder.references import Reference, References, read_motion
 from roicodec.errors import ModelError, StreamError
 from roicodec.picture import Picture
 
@@ -47,6 +47,9 @@ class FrameDecoder:
         header: of the stream.
         model: the networks; must be those that the header names.
 
+    Attributes:
+        model: as given.
+
     Raises:
         ModelError: if the stream was made with another model or arithmetic.
     """
@@ -63,6 +66,7 @@ class FrameDecoder:
                 f" {model.id.hex()}; use the version that wrote it ({header.encoder})"
             )
         offsets = {c.bits: c.offset for c in header.candidates}
+        self.model = model
         self._codec = FrameCodec(header.width, header.height, model, offsets)
         self._buffer: ReferenceBuffer[Reference] = ReferenceBuffer(header.references)
         self._order: PresentationOrder[DecodedFrame] = PresentationOrder()
@@ -104,7 +108,7 @@ class FrameDecoder:
         if before is not None:
             reader = MotionReader(chunk.motion, self._shape, before.skip)
             skip, unmatched = reader.skip, reader.unmatched
-            motion = _motion(reader, chunk.place, references, codec.motion_shape)
+            motion = read_motion(reader, chunk.place, references, codec.motion_shape)
         setting = FrameSetting(
             chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, mask, motion, skip, unmatched
         )
@@ -119,13 +123,3 @@ class FrameDecoder:
         if picture.crc32() != chunk.crc32:
             raise StreamError("the decoded picture is not the encoder's (CRC32 differs)")
         return DecodedFrame(picture, setting, shown), made
-
-
-def _motion(
-    reader: MotionReader, place: Place, references: References, shape: tuple[int, int]
-) -> Motion:
-    expected = expected_motion(references, place.past, place.future)
-    if not place.future:
-        return Motion(reader.vectors(shape, expected[0]), place.past)
-    past, future, modes = reader.bidirectional(shape, expected)
-    return Motion(past, place.past, future, place.future, modes)

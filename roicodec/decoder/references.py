@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import VECTOR_LIMIT
+from roicodec.bitstream.frame_chunk import Place
 from roicodec.bitstream.masks import Mask
+from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.picture import Plane
 
-__all__ = ["Motion", "Reference", "References", "expected_motion"]
+__all__ = ["Motion", "Moving", "Reference", "References", "expected_motion", "read_motion"]
 
 Vectors = NDArray[np.int16]
 
@@ -64,8 +68,37 @@ References = tuple[Reference, ...]
 """What a frame refers to: nothing (intra), the past reference, or the past and the future one."""
 
 
+class Moving(Protocol):
+    """Anything that has a frame's motion."""
+
+    @property
+    def motion(self) -> Motion | None:
+        """Motion of the frame; None of an intra frame."""
+
+
+def read_motion(
+    reader: MotionReader, place: Place, references: Sequence[Moving], shape: tuple[int, int]
+) -> Motion:
+    """Motion of a frame by its section.
+
+    Args:
+        reader: of the section.
+        place: of the frame.
+        references: that it refers to.
+        shape: of its fields, (Hp / 8, Wp / 8).
+
+    Raises:
+        StreamError: if the section cannot be read.
+    """
+    expected = expected_motion(references, place.past, place.future)
+    if not place.future:
+        return Motion(reader.vectors(shape, expected[0]), place.past)
+    past, future, modes = reader.bidirectional(shape, expected)
+    return Motion(past, place.past, future, place.future, modes)
+
+
 def expected_motion(
-    references: References, distance: int, future_distance: int
+    references: Sequence[Moving], distance: int, future_distance: int
 ) -> tuple[Vectors | None, Vectors | None]:
     """Fields to the past and to the future reference if all goes on as it does in these.
 

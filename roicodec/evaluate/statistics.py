@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from roicodec.bitstream.constants import INTRA, PAD
+from roicodec.bitstream.constants import CELL, FRAME_TYPES, INTRA, PAD
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.shapes import FrameShape, decoder_layers
 from roicodec.decoder.weights import Arrays
@@ -53,25 +53,31 @@ def _frame_statistics(
     Raises:
         StreamError: if the file is damaged.
     """
-    vectors = None
-    for number, (header, frame, mask, motion) in enumerate(stream_frames(stream)):
-        rows, columns = (-(-side // PAD) * PAD // 8 for side in (header.height, header.width))
-        intra = frame.kind == INTRA
-        vectors = motion.vectors((rows, columns), vectors) if motion else None
-        skip = motion.skip if motion else None
-        arrays = networks["intra" if intra else "inter"]
-        shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
-        plain = FrameShape(0, rows * columns // 4, 8, 8)
+    waiting: dict[int, Picture] = {}
+    numbered = enumerate(pictures)
+    for frame in stream_frames(stream):
+        header, chunk = frame.header, frame.chunk
+        while frame.number not in waiting:
+            number, picture = next(numbered)
+            waiting[number] = picture
+        rows, columns = (-(-side // PAD) * PAD // CELL for side in (header.height, header.width))
+        arrays = networks["intra" if chunk.kind == INTRA else "inter"]
+        shape = FrameShape.of(frame.mask, frame.skip, chunk.b_roi, chunk.b_bg)
+        plain = FrameShape(0, rows * columns, 8, 8)
         yield FrameStatistics(
-            frame=number,
-            type="intra" if intra else "inter",
-            b_roi=frame.b_roi,
-            b_bg=frame.b_bg,
-            roi_share=float(mask.mean()),
-            skip_share=0.0 if skip is None else float(skip.mean()),
+            frame=frame.number,
+            type=FRAME_TYPES[chunk.kind],
+            b_roi=chunk.b_roi,
+            b_bg=chunk.b_bg,
+            roi_share=float(frame.mask.mean()),
+            skip_share=0.0 if frame.skip is None else float(frame.skip.mean()),
             bit_ops=complexity(decoder_layers(arrays, shape)).bit_ops,
             plain_bit_ops=complexity(decoder_layers(arrays, plain)).bit_ops,
-            features=region_features(next(pictures), vectors, mask),
+            features=region_features(
+                waiting.pop(frame.number),
+                frame.motion.vectors if frame.motion else None,
+                frame.mask,
+            ),
         )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from roicodec.bitstream.chunks import Chunk
-from roicodec.bitstream.constants import INTRA
+from roicodec.bitstream.constants import BLOCK, INTRA, PAD
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
@@ -17,6 +16,7 @@ from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.complexity import complexity
+from roicodec.decoder.references import Motion, read_motion
 from roicodec.decoder.shapes import FrameShape, decoder_layers, encoder_layers
 from roicodec.decoder.weights import Arrays, load_arrays, model_id
 from roicodec.errors import ModelError
@@ -24,6 +24,7 @@ from roicodec.errors import ModelError
 __all__ = [
     "Cost",
     "FrameRegions",
+    "StreamFrame",
     "frame_regions",
     "installed_networks",
     "network_costs",
@@ -59,8 +60,9 @@ def frame_regions(path: Path, number: int) -> FrameRegions | None:
     Raises:
         StreamError: if the file is damaged.
     """
-    for _, frame, mask, _motion in islice(stream_frames(path), number, number + 1):
-        return FrameRegions(mask, frame.b_roi, frame.b_bg)
+    for frame in stream_frames(path):
+        if frame.number == number:
+            return FrameRegions(frame.mask, frame.chunk.b_roi, frame.chunk.b_bg)
     return None
 
 
@@ -82,13 +84,13 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     """
     sums = {encoder_layers: [0, 0], decoder_layers: [0, 0]}
     samples = 0
-    for header, frame, mask, motion in stream_frames(path):
+    for frame in stream_frames(path):
+        header, chunk = frame.header, frame.chunk
         if networks is None or (not samples and model_id(networks) != header.model_id):
             return None
         samples += header.width * header.height
-        skip = motion.skip if motion else None
-        shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
-        network = networks["intra" if frame.kind == INTRA else "inter"]
+        shape = FrameShape.of(frame.mask, frame.skip, chunk.b_roi, chunk.b_bg)
+        network = networks["intra" if chunk.kind == INTRA else "inter"]
         for layers, total in sums.items():
             count = complexity(layers(network, shape))
             total[0] += count.macs
@@ -99,29 +101,53 @@ def network_costs(path: Path, networks: Mapping[str, Arrays] | None) -> tuple[Co
     return encode, decode
 
 
-def stream_frames(
-    path: Path,
-) -> Iterator[tuple[Header, FrameChunk, Mask, MotionReader | None]]:
-    """Header, frame, ROI mask and motion section (None in intra frames) of every frame of a file.
+@dataclass(frozen=True, eq=False)
+class StreamFrame:
+    """A frame as its chunk tells it, without the networks.
+
+    Attributes:
+        header: of the stream.
+        chunk: of the frame.
+        number: in the order of presentation.
+        mask: ROI, bool ``[ceil(H/16), ceil(W/16)]``.
+        skip: skip map, of the same shape; None of intra frames.
+        motion: of the frame; None of intra frames.
+    """
+
+    header: Header
+    chunk: FrameChunk
+    number: int
+    mask: Mask
+    skip: Mask | None
+    motion: Motion | None
+
+
+def stream_frames(path: Path) -> Iterator[StreamFrame]:
+    """Every frame of a file, in the order of coding.
 
     Raises:
         StreamError: if the file is damaged.
     """
     with path.open("rb") as file:
         reader = StreamReader(file)
-        shape = grid_shape(reader.header.width, reader.header.height)
-        buffer: ReferenceBuffer[tuple[Mask, Mask | None]] = ReferenceBuffer(
-            reader.header.references
-        )
+        header = reader.header
+        shape = grid_shape(header.width, header.height)
+        rows, columns = (-(-side // PAD) * PAD // BLOCK for side in (header.height, header.width))
+        buffer: ReferenceBuffer[StreamFrame] = ReferenceBuffer(header.references)
         for item in reader:
             if not isinstance(item, Chunk) or item.frame is None:
                 continue
-            frame = item.frame
-            shown = item.number + frame.place.shift
-            references = buffer.references(frame.kind, frame.place, shown)
-            before, skipped = references[0] if references else (None, None)
-            mask = decode_mask(frame.mask, shape, before)
-            motion = MotionReader(frame.motion, shape, skipped) if references else None
-            if frame.place.kept:
-                buffer.keep(shown, (mask, motion.skip if motion else None))
-            yield reader.header, frame, mask, motion
+            chunk = item.frame
+            shown = item.number + chunk.place.shift
+            references = buffer.references(chunk.kind, chunk.place, shown)
+            before = references[0] if references else None
+            mask = decode_mask(chunk.mask, shape, before.mask if before else None)
+            skip = motion = None
+            if before is not None:
+                section = MotionReader(chunk.motion, shape, before.skip)
+                skip = section.skip
+                motion = read_motion(section, chunk.place, references, (rows, columns))
+            frame = StreamFrame(header, chunk, shown, mask, skip, motion)
+            if chunk.place.kept:
+                buffer.keep(shown, frame)
+            yield frame
