@@ -128,7 +128,7 @@ class FrameChunk:
     def unpack(
         cls, payload: bytes, header: Header, due: int | None = None
     ) -> tuple[int, Self, list[str]]:
-        """Read the payload of a frame chunk.
+        """Frame from the payload of its chunk.
 
         Args:
             payload: of the chunk.

@@ -152,7 +152,7 @@ class Header:
 
     @classmethod
     def unpack(cls, payload: bytes, version: int = VERSION) -> tuple[Self, list[str]]:
-        """Read the payload of the header chunk of a stream of a version of the format.
+        """Header from the payload of its chunk, in a stream of a version of the format.
 
         Returns:
             header and lines as :meth:`mended` gives them.
@@ -232,7 +232,7 @@ _DESCRIPTION = (
 
 
 def _replace_unsound(fields: dict[str, Any]) -> list[str]:
-    """Put "unknown" into descriptive fields that are out of range; a line for each."""
+    """Lines on descriptive fields that are out of range, which become "unknown"."""
     lines = []
     for field in _DESCRIPTION:
         value = fields.get(field.attribute)

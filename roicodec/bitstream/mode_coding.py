@@ -74,7 +74,7 @@ def put_modes(encoder: SymbolEncoder, modes: Modes) -> None:
 
 
 def get_modes(decoder: SymbolDecoder, shape: tuple[int, int]) -> Modes:
-    """Read what :func:`put_modes` wrote.
+    """Modes that :func:`put_modes` wrote.
 
     Raises:
         StreamError: if it cannot be read. Damaged data may also give wrong modes.

@@ -234,7 +234,7 @@ def get_motion(
     contexts: Contexts | None = None,
     needs: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.int16]:
-    """Read what :func:`put_motion` wrote.
+    """Motion field that :func:`put_motion` wrote.
 
     Args:
         decoder: the run that has it.

@@ -33,7 +33,7 @@ _NEEDS = {
 
 
 class Bidirectional(NamedTuple):
-    """What a bidirectional frame's motion has besides the way to its past reference.
+    """Motion of a bidirectional frame, without the vectors to its past reference.
 
     Attributes:
         vectors: to the future reference, int16 ``[H / 8, W / 8, 2]``.

@@ -1,4 +1,4 @@
-"""Frames from the order in which they are coded to that in which they are shown."""
+"""Reordering of frames from coding order to presentation order."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class PresentationOrder(Generic[T]):
         self._due = 0
 
     def reach(self, number: int) -> None:
-        """Tell that nothing shown before frame ``number`` comes any more."""
+        """Notice that nothing shown before frame ``number`` comes any more."""
         self._due = max(self._due, number)
 
     def add(self, number: int, frame: T) -> list[T]:
-        """Add frame ``number``; those that can be shown now, in order."""
+        """Frames that can be shown once frame ``number`` has come, in order."""
         self._waiting[number] = frame
         ready = []
         for shown in sorted(self._waiting):

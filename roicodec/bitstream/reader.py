@@ -147,7 +147,7 @@ class StreamReader:
         return count if count * MIN_FRAME <= offset else None
 
     def seek(self, entry: IndexEntry) -> None:
-        """Continue reading at the GOP that ``entry`` of :meth:`index` names."""
+        """Jump to the GOP that ``entry`` of :meth:`index` names."""
         self._scanner.go(entry.offset)
         self._next_number = entry.number
         self._before = None

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class ReferenceBuffer(Generic[T]):
-    """What frames leave for later ones, by their numbers in the order of presentation.
+    """Decoded frames that later ones may refer to, by their numbers in presentation order.
 
     The past references of frames never go back in time. So a frame drops all that was shown before
     its own past reference, an intra frame everything; beyond its size the buffer drops what was
@@ -29,7 +29,7 @@ class ReferenceBuffer(Generic[T]):
         self._kept: dict[int, T] = {}
 
     def references(self, kind: int, place: Place, number: int) -> tuple[T, ...]:
-        """What a frame refers to: nothing, the past reference, or the past and the future one.
+        """References of a frame: none, the past one, or the past and the future one.
 
         Args:
             kind: frame type.
@@ -51,7 +51,7 @@ class ReferenceBuffer(Generic[T]):
         return tuple(self._kept[shown] for shown in wanted)
 
     def keep(self, number: int, frame: T) -> None:
-        """Keep what a frame leaves, if others refer to it."""
+        """New entry of a frame that others refer to."""
         self._kept[number] = frame
         while len(self._kept) > self._size:
             del self._kept[min(self._kept)]

@@ -36,19 +36,19 @@ class StreamWriter:
         self._chunk(HEADER, header.pack())
 
     def write_track(self, payload: bytes) -> int:
-        """Describe a media track; before the first frame. Returns the bytes written."""
+        """Chunk of a track description, before the first frame; the number of bytes written."""
         if self.frames:
             raise ValueError("tracks come before the first frame")
         self._others += 1
         return self._chunk(TRACK, payload)
 
     def write_packet(self, payload: bytes) -> int:
-        """Write a packet of a media track. Returns the bytes written."""
+        """Chunk of a media track's packet; the number of bytes written."""
         self._others += 1
         return self._chunk(PACKET, payload)
 
     def write_frame(self, frame: FrameChunk) -> int:
-        """Write the next frame, the first of them intra. Returns the bytes written."""
+        """Chunk of the next frame, the first of them intra; the number of bytes written."""
         if frame.kind == INTRA:
             self._entries.append(IndexEntry(self.frames, self.position, frame.pts))
         elif not self.frames:
@@ -58,7 +58,7 @@ class StreamWriter:
         return size
 
     def close(self) -> None:
-        """Write index and trailer."""
+        """End of the stream: index and trailer."""
         offset = self.position
         self._chunk(INDEX, pack_index(self._entries, self.frames, self._others, self.header))
         self._chunk(TRAILER, struct.pack(">Q", offset))

@@ -1,4 +1,4 @@
-"""From frame chunks to pictures."""
+"""Decoder of frame chunks to pictures."""
 
 from __future__ import annotations
 

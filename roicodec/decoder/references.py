@@ -23,7 +23,7 @@ Vectors = NDArray[np.int16]
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Where a frame moves.
+    """Motion of a frame against its references.
 
     Attributes:
         vectors: to its past reference in quarter luma samples, int16 ``[Hp / 8, Wp / 8, 2]``.

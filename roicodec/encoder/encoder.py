@@ -1,4 +1,4 @@
-"""From pictures to frame chunks: decide, try, write.
+"""Encoder of pictures to frame chunks: decide, try, write.
 
 ::
 
@@ -169,7 +169,7 @@ class FrameEncoder:
         return self._written(tried, arrived, place, worth, base)
 
     def missed(self) -> str:
-        """In one line, how far the stream is from the bit rate or PSNR asked for; empty if near."""
+        """One line on how far the stream is from the goal of bit rate or PSNR; empty if near."""
         return self._control.missed()
 
     def _intra_psnr(self, quality: int, picture: Picture) -> float:

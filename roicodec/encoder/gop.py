@@ -24,7 +24,7 @@ _OFFSETS = {1: (0,), 2: (-2, 2), 4: (-3, 0, 4), 8: (-2, 0, 3, 7), 16: (-2, 0, 2,
 
 @dataclass(frozen=True)
 class Prices:
-    """What a bit is worth in a layer: the higher the layer, the fewer frames gain by it.
+    """Lagrange multipliers of a layer: the higher the layer, the fewer frames gain by a bit.
 
     Attributes:
         symbols: squared quantizer steps, where latents' symbols are chosen.

@@ -24,7 +24,7 @@ class MotionChain:
         self._fields: dict[int, Vectors] = {}
 
     def add(self, number: int, vectors: Vectors) -> None:
-        """Add the field of frame ``number``, int16 ``[Hp / 8, Wp / 8, 2]``."""
+        """Next field, of frame ``number``, int16 ``[Hp / 8, Wp / 8, 2]``."""
         self._fields[number] = vectors
         self._fields.pop(number - self._length, None)
 
