@@ -1,18 +1,21 @@
-"""A second, independent decoder of frames, in plain numpy: "Frames" of docs/format.md by the book.
+"""A second, independent decoder of frames, in plain numpy: "Order of frames", "Expected motion" and
+"Frames" of docs/format.md by the book.
 
-Names are those of the text; arithmetic and layers are in ``independent_networks``. Chunks, masks,
-motion and entropy-coded arrays are read with roicodec: other tests have independent decoders of
-those. Whole frames are computed; what is in cells that are not computed is 0 or without effect.
+Names are those of the text; arithmetic and layers are in ``independent_networks``, the prediction
+in ``independent_prediction``. Chunks, masks, motion and entropy-coded arrays are read with
+roicodec: other tests have independent decoders of those. Whole frames are computed; what is in
+cells that are not computed is 0 or without effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import INTRA
 from roicodec.bitstream.entropy import SymbolDecoder, Tables
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
@@ -21,72 +24,22 @@ from roicodec.bitstream.motion_section import MotionReader
 
 from . import independent_networks as nets
 from .independent_networks import SKELETON, Arrays, Ints, Mask, Parts, accumulate, clip, pointwise
+from .independent_prediction import (
+    CHROMA,
+    LUMA,
+    Reference,
+    Vectors,
+    both_expected,
+    expected,
+    pack,
+    predict,
+    predict_features,
+    unpack,
+)
 
-LUMA = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0],
-                 [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])  # fmt: skip
-CHROMA = np.array([[0, 64, 0, 0], [-2, 58, 10, -2], [-4, 54, 16, -2], [-6, 46, 28, -4],
-                   [-4, 36, 36, -4], [-4, 28, 46, -6], [-2, 16, 54, -4], [-2, 10, 58, -2],
-                   ])  # fmt: skip
+Planes = list[NDArray[np.uint8]]
 
 BOUNDS = np.array([7, 9, 11, 14, 18, 23, 29, 37])
-
-
-# --- Packing, Prediction --------------------------------------------------------------------
-
-
-def pack(planes: list[Ints]) -> Ints:
-    """Packing: rows of 96 samples."""
-    rows = [p.reshape(len(p) // n, n, -1, n) for p, n in zip(planes, (8, 4, 4), strict=True)]
-    return np.concatenate([r.swapaxes(1, 2).reshape(*r.shape[::2], -1) for r in rows], -1)
-
-
-def unpack(rows: Ints) -> list[Ints]:
-    """Packing: the planes of such rows."""
-    h, w, _ = rows.shape
-    parts = zip(np.split(rows, [64, 80], -1), (8, 4, 4), strict=True)
-    return [p.reshape(h, w, n, n).swapaxes(1, 2).reshape(h * n, w * n) for p, n in parts]
-
-
-def displaced(ref: Ints, vectors: Ints, F: Ints) -> Ints:
-    """Prediction: P of a plane, its vectors ``[N, N, 2]`` those of blocks.
-
-    u is the number of filters, a that of the taps before the middle.
-    """
-    u, taps, side = len(F), F.shape[1], len(ref) // len(vectors)
-    a = taps // 2 - 1
-    dx, dy = np.moveaxis(vectors.repeat(side, 0).repeat(side, 1), -1, 0)
-    y, x = np.indices(ref.shape)
-    X, Y = x + dx // u - a, y + dy // u - a
-    total = np.zeros(ref.shape, np.int64)
-    for j, i in np.ndindex(taps, taps):
-        near = ref[clip(Y + j, (0, len(ref) - 1)), clip(X + i, (0, ref.shape[1] - 1))]
-        total += F[dy % u, j] * F[dx % u, i] * near
-    return clip(total, (0, 255 * 4096))
-
-
-def predict(ref: Ints, vectors: Ints, F: Ints) -> Ints:
-    """Prediction: a plane."""
-    side, (y, x) = len(ref) // len(vectors), np.indices(ref.shape)
-    wide = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), "edge")
-    above, below, left, right = (
-        displaced(ref, v, F)
-        for v in (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
-    )
-    v1 = np.where(y % side < side // 2, above, below)
-    v2 = np.where(x % side < side // 2, left, right)
-    window = np.array({8: (5, 3, 2, 1, 1, 2, 3, 5), 4: (4, 2, 2, 4)}[side])
-    g1, g2 = window[y % side], window[x % side]
-    total = (16 - g1 - g2) * displaced(ref, vectors, F) + g1 * v1 + g2 * v2
-    rounded: Ints = (total + 2**15) // 2**16
-    return rounded
-
-
-def predict_features(features: Ints, vectors: Ints) -> Ints:
-    """Prediction: the predicted features."""
-    rows, columns, _ = vectors.shape
-    (r, m), (dx, dy) = np.indices((rows, columns)), np.moveaxis(vectors, -1, 0)
-    r, m = r + (dy + 16) // 32, m + (dx + 16) // 32
-    return np.asarray(features[clip(r, (0, rows - 1)), clip(m, (0, columns - 1))])
 
 
 # --- Post-filter ----------------------------------------------------------------------------
@@ -141,17 +94,19 @@ def post_filter(s: Ints, weights: Ints, levels: Ints, bounds: Ints, switches: in
     return out
 
 
-# --- Regions to Picture and reference -------------------------------------------------------
+# --- Order of frames, Regions to Picture and reference --------------------------------------
+
+
+class Lost(Exception):
+    """A frame cannot be decoded: a reference is not kept, or its CRC is wrong."""
 
 
 class Decoder:
-    """The frames of a stream, one after another."""
+    """The frames of a stream, one after another in coding order."""
 
     mask: Mask
-    planes: list[Ints]
     features: Ints
     skip: Mask | None
-    vectors: NDArray[np.int16] | None
 
     def __init__(self, header: Header, networks: Mapping[str, Arrays]) -> None:
         assert header.model_id == nets.model_id(networks)
@@ -163,44 +118,127 @@ class Decoder:
         self.offsets = {c.bits: c.offset for c in header.candidates}
         self.networks = {name: nets.Network(networks[name]) for name in ("intra", "inter")}
         self.filters = {n: a.astype(np.int64) for n, a in networks["post_filter"].items()}
+        self.most = header.references
+        self.kept: dict[int, Reference] = {}
+        self.number = -1
 
-    def decode(self, chunk: FrameChunk) -> list[NDArray[np.uint8]]:
-        """Regions to Picture and reference: Y, U, V of the next frame."""
-        self.intra, self.chunk = chunk.kind == INTRA, chunk
+    def pictures(self, chunks: Iterable[tuple[int, FrameChunk]]) -> Iterator[tuple[int, Planes]]:
+        """What is shown: numbers in the order in which frames are shown, and planes.
+
+        Args:
+            chunks: with their numbers in coding order.
+        """
+        waiting: dict[int, Planes] = {}
+        next_shown = 0
+        for number, chunk in chunks:
+            n, place = number + chunk.place.shift, chunk.place
+            next_shown = max(next_shown, n if chunk.kind == 0 else n - place.past)
+            with suppress(Lost):
+                waiting[n] = self.decode(chunk, number)
+            while ready := [k for k in sorted(waiting) if k <= next_shown]:
+                for k in ready:
+                    yield k, waiting.pop(k)
+                    next_shown = max(next_shown, k + 1)
+        for k in sorted(waiting):
+            yield k, waiting[k]
+
+    def decode(self, chunk: FrameChunk, number: int | None = None) -> Planes:
+        """Y, U, V of a frame.
+
+        Args:
+            chunk: of the frame.
+            number: in coding order; None if it follows the one before.
+
+        Raises:
+            Lost: if it cannot be decoded.
+        """
+        self.number = self.number + 1 if number is None else number
+        n, place = self.number + chunk.place.shift, chunk.place
+        self.kept = {k: r for k, r in self.kept.items() if chunk.kind and k >= n - place.past}
+        wanted = [[], [n - place.past], [n - place.past, n + place.future]][chunk.kind]
+        if any(k not in self.kept for k in wanted):
+            raise Lost(f"frame {n} refers to {wanted}, of which not all are there")
+        planes, left = self.reconstruct(chunk, [self.kept[k] for k in wanted])
+        crc = 0
+        for plane in planes:
+            crc = zlib.crc32(plane.tobytes(), crc)
+        if crc != chunk.crc32:
+            raise Lost(f"frame {n} has another CRC")
+        if place.kept:
+            self.kept[n] = left
+            while len(self.kept) > self.most:
+                del self.kept[min(self.kept)]
+        return planes
+
+    def reconstruct(
+        self, chunk: FrameChunk, references: list[Reference]
+    ) -> tuple[Planes, Reference]:
+        """Regions to Picture and reference: Y, U, V of a frame, and what it leaves."""
+        self.chunk, self.intra = chunk, not references
         self.net = self.networks["intra" if self.intra else "inter"]
-        self.read_regions()
+        self.C, self.E = np.zeros((2, 96), np.int64)
+        if references:
+            self.C, self.E = references[0].C.copy(), references[0].E.copy()
+        self.read_regions(references)
         prediction, context = np.full((*self.shape, 96), 128), None
-        if self.intra:
-            self.features = np.zeros((*self.shape, 32), np.int64)
-            self.C, self.E = np.zeros((2, 96), np.int64)
-        else:
-            self.vectors = self.motion.vectors(self.shape, self.vectors)
-            v = self.vectors.astype(np.int64)
-            filters = zip(self.planes, (LUMA, CHROMA, CHROMA), strict=True)
-            prediction = pack([predict(ref, v, F) for ref, F in filters])
-            self.features = predict_features(self.features, v)
-            if self.motion.unmatched is not None:
-                at = np.pad(self.motion.unmatched, self.beyond).repeat(2, 0).repeat(2, 1)
-                for part in np.split(prediction, [64, 80], -1):
-                    n = part.shape[-1]
-                    part[at] = (2 * part[at].sum(-1, keepdims=True) + n) // (2 * n)
-                self.features[at] = self.net["unmatched"][self.q[at]]
+        self.features = np.zeros((*self.shape, 32), np.int64)
+        fields: list[Vectors] = []
+        if references:
+            prediction, fields = self.predicted(references)
             context = self.context(prediction)
         samples = prediction
         if self.parts:
             samples = self.synthesis(self.latents(context), context, prediction)
-        self.planes = unpack(samples)
-        self.C, self.E = self.C * 14 // 16, self.E * 14 // 16
+        planes = unpack(samples)
+        left = Reference(planes, self.features, self.mask, self.C * 14 // 16, self.E * 14 // 16)
         if self.intra:
-            self.features = 0 * self.features
-            self.skip = self.vectors = None
-            self.C, self.E = np.zeros((2, 96), np.int64)
+            left.features = 0 * self.features
+            left.C, left.E = np.zeros((2, 96), np.int64)
+            self.skip = None
+        else:
+            left.past, left.a, left.skip = fields[0], chunk.place.past, self.skip
+        if len(references) == 2:
+            left.future, left.b = fields[1], chunk.place.future
         halves = [-(-n // 2) for n in self.size]
         sizes = (self.size, halves, halves)
-        shown = [
-            self.shown(plane, part) for plane, part in zip(self.planes, (0, 1, 1), strict=True)
-        ]
-        return [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(shown, sizes, strict=True)]
+        shown = [self.shown(plane, part) for plane, part in zip(planes, (0, 1, 1), strict=True)]
+        cropped = [p[:r, :c].astype(np.uint8) for p, (r, c) in zip(shown, sizes, strict=True)]
+        return cropped, left
+
+    def predicted(self, references: list[Reference]) -> tuple[Ints, list[Vectors]]:
+        """Prediction, and the fields; sets the features."""
+        place = self.chunk.place
+        modes = None
+        if len(references) == 1:
+            fields = [self.motion.vectors(self.shape, expected(references[0], place.past))]
+        else:
+            likely = both_expected(references[0], references[1], place.past, place.future)
+            past, future, modes = self.motion.bidirectional(self.shape, likely)
+            fields = [past, future]
+        made = []
+        for reference, field in zip(references, fields, strict=True):
+            v = field.astype(np.int64)
+            filters = zip(reference.planes, (LUMA, CHROMA, CHROMA), strict=True)
+            made.append(
+                (
+                    pack([predict(ref, v, F) for ref, F in filters]),
+                    predict_features(reference.features, v),
+                )
+            )
+        prediction, self.features = made[0]
+        if modes is not None:
+            mode = modes.repeat(2, 0).repeat(2, 1)[..., None]
+            prediction, self.features = (
+                np.where(mode == 1, p, np.where(mode == 2, f, (p + f + 1) // 2))
+                for p, f in zip(*made, strict=True)
+            )
+        if self.motion.unmatched is not None:
+            at = np.pad(self.motion.unmatched, self.beyond).repeat(2, 0).repeat(2, 1)
+            for part in np.split(prediction, [64, 80], -1):
+                n = part.shape[-1]
+                part[at] = (2 * part[at].sum(-1, keepdims=True) + n) // (2 * n)
+            self.features[at] = self.net["unmatched"][self.q[at]]
+        return prediction, fields
 
     def shown(self, plane: Ints, part: int) -> Ints:
         """Post-filter: the switches and the filters of a plane."""
@@ -209,11 +247,12 @@ class Decoder:
         levels, bounds = self.filters["levels"][Q], self.filters["bounds"][Q]
         return post_filter(plane, weights, levels, bounds, self.chunk.filters[part])
 
-    def read_regions(self) -> None:
+    def read_regions(self, references: list[Reference]) -> None:
         """Mask, Skip map, Regions: bit-widths and quality indices of positions."""
         chunk = self.chunk
-        self.mask = decode_mask(chunk.mask, self.grid, None if self.intra else self.mask)
-        self.motion = MotionReader(chunk.motion, self.grid, None if self.intra else self.skip)
+        before = references[0] if references else None
+        self.mask = decode_mask(chunk.mask, self.grid, before.mask if before else None)
+        self.motion = MotionReader(chunk.motion, self.grid, before.skip if before else None)
         self.skip = self.motion.skip
         beyond = [(0, whole - part) for whole, part in zip(self.cells, self.grid, strict=True)]
         self.beyond = beyond

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from importlib.resources import files
+from itertools import product
 
 import numpy as np
 import pytest
 
 from roicodec.bitstream.entropy import SymbolDecoder, Tables
 from roicodec.bitstream.mask_coding import get_mask
+from roicodec.bitstream.mode_tables import FREQUENCIES
 from roicodec.bitstream.motion_section import MotionReader, encode_motion
 
 Vector = tuple[int, int]
 STORED = json.loads(files("roicodec.bitstream").joinpath("motion_tables.json").read_text())
 TABLES = {name: Tables(entry["rows"]) for name, entry in STORED.items()}
+MODES = Tables(FREQUENCIES)
 
 
 def table_number(name: str, features: list[int]) -> int:
@@ -71,7 +75,12 @@ class Reader:
         grid = self.rows, self.columns
         self.skip = get_mask(self.coder, grid, None, "skip") if changes else np.zeros(grid, bool)
         self.unmatched = get_mask(self.coder, grid, None, "roi") if new else None
+        self.grid = [(r, c) for r in range(self.rows) for c in range(self.columns)]
+        self.expect(before)
+
+    def expect(self, before: np.ndarray | None) -> None:
         self.has_before = before is not None
+        shape = 2 * self.rows, 2 * self.columns
         field = np.zeros((*shape, 2), int) if before is None else before
         self.block_before = {
             (r, c): [tuple(field[2 * r + k // 2, 2 * c + k % 2].tolist()) for k in range(4)]
@@ -132,32 +141,51 @@ class Reader:
             other = classes
         return list(zip(*out, strict=True))
 
-    def decode(self) -> np.ndarray:
-        self.base: dict[tuple[int, int], Vector] = {}
-        self.new: dict[tuple[int, int], int] = {}
-        self.bases([(0, 0)], [], 8)
+    def stages(self) -> Iterator[tuple[list[Vector], list[Vector], int, int]]:
+        """Units, offsets of their neighbours, level and s of each stage; s of stage 0 is 0."""
+        yield [(0, 0)], [], 8, 0
         s = 1
         while 2 * s <= max(self.rows, self.columns) - 1:
             s *= 2
         diagonal, cross = ((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (0, -1), (0, 1), (1, 0))
-        grid = [(r, c) for r in range(self.rows) for c in range(self.columns)]
         while s:
             for odd, offsets in ((2, diagonal), (1, cross)):
                 units = [
                     (r, c)
-                    for r, c in grid
+                    for r, c in self.grid
                     if r % s == 0 and c % s == 0 and (r // s) % 2 + (c // s) % 2 == odd
                 ]
                 level = 2 * min(s.bit_length() - 1, 4) + (odd == 2)
-                self.bases(units, [(s * a, s * b) for a, b in offsets], level)
+                yield units, [(s * a, s * b) for a, b in offsets], level, s
             s //= 2
+
+    def modes(self) -> dict[Vector, int]:
+        places = [n for n in product(range(5), repeat=4) if sum(n) == 4]
+        out: dict[Vector, int] = {}
+        for units, offsets, _, s in self.stages():
+            index = []
+            for u in units:
+                near = [(u[0] + a, u[1] + b) for a, b in offsets]
+                n = [sum(out.get(v) == k for v in near) for k in range(4)]
+                n[n.index(max(n))] += 4 - sum(n)
+                index.append(35 * {1: 2, 2: 1}.get(s, 0) + places.index((n[0], n[1], n[2], n[3])))
+            out.update(zip(units, self.coder.get(MODES, index).tolist(), strict=True))
+        return out
+
+    def decode(self, needs: dict[Vector, str] | None = None) -> np.ndarray:
+        self.needs = needs or dict.fromkeys(self.grid, "coded")
+        self.base: dict[tuple[int, int], Vector] = {}
+        self.new: dict[tuple[int, int], int] = {}
+        for units, offsets, level, _ in self.stages():
+            self.bases(units, offsets, level)
         self.split: dict[tuple[int, int], int] = {}
         for parity in (0, 1):
-            units = [u for u in grid if sum(u) % 2 == parity]
+            units = [u for u in self.grid if sum(u) % 2 == parity and self.needs[u] == "coded"]
             flags = self.array("split", [self.split_features(u) for u in units])
             self.split.update(zip(units, flags, strict=True))
-        self.block = {u: [self.base[u]] * 4 for u in grid}
-        self.blocks([u for u in grid if self.split[u]])
+        self.block = {u: [self.base[u]] * 4 for u in self.grid}
+        self.block |= {u: self.block_before[u] for u in self.grid if self.needs[u] == "expected"}
+        self.blocks([u for u in self.grid if self.split.get(u)])
         out = np.zeros((2 * self.rows, 2 * self.columns, 2), np.int16)
         for (r, c), vectors in self.block.items():
             for k, vector in enumerate(vectors):
@@ -172,6 +200,10 @@ class Reader:
             last = self.base_before[u]
             offers = [(self.base[n], 4) for n in near] + [(last, 3)] * self.has_before
             c, w, m = ranking(offers)
+            if self.needs[u] != "coded":
+                self.new[u] = 0
+                self.base[u] = last if self.needs[u] == "expected" else c[0]
+                continue
             median, spread = last, (0, 0)
             if near:
                 sides = [sorted(self.base[n][axis] for n in near) for axis in (0, 1)]
