@@ -24,7 +24,7 @@ NUMBERS = (
 )  # fmt: skip
 """Values at which something may begin to go wrong."""
 
-LURES = (b"FRAM", b"TAIL", b"INDX", b"TRAK", b"HEAD", b"\x89RQV\r\n\x1a\n\x00\x06")
+LURES = (b"FRAM", b"TAIL", b"INDX", b"TRAK", b"HEAD", b"\x89RQV\r\n\x1a\n\x00\x07")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _head(rng: Random, payload: bytes) -> bytes:
     out = bytearray(payload)
     if len(out) < 40:
         return _scattered(rng, payload)
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             place = rng.randrange(5)
             value = rng.choice((0, 1, 15, 16, 17, 31, 33, 48, 4096, 4097, 32768, 65535))
@@ -174,17 +174,20 @@ def _head(rng: Random, payload: bytes) -> bytes:
         case 4:
             behind = 32 + 2 * out[31]
             out[behind:] = b"".join(_varint(rng) for _ in range(6)) + _text(rng) + _text(rng)
+            out.append(rng.randrange(9))
+        case 5:
+            out[-1] = rng.choice((0, 1, 2, 5, 6, 7, 255))
         case _:
             return _scattered(rng, payload)
     return bytes(out)
 
 
 def _frame(rng: Random, payload: bytes) -> bytes:
-    """Another SEI, type, quality, number, time, filter, section or CRC."""
+    """Another SEI, type, quality, number, place, time, filter, section or CRC."""
     out = bytearray(payload)
     if len(out) < 14:
         return _scattered(rng, payload)
-    match rng.randrange(8):
+    match rng.randrange(10):
         case 0:
             values = rng.choices((0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 17, 65535), k=2)
             out[:4] = struct.pack(">HH", *values)
@@ -201,6 +204,12 @@ def _frame(rng: Random, payload: bytes) -> bytes:
             place = rng.randrange(8, len(out))
             out[place : place + rng.choice((0, 1, 4))] = rng.randbytes(rng.choice((0, 1, 4, 9)))
         case 6:
+            _place(rng, out)
+        case 7 if out[4] & 0xC0 == 0xC0:  # the modes and vectors of a bidirectional frame
+            start = min(9, len(out) - 5)
+            place = rng.randrange(start, min(start + 20, len(out) - 4))
+            out[place : place + 1] = rng.randbytes(rng.randrange(3))
+        case 8:
             mask, motion, latents = (rng.randbytes(rng.choice((0, 1, 4, 40))) for _ in range(3))
             keep = out[:8], out[-4:]
             out = keep[0] + varint(len(mask)) + mask + varint(len(motion)) + motion
@@ -208,6 +217,19 @@ def _frame(rng: Random, payload: bytes) -> bytes:
         case _:
             out[-4:] = rng.randbytes(4)
     return bytes(out)
+
+
+def _place(rng: Random, out: bytearray) -> None:
+    """Another second byte, shift or distances, of frames that have them and of others."""
+    if out[4] & 0xC0 != 0xC0:
+        out[4] |= 0xC0
+        shift = rng.choice((0, 1, 2, 3, 4, 5, 31, 32, 33, 34))
+        second = rng.choice((0x18, 0x19, 0x1A, 0x0A, 0x5A, 0x1B, rng.randrange(256)))
+        out[5:6] = bytes([second, out[5], shift, rng.choice((0, 0x11, 0x30, 0xFF))])
+    elif rng.random() < 0.4:
+        out[5] ^= 1 << rng.randrange(8)
+    else:
+        out[7:9] = bytes([rng.choice((0, 1, 2, 3, 4, 5, 8, 32, 33, 127)), rng.randrange(256)])
 
 
 def _index(rng: Random, payload: bytes) -> bytes:

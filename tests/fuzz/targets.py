@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
 
 from roicodec.bitstream.chunks import Chunk, Damage
 from roicodec.bitstream.reader import StreamReader
-from roicodec.decoder.decoder import FrameDecoder
+from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
 from roicodec.decoder.model import Model, load_model
 from roicodec.decoder.weights import Arrays, load_arrays
 from roicodec.errors import RoicodecError, StreamError
@@ -137,24 +137,30 @@ def listed(mutant: Mutant, form: str) -> str:
 
 def decode(mutant: Mutant) -> str:
     """The decoder with the released networks, frame by frame."""
-    result, waiting = "sound", False
+    result, crcs = "sound", defaultdict[int, set[int]](set)
     try:
         reader = StreamReader(io.BytesIO(mutant.data), max_pixels=MAX_PIXELS, max_frames=1000)
         decoder = FrameDecoder(reader.header, _model())
         for item in reader:
+            shown: list[DecodedFrame] = []
             if isinstance(item, Damage):
                 result = "damaged"
-                waiting |= item.frames > 0
-            elif item.frame is not None and not (waiting and item.frame.kind):
+            elif item.frame is not None:
+                crcs[item.number + item.frame.place.shift].add(item.frame.crc32)
                 try:
-                    for decoded in decoder.decode(item.frame):
-                        assert decoded.picture.crc32() == item.frame.crc32
-                    waiting = False
+                    shown = decoder.decode(item.frame, item.number)
                 except StreamError:
-                    result, waiting = "damaged", True
+                    result = "damaged"
+            _check(shown, crcs)
+        _check(decoder.decode(None), crcs)
     except RoicodecError:
         return "refused"
     return result
+
+
+def _check(shown: list[DecodedFrame], crcs: dict[int, set[int]]) -> None:
+    for decoded in shown:
+        assert decoded.picture.crc32() in crcs[decoded.number], f"frame {decoded.number} is wrong"
 
 
 @cache
