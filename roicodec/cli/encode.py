@@ -11,6 +11,7 @@ from roicodec.cli.console import report, say
 from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
 from roicodec.cli.options import BIT_RATE, FRAME_RANGE, common, roi_options
 from roicodec.encoder.effort import DEFAULT_EFFORT
+from roicodec.encoder.gop import STRUCTURES
 from roicodec.factory import CodecFactory
 
 __all__ = ["encode"]
@@ -73,6 +74,15 @@ Examples:
     help="Most frames from one intra frame to the next; a new scene begins with one, too.",
 )
 @click.option(
+    "--structure",
+    type=click.Choice(STRUCTURES),
+    default=STRUCTURES[0],
+    show_default=True,
+    help="Coding structure: every frame from the one before, or pyramids of 4, 8 or 16 frames with"
+    " bidirectional ones. Pyramids need fewer bits where the picture moves slowly, and wait for"
+    " as many pictures.",
+)
+@click.option(
     "--effort",
     type=click.IntRange(1, 9),
     default=DEFAULT_EFFORT,
@@ -110,6 +120,7 @@ def encode(
     roi_strength: float,
     complexity: float,
     gop: int,
+    structure: str,
     effort: int,
     strict: bool,
     allow_network: bool,
@@ -150,6 +161,7 @@ def encode(
         quality=_DEFAULT_QUALITY if quality is None else quality,
         candidates=candidates,
         gop=gop,
+        structure=structure,
         effort=effort,
         roi_strength=roi_strength,
         complexity=complexity,
@@ -191,6 +203,7 @@ def encode(
             "roi_strength": roi_strength,
             "complexity": complexity,
             "gop": gop,
+            "structure": structure,
             "effort": effort,
             "threads": threads,
             "frames": done.frames,

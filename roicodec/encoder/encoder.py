@@ -27,9 +27,9 @@ from roicodec.decoder.model import Model
 from roicodec.decoder.references import References, expected_motion
 from roicodec.encoder.decisions import Arrived, FrameDecisions, Source, bit_width_selector
 from roicodec.encoder.effort import EFFORTS, Effort
-from roicodec.encoder.gop import PYRAMIDS, Prices, mini_gop, prices, references_kept
+from roicodec.encoder.gop import PYRAMIDS, STRUCTURES, Prices, mini_gop, prices, references_kept
 from roicodec.encoder.motion.search import SearchPlane
-from roicodec.encoder.options import STRUCTURES, EncoderOptions, rate_control
+from roicodec.encoder.options import EncoderOptions, rate_control
 from roicodec.encoder.rate_control import PsnrControl, RateControl
 from roicodec.encoder.rdoq import LatentWriter
 from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets

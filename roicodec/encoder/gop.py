@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from roicodec.bitstream.constants import BIDIRECTIONAL, INTER
 from roicodec.bitstream.frame_chunk import Place
 
-__all__ = ["PYRAMIDS", "Planned", "Prices", "mini_gop", "prices", "references_kept"]
+__all__ = ["PYRAMIDS", "STRUCTURES", "Planned", "Prices", "mini_gop", "prices", "references_kept"]
+
+STRUCTURES = ("low-delay", "4", "8", "16")
+"""Coding structures: every frame refers to the one before; pyramids of bidirectional frames."""
 
 PYRAMIDS = (1, 4, 8, 16)
-"""Lengths of a mini-GOP."""
+"""Length of a mini-GOP of each."""
 
 _OFFSETS = {1: (0,), 2: (-2, 2), 4: (-3, 0, 4), 8: (-2, 0, 3, 7), 16: (-2, 0, 2, 5, 9)}
 """Quality indices on top of a pyramid's frames, from the leaves to the last frame."""

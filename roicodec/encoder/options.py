@@ -7,14 +7,12 @@ from fractions import Fraction
 
 from roicodec.bitstream.constants import MAX_QUALITY
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
+from roicodec.encoder.gop import STRUCTURES
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
 from roicodec.errors import InputError
 
-__all__ = ["STRUCTURES", "EncoderOptions", "rate_control"]
-
-STRUCTURES = ("low-delay", "4", "8", "16")
-"""Coding structures: frames refer to the one before; pyramids of bidirectional frames."""
+__all__ = ["EncoderOptions", "rate_control"]
 
 _CASCADE = 1.4
 """Quality cascade: the first inter frame of a GOP is this many indices above the requested quality,
@@ -43,7 +41,7 @@ class EncoderOptions:
         frames: length of the clip, at least 1; None when unknown.
         time_base: seconds per unit of the pictures' pts, above 0, for ROI sources that go by time.
         effort: 1..9, see :data:`~roicodec.encoder.effort.EFFORTS`.
-        structure: coding structure, one of :data:`STRUCTURES`.
+        structure: coding structure, one of :data:`~roicodec.encoder.gop.STRUCTURES`.
         roi_strength: 0..2, how far the quality of the regions is apart, see
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a

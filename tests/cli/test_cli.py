@@ -119,8 +119,9 @@ def test_frames(run: Run, clip: Path, tmp_path: Path, choice: str, kept: tuple[i
 
 
 def test_json(run: Run, clip: Path, tmp_path: Path) -> None:
-    done = run("encode", clip, "a.rq", "--json")
+    done = run("encode", clip, "a.rq", "--json", "--structure", "8")
     found = json.loads(done.out)
+    assert found["structure"] == "8"
     assert found["frames"] == FRAMES
     assert found["bytes"] == (tmp_path / "a.rq").stat().st_size
     assert found["duration"] == pytest.approx(FRAMES / 25)
