@@ -18,7 +18,8 @@ from roicodec.api import Encoder
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.reader import StreamReader
-from roicodec.encoder.options import STRUCTURES, EncoderOptions
+from roicodec.encoder.gop import STRUCTURES
+from roicodec.encoder.options import EncoderOptions
 from roicodec.media import Reader
 from roicodec.picture import Picture
 
