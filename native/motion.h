@@ -99,9 +99,16 @@ struct BaseChoice {
 BaseChoice base_choice(const Vector* near, const bool* known, int level, int32_t fresh,
                        const Previous& before, int64_t unit);
 
+// The vector that most of a unit's four blocks have; of equally frequent ones the first.
 Vector base_of(const Vector* blocks);
-void gather(const Units& units, const int16_t* field, Vector (*blocks)[4]);
-void scatter(const Units& units, const Vector (*blocks)[4], int16_t* field);
+
+// A few values in ascending order.
+void sort(int32_t* values, int count);
+
+// Median (the mean of the middle two, rounded down) and range of the valid vectors, by component;
+// 0 without any.
+void median_of(const Vector* offered, const bool* valid, int count, Vector* median,
+               Vector* spread);
 
 }  // namespace motion
 }  // namespace rq

@@ -18,7 +18,6 @@ __all__ = [
     "BIDIRECTIONAL",
     "BLOCK",
     "CELL",
-    "CHROMA_CHANNELS",
     "CHROMA_LOCATIONS",
     "CODING_STEPS",
     "COLOR_MATRICES",
@@ -198,7 +197,6 @@ PACKING = (64, 16, 16)
 """Samples of Y, U and V in a packed 8x8 block."""
 
 LUMA_CHANNELS = PACKING[0]
-CHROMA_CHANNELS = PACKING[1]
 PIXEL_CHANNELS = sum(PACKING)
 FEATURE_CHANNELS = 32
 """Features that a frame's synthesis leaves for the next frame's context."""

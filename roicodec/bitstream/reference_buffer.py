@@ -55,7 +55,3 @@ class ReferenceBuffer(Generic[T]):
         self._kept[number] = frame
         while len(self._kept) > self._size:
             del self._kept[min(self._kept)]
-
-    def lose(self) -> None:
-        """Keep nothing: what comes needs an intra frame."""
-        self._kept.clear()

@@ -137,7 +137,7 @@ def flat_phases(plane: Plane) -> NDArray[np.uint8]:
 
 
 def pad_plane(plane: Plane, multiple: int) -> Plane:
-    """Extend ``[H, W]`` to the right and down to a multiple, repeating the last samples."""
+    """``[H, W]`` extended to the right and down to a multiple, the last samples repeated."""
     height, width = plane.shape
     return np.pad(plane, ((0, -height % multiple), (0, -width % multiple)), mode="edge")
 

@@ -85,7 +85,7 @@ def refine(
     reaches: Sequence[int] = (),
     contexts: Contexts | None = None,
 ) -> NDArray[np.int16]:
-    """Lower J = residual bits + weight * motion bits of a field of vectors.
+    """Field of vectors of lower J = residual bits + weight * motion bits.
 
     Args:
         matcher: of the current frame and its reference, both extended to multiples of 32.

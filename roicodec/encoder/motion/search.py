@@ -173,7 +173,7 @@ def unmatched_share(
 
 
 def filled(vectors: Field, missing: NDArray[np.bool_]) -> Field:
-    """Give missing blocks the vector of the nearest block that has one.
+    """Field in which missing blocks have the vector of the nearest block that has one.
 
     Args:
         vectors: int16 ``[H, W, 2]``.
