@@ -176,8 +176,8 @@ def eval_command(
     )
     about = about_run(shlex.join(["roicodec", *sys.argv[1:]]), encodes)
     comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
-    write_statistics(out, found, encodes)
-    screen.show(encodes, comparisons, against_what)
+    layers = write_statistics(out, found, encodes)
+    screen.show(encodes, comparisons, against_what, layers)
     click.echo(printable(f"{out / 'report.html'}, results.json, results.csv, regions.csv, plots/"))
     if screen.failures:
         raise InputError(f"{screen.failures} encodes failed, see above; the others are in {out}")

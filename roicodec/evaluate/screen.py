@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from roicodec.evaluate.run import Encode, Listener
+from roicodec.evaluate.statistics import LayerStatistics
 from roicodec.evaluate.tables import (
     Comparison,
     Mean,
@@ -83,9 +84,14 @@ class Screen(Listener):
         self._progress.print(printable(text), markup=False)
 
     def show(
-        self, encodes: Sequence[Encode], comparisons: Sequence[Comparison], reference: str
+        self,
+        encodes: Sequence[Encode],
+        comparisons: Sequence[Comparison],
+        reference: str,
+        layers: Sequence[LayerStatistics] = (),
     ) -> None:
-        """Options of every codec, mean BD-BR by measure, BD-BR by clip, speed, arithmetic."""
+        """Options of every codec, mean BD-BR by measure, BD-BR by clip, speed, arithmetic, and what
+        roicodec's frames are like, by layer."""
         console = Console(highlight=False)
         if not console.is_terminal:
             console = Console(highlight=False, width=_PIPED_WIDTH)
@@ -98,6 +104,8 @@ class Screen(Listener):
         console.print(_speeds(encodes))
         if any(e.decode_cost for e in encodes):
             console.print(_costs(encodes))
+        if layers:
+            console.print(_layers(layers))
         shown = [c for c in comparisons if c.measure in _SHOWN]
         for note in dict.fromkeys(_note(c) for c in shown if _note(c)):
             console.print(printable(f"* {note}"), markup=False, soft_wrap=True)
@@ -198,4 +206,16 @@ def _costs(encodes: Sequence[Encode]) -> Table:
         cells = [f"{v / 1000:.1f}" for c in found if c for v in (c.macs, c.bit_ops)]
         if cells:
             table.add_row(_text(codec), *cells)
+    return table
+
+
+def _layers(layers: Sequence[LayerStatistics]) -> Table:
+    columns = ["layer", "frames", "bytes", "quality", "skip", "average", "past", "future", "direct"]
+    table = _table("Frames by temporal layer: bytes, skipped cells, prediction modes in %", columns)
+    for row in layers:
+        shares = [row.byte_share, row.skip_share, *row.modes]
+        size, skip, *modes = ("" if isnan(v) else f"{100 * v:.1f}" for v in shares)
+        table.add_row(
+            _text(row.codec), row.layer, str(row.frames), size, f"{row.quality:.1f}", skip, *modes
+        )
     return table

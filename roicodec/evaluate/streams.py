@@ -108,6 +108,7 @@ class StreamFrame:
     Attributes:
         header: of the stream.
         chunk: of the frame.
+        size: of the chunk in the file, bytes, framing included.
         number: in the order of presentation.
         mask: ROI, bool ``[ceil(H/16), ceil(W/16)]``.
         skip: skip map, of the same shape; None of intra frames.
@@ -116,6 +117,7 @@ class StreamFrame:
 
     header: Header
     chunk: FrameChunk
+    size: int
     number: int
     mask: Mask
     skip: Mask | None
@@ -147,7 +149,7 @@ def stream_frames(path: Path) -> Iterator[StreamFrame]:
                 section = MotionReader(chunk.motion, shape, before.skip)
                 skip = section.skip
                 motion = read_motion(section, chunk.place, references, (rows, columns))
-            frame = StreamFrame(header, chunk, shown, mask, skip, motion)
+            frame = StreamFrame(header, chunk, item.size, shown, mask, skip, motion)
             if chunk.place.kept:
                 buffer.keep(shown, frame)
             yield frame
