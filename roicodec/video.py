@@ -316,9 +316,12 @@ class Video:
         self._ready.clear()
 
     def _decode_up_to(self, number: int) -> None:
-        """Decoding of what comes before a frame, so that the frame is read next."""
-        while self._next < number and self.read() is not None:
-            pass
+        """Decoding of what comes before a frame, so that the frame is read next, or the first one
+        after it if it is lost."""
+        while self._next < number and (picture := self.read()) is not None:
+            if picture.number >= number:  # the one before it is lost
+                self._ready.appendleft(picture)
+                self._next = picture.number
 
     def _decoded(self, chunk: Chunk, frame: FrameChunk) -> list[DecodedPicture]:
         """The pictures that can be shown after a frame; none where one that it needs is lost."""

@@ -187,8 +187,7 @@ class StreamReader:
         scanner = self._scanner
         if scanner.size < 0:
             raise StreamError("a stream from a pipe has no index before its end")
-        place = scanner.offset
-        try:
+        with scanner.elsewhere():
             scanner.go(max(self.header_size, scanner.size - FRAMING - 8))
             trailer = scanner.chunk()
             if trailer is None or trailer.type != TRAILER:
@@ -199,8 +198,6 @@ class StreamReader:
             if index is None or index.type != INDEX:
                 raise StreamError(f"the index is damaged at byte {offset}")
             return offset, Cursor(index.payload)
-        finally:
-            scanner.go(place)
 
     def _end(self, trailer: Chunk) -> tuple[bool, Damage | None]:
         """Whether a trailer ends this stream, and what is wrong with it.

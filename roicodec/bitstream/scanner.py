@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from roicodec.bitstream.chunks import (
@@ -80,6 +81,16 @@ class ChunkScanner:
         self._crc = SpanCrc()
         self.offset = offset
         self.exhausted = False
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Block that may jump anywhere; what comes after it is what would have come without it."""
+        offset, waiting = self.offset, list(self._waiting)
+        try:
+            yield
+        finally:
+            self.go(offset)
+            self._waiting.extend(waiting)
 
     def peek(self, count: int) -> bytes:
         """The next ``count`` bytes, fewer at the end of the file; they stay."""
