@@ -53,12 +53,14 @@ def test_skipped_cells_decode_by_the_written_definition() -> None:
 
 
 def test_cells_without_a_match_decode_by_the_written_definition() -> None:
-    """In an odd grid, of a ROI and of the rest."""
+    """At the edges of an odd grid, of a ROI and of the rest."""
     roi = RectangleRoi((30, 17, 40, 33), (_WIDE, _HIGH))
-    coded = encode(window_opens(_WIDE, _HIGH), roi=roi, pairs=[(8, 4)], candidates=(4, 8))
+    clip = window_opens(_WIDE, _HIGH)
+    coded = encode(clip, roi=roi, pairs=[(8, 4)], candidates=(4, 8), quality=50)
     new = motion_sections(coded, (4, 5))[1].unmatched
     assert new is not None
-    assert new.any()
+    assert new[-1].any()
+    assert new[:, -1].any()
     _decode(coded)
 
 
