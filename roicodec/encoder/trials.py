@@ -88,10 +88,11 @@ class FrameTrials:
         if not intra and not self._effort.trials and self._effort.early_skip:
             setting = replace(frame.setting, skip=early_skip(frame, samples, prices.skip))
             frame = self._codec.prepare(setting, frame.references, like=frame)
-        skip = None if intra else SkipTrials(frame, samples, prices.skip)
+        trials = self._effort.intra_trials if intra else self._effort.trials
+        skip = None if intra or not trials else SkipTrials(frame, samples, prices.skip)
         moves = np.zeros(1, np.float32)
         latents, hyper = self._analysed(frame, samples)
-        for _ in range(self._effort.intra_trials if intra else self._effort.trials):
+        for _ in range(trials):
             if not frame.layout.parts:
                 break
             trial = RdoQuantizer(frame.model.latent_tables, latents + moves, prices.symbols)
