@@ -113,15 +113,32 @@ def test_sums_that_leave_int32_with_the_skeleton_saturate(instructions: str) -> 
         assert (PackedPointwise(layer).accumulate(own.copy(), rows) == expected).all()
 
 
+HARDEST = list(hardest_layers())
+
+
 @pytest.mark.parametrize(
-    "layer", list(hardest_layers()), ids=lambda x: getattr(x, "name", "quantize")
+    "layer", [layer for layer in HARDEST if isinstance(layer, Pointwise)], ids=lambda x: x.name
 )
-def test_the_hardest_layers(instructions: str, layer: integer.Layer) -> None:
-    if not isinstance(layer, Pointwise):
-        pytest.skip("tested below")
+def test_the_hardest_layers(instructions: str, layer: Pointwise) -> None:
     rng = np.random.default_rng(6)
     rows = extreme_rows(rng, layer, 60)
     assert (PackedPointwise(layer)(rows) == integer.pointwise(rows, layer)).all()
+
+
+@pytest.mark.parametrize(
+    "layer", [layer for layer in HARDEST if isinstance(layer, Depthwise)], ids=lambda x: x.name
+)
+def test_the_hardest_depthwise_layers(instructions: str, layer: Depthwise) -> None:
+    rng = np.random.default_rng(6)
+    values = rng.choice([0, 255], (9, 11, len(layer.weight)))
+    values[:4], values[4, :5] = 255, 0
+    field = Field(9, 11, len(layer.weight))
+    field.values[1:-1, 1:-1, : len(layer.weight)] = values
+    expected = integer.depthwise(values, layer).reshape(-1, len(layer.weight))
+    found = PackedDepthwise(layer, to_bytes=layer.target.bits <= 8)(
+        field, Field.places(np.arange(99), 11)
+    )
+    assert (found == expected).all()
 
 
 @pytest.mark.parametrize("bits", CANDIDATE_BITS)
