@@ -8,7 +8,7 @@ READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long native wheel sanitize fuzz lint bench bench-kernels results train clean
+.PHONY: help install demo test test-long native docs wheel sanitize fuzz lint bench bench-kernels results train clean
 
 help:
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,8 @@ test-long: $(READY) ## the tests that take minutes: every instruction set, an ol
 	$(BIN)/python -m pytest -m slow
 native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
+docs: $(READY) ## build the documentation site in build/docs/html
+	$(BIN)/python -m docs.site html
 wheel: $(READY) ## build a wheel for this platform in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 sanitize: $(READY) ## kernels' tests and EXECUTIONS (100000) of the fuzzer under AddressSanitizer and UBSan
