@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("sphinx", reason="the site needs roicodec[docs]")
     folder = tmp_path_factory.mktemp("site")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)  # among Sphinx and its extensions
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # Sphinx
         assert build_site(folder) == 0
     return folder / "html"
 
