@@ -216,8 +216,13 @@ class StreamInfo:
         skip = self._read(self._skip_maps, chunk, frame)
         share = None if mask is None else float(mask.mean())
         shown = chunk.number + frame.place.shift
-        self._masks.reach(shown if frame.kind == INTRA else shown - frame.place.past)
-        self._give_masks(self._masks.add(shown, (shown, mask)))
+        try:
+            self._masks.check(shown)
+        except StreamError as error:
+            self._warn(f"frame {chunk.number} at byte {chunk.offset}: {error}")
+        else:
+            self._masks.reach(shown if frame.kind == INTRA else shown - frame.place.past)
+            self._give_masks(self._masks.add(shown, (shown, mask)))
         sizes = {
             "sei": sei.SIZE,
             "mask": len(frame.mask),

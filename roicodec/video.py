@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedPicture", "FrameType", "Video"]
 
+_ROUNDING = Fraction(1, 1 << 50)
+"""Relative error of a time as a float."""
 FrameType = Literal["intra", "inter", "bidirectional"]
 
 
@@ -227,17 +229,19 @@ class Video:
             self._damaged(StreamError("the stream ends before its trailer"))
         return None
 
-    def seek(self, seconds: float) -> None:
+    def seek(self, seconds: float | Fraction) -> None:
         """Jump to the last frame that is shown at or before a time.
 
         Args:
-            seconds: from the first frame on; a time before it is the first frame.
+            seconds: as in :attr:`DecodedPicture.time`; a time before the first frame is the first
+                frame.
 
         Raises:
             StreamError: if the stream cannot be sought or has no index.
         """
         entries = self._index()
-        pts = entries[0].pts + Fraction(seconds) / self.time_base
+        # A float may lie just below the tick that it stands for.
+        pts = (Fraction(seconds) + abs(Fraction(seconds)) * _ROUNDING) / self.time_base
         entry = entries[max(bisect.bisect_right([e.pts for e in entries], pts) - 1, 0)]
         self._go(entry)
         last, number = entry.pts, entry.number

@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -200,6 +201,24 @@ def test_a_roi_that_does_not_fit(
 def test_options_are_checked_when_they_are_made(field: str, value: object) -> None:
     with pytest.raises(roicodec.InputError, match=field):
         roicodec.EncoderOptions(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", [0, 5005])
+def test_seeking_the_time_of_a_picture_gives_this_picture(
+    pictures: list[roicodec.Picture], first: int
+) -> None:
+    """Also where the time is rounded down, as of frames 3 and 6 at 29.97 frames a second."""
+    options = replace(OPTIONS, gop=4, time_base=Fraction(1, 30000))
+    encoder = roicodec.Encoder(WIDTH, HEIGHT, options, roi=None)
+    timed = [replace(p, pts=first + 1001 * p.pts, duration=1001) for p in pictures]
+    stream = b"".join(piece for p in [*timed, None] for piece in encoder.encode(p))
+    with roicodec.open(io.BytesIO(stream)) as video:
+        times = [(p.number, p.time) for p in video]
+        for number, seconds in reversed(times):
+            for at in (seconds, Fraction(first + 1001 * number, 30000), seconds + 0.01):
+                video.seek(at)
+                assert (found := video.read()) is not None
+                assert found.number == number
 
 
 def test_limits_on_pixels_and_frames(data: bytes, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import roicodec
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.reader import StreamReader
+from roicodec.bitstream.writer import StreamWriter
 from roicodec.cli.commands import cli
 from roicodec.media import Reader, VideoInfo, Writer
 from tests import tiny_model
@@ -195,6 +196,31 @@ def test_asking_for_the_length_loses_no_frame(data: bytes) -> None:
 
 
 # --- losses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", [0, 4])
+def test_a_number_that_is_shown_twice_is_a_damage(
+    data: bytes, whole: list[roicodec.DecodedPicture], again: int, tmp_path: Path
+) -> None:
+    """The leaf that should be number 1 says that it is another one, shown or waiting."""
+    out = io.BytesIO()
+    with StreamWriter(out, StreamReader(io.BytesIO(data)).header) as writer:
+        for chunk, shown in zip(chunks(data), CODED, strict=True):
+            assert (frame := chunk.frame) is not None
+            if shown == 1:
+                shift = frame.place.shift + again - shown
+                frame = replace(frame, place=replace(frame.place, shift=shift))
+            writer.write_frame(frame)
+    message = f"shown as number {again}, which has had its turn"
+    with roicodec.open(io.BytesIO(out.getvalue()), errors="skip") as video:
+        found = list(video)
+        assert message in "".join(video.damages)
+    assert [p.number for p in found] == [0, *range(2, COUNT)]
+    for picture in found:
+        assert_same(picture, whole[picture.number])
+    assert message in "".join(roicodec.info(io.BytesIO(out.getvalue())).damages)
+    done = roicodec.decode(io.BytesIO(out.getvalue()), tmp_path / "a.y4m")
+    assert (done.frames, done.lost) == (COUNT - 1, 1)
 
 
 @pytest.mark.parametrize("lost", LOSSES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from roicodec.errors import StreamError
+
 __all__ = ["PresentationOrder"]
 
 T = TypeVar("T")
@@ -19,6 +21,15 @@ class PresentationOrder(Generic[T]):
     def reach(self, number: int) -> None:
         """Notice that nothing shown before frame ``number`` comes any more."""
         self._due = max(self._due, number)
+
+    def check(self, number: int) -> None:
+        """Check of the number of a frame that has come, before :meth:`reach` and :meth:`add`.
+
+        Raises:
+            StreamError: if another frame has it, or frames behind it have been shown.
+        """
+        if number in self._waiting or number < self._due:
+            raise StreamError(f"it would be shown as number {number}, which has had its turn")
 
     def add(self, number: int, frame: T) -> list[T]:
         """Frames that can be shown once frame ``number`` has come, in order."""

@@ -66,14 +66,15 @@ class StreamReader:
     Iterating gives a :class:`Chunk` for everything between header and end that is whole (chunks
     of unknown type with a lower-case first letter too; others of unknown type are an error), and
     a :class:`Damage` for everything that is not, or that cannot be what its place says. All bytes
-    of the stream are in exactly one of ``header_size``, a chunk, or a damage. They come in the
-    stream's order, but for frames that are a few places behind theirs, and are put in order. Never
+    of the stream are in exactly one of ``header_size``, a chunk, or a damage, up to the limit on
+    frames. They come in the stream's order, but for frames that are a few places behind theirs, and are put in order. Never
     holds more than two chunks in memory, where a frame is missing 1 MiB more.
 
     Args:
         file: binary, readable, at the first byte of the stream; need not be seekable.
         max_pixels: largest picture to take, in luma samples.
-        max_frames: largest number of frames to take; later ones are reported as damage.
+        max_frames: largest number of frames to take; at the first one beyond it, reading ends with
+            a damage.
 
     Attributes:
         header: of the stream; descriptive fields that were out of range are "unknown" in it, and
@@ -96,6 +97,8 @@ class StreamReader:
         self.frames_lost = 0
         self._next_number = 0
         self._others = 0
+        self._ended = False
+        """Whether the limit on frames was met."""
         self._begun = False
         """Whether a track, packet or frame has come."""
         self._sought = False
@@ -123,6 +126,8 @@ class StreamReader:
                     return
             else:
                 yield from self._interpret(item)
+                if self._ended:
+                    return
             if item.size:
                 self._before = item
         self.truncated = True
@@ -258,6 +263,7 @@ class StreamReader:
 
     def _frame(self, chunk: Chunk) -> Iterator[Chunk | Damage]:
         number, frame, replaced = FrameChunk.unpack(chunk.payload, self.header, self._next_number)
+        self._ended = self._next_number >= self._max_frames
         check_frame(number, self._max_frames)
         if number < self._next_number:
             raise StreamError(f"frame {number} again, after frame {self._next_number - 1}")

@@ -124,7 +124,7 @@ def limits(command: Command) -> Command:
             "--max-frames",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Leave out frames after the first N: for streams from strangers.",
+            help="End after the first N frames: for streams from strangers.",
         ),
         click.option(
             "--max-pixels",

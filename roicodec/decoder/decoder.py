@@ -84,13 +84,15 @@ class FrameDecoder:
 
         Raises:
             ReferenceLost: if a frame that it refers to could not be decoded.
-            StreamError: if a section is damaged, or the picture's CRC32 is not the chunk's. Frames
-                that were ready come with the next call.
+            StreamError: if a section is damaged, the picture's CRC32 is not the chunk's, or its
+                number in the order of presentation has had its turn. Frames that were ready come
+                with the next call.
         """
         if chunk is None:
             return self._order.rest()
         self._number = self._number + 1 if number is None else number
         shown = self._number + chunk.place.shift
+        self._order.check(shown)
         self._order.reach(shown if chunk.kind == INTRA else shown - chunk.place.past)
         references = self._buffer.references(chunk.kind, chunk.place, shown)
         frame, made = self._decode(chunk, references, shown)

@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from roicodec.bitstream.chunks import FRAME, TRAILER, Chunk
+from roicodec.bitstream.chunks import FRAME, TRAILER, Chunk, Damage
 from roicodec.bitstream.constants import MAX_FRAMES, MAX_GAP
 from roicodec.bitstream.fields import varint
 from roicodec.bitstream.reader import StreamReader
@@ -246,8 +246,11 @@ def test_a_limit_on_frames(stream: Make) -> None:
     reader = StreamReader(io.BytesIO(data), max_frames=5)
     items = list(reader)
     assert numbers(items) == list(range(5))
-    assert "frame 5 is beyond the limit of 5 frames" in messages(items)
-    assert accounted(reader, items) == len(data)
+    assert messages(items) == items[-1].message
+    assert "frame 5 is beyond the limit of 5 frames" in items[-1].message
+    assert isinstance(items[-1], Damage)
+    assert accounted(reader, items) == items[-1].offset + items[-1].size < len(data)
+    assert not reader.truncated
 
 
 # --- what an index claims ---------------------------------------------------------------------

@@ -14,7 +14,7 @@ from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.references import Motion, Reference, expected_motion
 from roicodec.encoder.gop import mini_gop, references_kept
-from roicodec.errors import ReferenceLost
+from roicodec.errors import ReferenceLost, StreamError
 from tests import independent_prediction as written
 
 _SHAPE = 4, 6
@@ -156,3 +156,16 @@ def test_pictures_wait_for_those_before_them_or_until_they_cannot_come() -> None
     assert order.add(8, "i") == []
     assert order.add(6, "g") == []
     assert order.rest() == ["g", "i"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 4])
+def test_a_number_has_one_turn(number: int) -> None:
+    """Shown, passed over, or waiting."""
+    order: PresentationOrder[str] = PresentationOrder()
+    order.add(0, "a")
+    order.reach(2)
+    order.add(4, "e")
+    with pytest.raises(StreamError, match=f"number {number}, which has had its turn"):
+        order.check(number)
+    order.check(3)
+    assert order.add(2, "c") == ["c"]
