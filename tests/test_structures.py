@@ -206,7 +206,8 @@ def test_a_number_that_is_shown_twice_is_a_damage(
     out = io.BytesIO()
     with StreamWriter(out, StreamReader(io.BytesIO(data)).header) as writer:
         for chunk, shown in zip(chunks(data), CODED, strict=True):
-            assert (frame := chunk.frame) is not None
+            frame = chunk.frame
+            assert frame is not None
             if shown == 1:
                 shift = frame.place.shift + again - shown
                 frame = replace(frame, place=replace(frame.place, shift=shift))

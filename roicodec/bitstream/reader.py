@@ -67,8 +67,9 @@ class StreamReader:
     of unknown type with a lower-case first letter too; others of unknown type are an error), and
     a :class:`Damage` for everything that is not, or that cannot be what its place says. All bytes
     of the stream are in exactly one of ``header_size``, a chunk, or a damage, up to the limit on
-    frames. They come in the stream's order, but for frames that are a few places behind theirs, and are put in order. Never
-    holds more than two chunks in memory, where a frame is missing 1 MiB more.
+    frames. They come in the stream's order, but for frames that are a few places behind theirs, and
+    are put in order. Never holds more than two chunks in memory, where a frame is missing 1 MiB
+    more.
 
     Args:
         file: binary, readable, at the first byte of the stream; need not be seekable.

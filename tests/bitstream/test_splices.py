@@ -246,9 +246,9 @@ def test_a_limit_on_frames(stream: Make) -> None:
     reader = StreamReader(io.BytesIO(data), max_frames=5)
     items = list(reader)
     assert numbers(items) == list(range(5))
+    assert isinstance(items[-1], Damage)
     assert messages(items) == items[-1].message
     assert "frame 5 is beyond the limit of 5 frames" in items[-1].message
-    assert isinstance(items[-1], Damage)
     assert accounted(reader, items) == items[-1].offset + items[-1].size < len(data)
     assert not reader.truncated
 
