@@ -19,6 +19,7 @@ MODULES = (
     "encoder.motion.pyramid",
     "encoder.motion.refine",
     "kernels.compensation",
+    "kernels.convolution",
     "kernels.latents",
     "kernels.packing",
     "kernels.post_filter",

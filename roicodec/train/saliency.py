@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from roicodec.encoder.roi.inputs import INPUTS, NetworkInput
-from roicodec.encoder.roi.network import SaliencyNet
 from roicodec.train.saliency_data import (
     DEV_CLIPS,
     WEIGHTS,
@@ -33,6 +32,7 @@ from roicodec.train.saliency_data import (
     scene,
 )
 from roicodec.train.saliency_metrics import cc, iou, nss, top_share
+from roicodec.train.saliency_net import SaliencyNet
 
 __all__ = ["saliency"]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 
 from roicodec.bitstream.masks import Mask, cells_of
 from roicodec.encoder.roi.auto import AutoRoi

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from roicodec.encoder.roi.inference import Inference
 from roicodec.encoder.roi.inputs import INPUTS, NetworkInput, small_size
 from roicodec.encoder.roi.network import (
     Maps,
     NetworkSaliency,
-    SaliencyNet,
     combine,
     load_saliency,
     whole_heads,
@@ -31,6 +32,7 @@ from roicodec.train.saliency_data import (
     photos,
     scene,
 )
+from roicodec.train.saliency_net import SaliencyNet
 
 
 def noise(seed: int, width: int, height: int) -> Picture:
@@ -39,6 +41,10 @@ def noise(seed: int, width: int, height: int) -> Picture:
     shapes = (height, width), half, half
     y, u, v = (random.integers(0, 256, s).astype(np.uint8) for s in shapes)
     return Picture(y, u, v)
+
+
+def parameters(net: SaliencyNet) -> dict[str, NDArray[np.float32]]:
+    return {name: value.numpy() for name, value in net.state_dict().items()}
 
 
 def trained_a_little(seed: int = 0) -> SaliencyNet:
@@ -64,6 +70,18 @@ def test_folding_changes_nothing() -> None:
     assert before.shape == (1, 4, 19, 26)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
     assert torch.allclose(before, after, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(144, 256), (75, 101), (32, 33)])
+def test_it_is_run_as_it_was_trained(size: tuple[int, int]) -> None:
+    net = trained_a_little()
+    net.fold()
+    x = torch.randn(1, INPUTS, *size)
+    with torch.no_grad():
+        expected = net(x)[0].numpy()
+    found = Inference(parameters(net))(x[0].numpy())
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_priors_are_gaussians() -> None:
@@ -115,7 +133,7 @@ def test_motion_is_an_input() -> None:
 def test_maps_of_any_frame(size: tuple[int, int]) -> None:
     net = trained_a_little()
     net.fold()
-    model = NetworkSaliency(net.state_dict())
+    model = NetworkSaliency(parameters(net))
     found = model.map(noise(1, *size), noise(2, *size))
     assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1
@@ -169,9 +187,9 @@ def test_faces_are_remembered_and_forgotten_with_the_scene() -> None:
     """Whatever the network says, by the mean of the first frames, then slowly."""
     net = trained_a_little()
     net.fold()
-    model = NetworkSaliency(net.state_dict(), "faces")
+    model = NetworkSaliency(parameters(net), "faces")
     frames = [noise(seed, 128, 96) for seed in range(3)]
-    reference = NetworkSaliency(net.state_dict())
+    reference = NetworkSaliency(parameters(net))
     said = [reference.outputs(f, frames[t - 1] if t else None).face for t, f in enumerate(frames)]
     found = [model.map(f, frames[t - 1] if t else None) for t, f in enumerate(frames)]
     assert np.allclose(found[1], whole_heads(np.mean(said[:2], 0)), atol=1e-6)
@@ -181,7 +199,7 @@ def test_faces_are_remembered_and_forgotten_with_the_scene() -> None:
 
 def test_weights_of_something_else_are_refused() -> None:
     with pytest.raises(ModelError, match="do not fit this version"):
-        NetworkSaliency({"a": torch.zeros(1)})
+        NetworkSaliency({"a": np.zeros(1, np.float32)})
 
 
 def test_a_window_is_cut_where_it_says() -> None:
