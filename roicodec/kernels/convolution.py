@@ -40,7 +40,7 @@ class Weights:
 
     @classmethod
     def of(cls, weight: Floats, bias: Floats) -> Weights:
-        """Weights from ``[outputs, inputs]`` or ``[outputs, inputs, 3, 3]``, and bias ``[outputs]``."""
+        """Weights from ``[outputs, inputs]`` or ``[outputs, inputs, 3, 3]``; bias ``[outputs]``."""
         outputs = len(weight)
         taps_first = weight.reshape(outputs, weight.shape[1], -1).transpose(2, 1, 0)
         wide = np.zeros((taps_first[..., 0].size, -(-outputs // _PADDING) * _PADDING), np.float32)
@@ -133,7 +133,11 @@ def _native_depthwise(x: Floats, weight: Floats, bias: Floats, stride: int) -> F
 def _waves(*shape: int) -> Floats:
     """Numbers of many sizes and both signs, exact in float32."""
     count = np.arange(int(np.prod(shape)))
-    return ((count * 7919 % 2003 - 1001) / 256 * 2.0 ** (count % 7 - 3)).astype(np.float32).reshape(shape)
+    return (
+        ((count * 7919 % 2003 - 1001) / 256 * 2.0 ** (count % 7 - 3))
+        .astype(np.float32)
+        .reshape(shape)
+    )
 
 
 def _probe_pointwise(form: Callable[..., Floats]) -> Arrays:
@@ -151,7 +155,9 @@ def _probe_depthwise(form: Callable[..., Floats]) -> Arrays:
         yield form(_waves(4, 5, 21), _waves(9, 21), _waves(21), stride)
 
 
-pointwise = Operation("float pointwise", _pointwise, _native_pointwise, _probe_pointwise, 0x30326973)
+pointwise = Operation(
+    "float pointwise", _pointwise, _native_pointwise, _probe_pointwise, 0x30326973
+)
 """Convolution of 1x1.
 
 Args:
@@ -175,7 +181,9 @@ Returns:
     float32 ``[ceil(h/2), ceil(w/2), outputs]``.
 """
 
-depthwise = Operation("float depthwise", _depthwise, _native_depthwise, _probe_depthwise, 0x0D2DA68C)
+depthwise = Operation(
+    "float depthwise", _depthwise, _native_depthwise, _probe_depthwise, 0x0D2DA68C
+)
 """Convolution of 3x3 of each channel; what is below 0 becomes 0.
 
 Args:

@@ -99,12 +99,13 @@ class Inference:
             skip = skips.pop()
             x = block(pointwise(np.concatenate((_resized(x, skip), skip), -1), narrow, True))
         logits = pointwise(self._with_priors(x), self._head, False)
-        return np.stack(
-            [
-                cv2.filter2D(logits[..., k], -1, kernel, delta=bias, borderType=cv2.BORDER_REPLICATE)
-                for k, (kernel, bias) in enumerate(zip(*self._smooth, strict=True))
-            ]
-        )
+        return np.stack([self._smoothed(logits[..., k], k) for k in range(logits.shape[-1])])
+
+    def _smoothed(self, plane: Floats, number: int) -> Floats:
+        kernels, biases = self._smooth
+        edge = cv2.BORDER_REPLICATE
+        smooth = cv2.filter2D(plane, -1, kernels[number], delta=biases[number], borderType=edge)
+        return np.asarray(smooth, np.float32)
 
     def _with_priors(self, x: Floats) -> Floats:
         """Channels and the learned Gaussians over the frame."""
@@ -116,7 +117,7 @@ class Inference:
 
     def _gaussians(self, height: int, width: int) -> Floats:
         y, x = (
-            np.exp(-(((np.arange(n) + 0.5) / n - centre[:, None]) / spread[:, None]) ** 2 / 2)
+            np.exp(-((((np.arange(n) + 0.5) / n - centre[:, None]) / spread[:, None]) ** 2) / 2)
             for n, centre, spread in zip(
                 (height, width), self._centre.T, self._spread.T, strict=True
             )

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from roicodec.encoder.roi.inference import Inference
-from roicodec.encoder.roi.inputs import INPUTS, NetworkInput
+from roicodec.encoder.roi.inputs import NetworkInput
 from roicodec.encoder.roi.saliency import SaliencyMap
 from roicodec.errors import ModelError
 from roicodec.picture import Picture
