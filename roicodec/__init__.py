@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from roicodec.encoder.options import EncoderOptions
     from roicodec.media.rgb import picture_from_rgb
     from roicodec.picture import Picture
+    from roicodec.stream_report import write_report
+    from roicodec.thumbnails import thumbnail
     from roicodec.transcode import DecodeReport, EncodeReport, Listener
     from roicodec.video import DecodedPicture, Video
 
@@ -35,6 +37,8 @@ _HOMES = {
     "info": "api",
     "open": "api",
     "picture_from_rgb": "media.rgb",
+    "thumbnail": "thumbnails",
+    "write_report": "stream_report",
 }
 """Modules of the names that are imported when they are used."""
 
@@ -58,6 +62,8 @@ __all__ = [
     "info",
     "open",
     "picture_from_rgb",
+    "thumbnail",
+    "write_report",
 ]
 
 

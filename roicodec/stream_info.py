@@ -54,6 +54,7 @@ class FrameInfo:
         skip_share: share of the grid where the prediction stands, 0..1, by the skip map alone; None
             when a loss hides the map.
         unmatched_share: share of the grid without a match in the reference, 0..1; None likewise.
+        bit_ops_8: BitOPs if it had 8 bits everywhere and skipped the same cells; None likewise.
         layer: temporal layer, 0 for those that lower layers do without.
         sei, mask, motion, latents, overhead: bytes, together those of the chunk; the skip map is
             in motion, the hyper-latents are in latents.
@@ -75,6 +76,7 @@ class FrameInfo:
     unmatched_share: float | None = None
     bit_ops: int | None = None
     layer: int = 0
+    bit_ops_8: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -231,6 +233,7 @@ class StreamInfo:
         }
         sizes["overhead"] = chunk.size - sum(sizes.values())
         totals = self.totals
+        coded, eight = self._bit_ops(frame, mask, skip)
         totals.frames += 1
         totals.intra += frame.kind == INTRA
         totals.bidirectional += frame.kind == BIDIRECTIONAL
@@ -253,7 +256,8 @@ class StreamInfo:
             roi_share=share,
             skip_share=None if skip is None else float(skip.mean()),
             unmatched_share=None if skip is None else self._skip_maps.unmatched,
-            bit_ops=None if mask is None or skip is None else self._bit_ops(frame, mask, skip),
+            bit_ops=coded,
+            bit_ops_8=eight,
             layer=frame.place.layer,
             **sizes,
         )
@@ -263,15 +267,20 @@ class StreamInfo:
             for number, mask in masks:
                 self._take_mask(number, mask)
 
-    def _bit_ops(self, frame: FrameChunk, mask: Mask, skip: Mask) -> int | None:
-        if self._networks is None:
-            return None
+    def _bit_ops(
+        self, frame: FrameChunk, mask: Mask | None, skip: Mask | None
+    ) -> tuple[int | None, int | None]:
+        """BitOPs of a frame as coded, and in 8 bits without a ROI; None where unknown."""
+        if self._networks is None or mask is None or skip is None:
+            return None, None
         from roicodec.decoder.complexity import complexity
         from roicodec.decoder.shapes import FrameShape, decoder_layers
 
-        shape = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
         network = self._networks["intra" if frame.kind == INTRA else "inter"]
-        return complexity(decoder_layers(network, shape)).bit_ops
+        coded = FrameShape.of(mask, skip, frame.b_roi, frame.b_bg)
+        eight = FrameShape.of(np.zeros_like(mask), skip, 8, 8)
+        counts = [complexity(decoder_layers(network, s)).bit_ops for s in (coded, eight)]
+        return counts[0], counts[1]
 
     def _read(self, maps: _Maps, chunk: Chunk, frame: FrameChunk) -> Mask | None:
         try:

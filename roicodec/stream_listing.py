@@ -11,10 +11,11 @@ from roicodec.bitstream.constants import BLOCK, FEATURE_CHANNELS, PAD
 from roicodec.bitstream.header import Header
 from roicodec.stream_info import FrameInfo, StreamInfo
 
-__all__ = ["csv_lines", "json_lines", "text_lines"]
+__all__ = ["csv_lines", "header_dict", "json_lines", "text_lines", "totals_dict"]
 
 
-def _header_dict(header: Header) -> dict[str, object]:
+def header_dict(header: Header) -> dict[str, object]:
+    """The object ``header`` of the JSON."""
     fields = asdict(header)
     fields["color"] = {
         "range": name_of(header.color_range, RANGES),
@@ -31,7 +32,8 @@ def _header_dict(header: Header) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _totals_dict(info: StreamInfo) -> dict[str, object]:
+def totals_dict(info: StreamInfo) -> dict[str, object]:
+    """The object ``totals`` of the JSON, of a stream that was read to its end."""
     totals, header = info.totals, info.header
     pixels = totals.frames * header.width * header.height
     return {
@@ -62,7 +64,7 @@ def json_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
     """One JSON object ``{"header", "frames" (on demand), "totals", "contents"}``, in pieces."""
     import json
 
-    yield '{"header": ' + json.dumps(_header_dict(info.header)) + ","
+    yield '{"header": ' + json.dumps(header_dict(info.header)) + ","
     if frames:
         yield ' "frames": ['
     separator = "  "
@@ -72,7 +74,7 @@ def json_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
             separator = "  ,"
     if frames:
         yield " ],"
-    yield ' "totals": ' + json.dumps(_totals_dict(info)) + ","
+    yield ' "totals": ' + json.dumps(totals_dict(info)) + ","
     yield ' "contents": ' + json.dumps(info.contents.to_dict()) + "}"
 
 

@@ -199,6 +199,16 @@ class Video:
             )
         return count
 
+    def intra_frames(self) -> list[tuple[int, float]]:
+        """Number and time of every intra frame, seconds from the first frame on: where a decoder
+        can begin.
+
+        Raises:
+            StreamError: if the stream cannot be sought or has no index.
+        """
+        entries = self._index()
+        return [(e.number, float((e.pts - entries[0].pts) * self.time_base)) for e in entries]
+
     # --- reading ----------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[DecodedPicture]:

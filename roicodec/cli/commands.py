@@ -25,6 +25,7 @@ _HOMES = {
     "roi": ("cli.roi", "roi_command"),
     "eval": ("evaluate.command", "eval_command"),
     "doctor": ("cli.doctor", "doctor"),
+    "thumbnail": ("cli.thumbnail", "thumbnail"),
 }
 """Modules of the commands and their names there: a command is imported when it is used."""
 

@@ -9,8 +9,8 @@ import click
 
 from roicodec.cli import console
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
-from roicodec.cli.options import given, limits
-from roicodec.errors import StreamError
+from roicodec.cli.options import FILE, given, limits
+from roicodec.errors import InputError, StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from roicodec.bitstream.masks import Mask
     from roicodec.decoder.weights import Arrays
     from roicodec.encoder.roi.export import MaskWriter
+    from roicodec.stream_info import Totals
 
 __all__ = ["info"]
 
@@ -30,9 +31,10 @@ Examples:
   roicodec info --frames talk.rq
   roicodec info --csv talk.rq > talk.csv
   roicodec info --roi-map talk_roi.mkv talk.rq
+  roicodec info --html talk.html talk.rq
 """
 )
-@click.argument("source", metavar="IN.rq")
+@click.argument("source", metavar="IN.rq", type=FILE)
 @click.option("--frames", is_flag=True, help="List every frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each frame.")
@@ -40,8 +42,24 @@ Examples:
     "--roi-map",
     "target",
     metavar="OUT",
+    type=FILE,
     help="Write the mask of every frame to OUT: a Kvazaar ROI file (.txt, .bin) or a gray video"
     " (.mkv, .avi, .nut, .mp4, .mov), as 'roicodec encode --roi' reads them.",
+)
+@click.option(
+    "--html",
+    "page",
+    metavar="OUT",
+    type=FILE,
+    help="Write a page to OUT instead of printing: bits, quality, bit-widths, ROI and arithmetic"
+    " over time, pictures with their masks, tracks. A browser needs no other file to show it.",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(0, 200),
+    default=12,
+    show_default=True,
+    help="With --html: most pictures to show, spread over the stream; 0 decodes none.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
 @limits
@@ -51,6 +69,8 @@ def info(
     as_json: bool,
     as_csv: bool,
     target: str | None,
+    page: str | None,
+    pictures: int,
     force: bool,
     max_pixels: int | None,
     max_frames: int | None,
@@ -64,9 +84,15 @@ def info(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
-    if target is not None:
-        check_target(target, force, [source])
-        clear_left_overs(target, force, console.warn)
+    if page is not None and (as_json or as_csv or frames or target is not None):
+        raise click.UsageError("--html excludes --json, --csv, --frames and --roi-map")
+    for name in (target, page):
+        if name is not None:
+            check_target(name, force, [source])
+            clear_left_overs(name, force, console.warn)
+    if page is not None:
+        _write_page(source, page, pictures, force, max_pixels, max_frames)
+        return
     from roicodec.bitstream.reader import StreamReader
     from roicodec.stream_info import StreamInfo
     from roicodec.stream_listing import csv_lines, json_lines, text_lines
@@ -99,11 +125,51 @@ def info(
                 warn(f"{masks.unknown} frames whose mask is lost have no ROI in {target}")
     except StreamError as error:
         raise StreamError(f"{source}: {error}") from error
-    totals = listing.totals
-    if totals.lost or totals.truncated or warnings:
+    _check(source, listing.totals, warnings)
+
+
+def _check(source: str, totals: Totals, damages: int) -> None:
+    """Check that a stream is as it was written.
+
+    Raises:
+        StreamError: if it is not.
+    """
+    if totals.lost or totals.truncated or damages:
         cut = ", cut" if totals.truncated else ""
         lost = f", {totals.lost} frames missing" if totals.lost else ""
         raise StreamError(f"{source}: not as it was written{lost}{cut}")
+
+
+def _write_page(
+    source: str,
+    page: str,
+    pictures: int,
+    force: bool,
+    max_pixels: int | None,
+    max_frames: int | None,
+) -> None:
+    if source == "-":
+        raise InputError("--html reads the stream twice; give a file instead of standard input")
+    with open_stream(source):  # what is no stream is told as with a listing
+        pass
+    from roicodec.cli.progress import ProgressListener
+    from roicodec.stream_report import write_report
+
+    try:
+        with ProgressListener("pictures", quiet=False) as listener:
+            info = write_report(
+                source,
+                page,
+                pictures=pictures,
+                replace=force,
+                backend=None,
+                listener=listener,
+                **given(max_pixels=max_pixels, max_frames=max_frames),
+            )
+    except StreamError as error:
+        raise StreamError(f"{source}: {error}") from error
+    console.report(f"{page}: {info.totals.frames} frames")
+    _check(source, info.totals, len(info.damages))
 
 
 def _installed() -> Mapping[str, Arrays] | None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = [
     "BIT_RATE",
+    "FILE",
     "FRAME_RANGE",
+    "TIME",
     "backend_option",
     "common",
     "given",
@@ -78,10 +85,45 @@ class _BitRate(click.ParamType[float]):
         return rate
 
 
+class _Time(click.ParamType[Fraction]):
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        found = _TIME.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r}: give seconds, or h:m:s, as in 90, 1:30 or 1:02:03.5")
+        hours, minutes, seconds = found.groups()
+        return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds.rstrip("."))
+
+
+class _File(click.ParamType[str]):
+    """A name of a file: text, which a shell completes by the files that are there."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 BIT_RATE = _BitRate()
 _CANDIDATES = _Candidates()
+FILE = _File()
 FRAME_RANGE = _FrameRange()
+TIME = _Time()
+"""Seconds as a fraction, at least 0, from text such as 90, 1:30 or 1:02:03.5."""
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 

@@ -8,7 +8,7 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, refuse_stream
-from roicodec.cli.options import FRAME_RANGE, output_options, roi_options, threads_option
+from roicodec.cli.options import FILE, FRAME_RANGE, output_options, roi_options, threads_option
 
 __all__ = ["roi_command"]
 
@@ -22,8 +22,8 @@ Examples:
   roicodec roi --roi masks.mkv match.mkv --out seen.mkv
 """,
 )
-@click.argument("source", metavar="IN")
-@click.option("--out", "target", required=True, metavar="OUT", help="Video to write.")
+@click.argument("source", metavar="IN", type=FILE)
+@click.option("--out", "target", required=True, metavar="OUT", type=FILE, help="Video to write.")
 @roi_options
 @click.option("--frames", type=FRAME_RANGE, help="Frames a up to, not including, b.")
 @threads_option

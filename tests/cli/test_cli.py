@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Collection
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,40 +15,8 @@ import pytest
 
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.reader import StreamReader
-from roicodec.cli import main
+from tests.cli.command_line import Run
 from tests.cli.running import FRAMES, in_process_of_its_own, left_over, pictures, y4m
-from tests.fake_codec import FakeFactory
-
-Run = Callable[..., "Outcome"]
-
-
-class Outcome:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    @property
-    def error(self) -> str:
-        """The one line of error that there must be, last on standard error."""
-        *_, last = self.err.splitlines()
-        assert self.err.count("roicodec: error: ") == 1
-        assert "Traceback" not in self.err
-        return last.removeprefix("roicodec: error: ")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """``run(*arguments)``: the command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object, wrong: Collection[int] = ()) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments], FakeFactory(wrong))
-        out, err = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Outcome(end.value.code, out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import html.parser
-import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from roicodec.evaluate import page
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.tables import compare_all
+from tests.browser import observed
 from tests.evaluate.small_run import HEIGHT, WIDTH
 
 # What a reader does: hover over a point, look at another measure, drag the slider, hide the ROI.
 ACTIONS = """
-const out = {};
 const svg = document.querySelector("#chart svg");
 out.circles = svg.querySelectorAll("circle").length;
 out.curves = svg.querySelectorAll("path.curve").length;
@@ -43,39 +37,11 @@ out.bitsHidden = document.querySelectorAll("#regions text").length === 0;
 document.querySelector("#legend input").click();
 out.curvesLeft = svg.querySelectorAll("path.curve").length;
 const pictures = ["under", "over"].map(id => at(id));
-window.addEventListener("load", () => {
-  out.sizes = pictures.map(p => [p.naturalWidth, p.naturalHeight]);
-  const node = document.createElement("pre");
-  node.id = "observed";
-  node.textContent = JSON.stringify(out);
-  document.body.append(node);
-});
+late.push(() => { out.sizes = pictures.map(p => [p.naturalWidth, p.naturalHeight]); });
 """
 
 
-class Observed(html.parser.HTMLParser):
-    """The text of the element that the actions leave behind."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._inside, self._text = False, ""
-        self.feed(text)
-        self.values: dict[str, Any] = json.loads(self._text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self._inside = ("id", "observed") in attributes
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = False
-
-    def handle_data(self, data: str) -> None:
-        self._text += data if self._inside else ""
-
-
 def test_the_page_in_a_browser(measured: tuple[Any, list[Encode], Path], tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-    if browser is None:
-        pytest.skip("no Chromium here: install the package chromium to test the page")
     clips, encodes, out = measured
     page.write_page(
         out / "report.html",
@@ -85,19 +51,7 @@ def test_the_page_in_a_browser(measured: tuple[Any, list[Encode], Path], tmp_pat
         "x264_medium_ld",
         {"Date": "today"},
     )
-    text = (out / "report.html").read_text()
-    assert "http://" not in text.replace("http://www.w3.org/", "")
-    assert "https://" not in text
-    acting = out / "acting.html"
-    acting.write_text(text.replace("</body>", f"<script>{ACTIONS}</script></body>"))
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom",
-         acting.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    seen = Observed(done.stdout).values
+    seen = observed((out / "report.html").read_text(), ACTIONS, tmp_path)
     assert seen["circles"] == len(encodes) == 9
     assert seen["curves"] == 3
     assert seen["tipHiddenAtFirst"]

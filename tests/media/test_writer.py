@@ -3,8 +3,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +16,7 @@ import pytest
 from roicodec.errors import InputError
 from roicodec.media import Writer
 from roicodec.picture import Picture
+from tests.browser import with_browser
 from tests.media_clips import copy, info, pictures, psnr, read, times, write_av
 
 
@@ -89,21 +88,12 @@ def test_pauses_count_in_the_length(
 
 
 def test_a_browser_sees_the_length(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-    if browser is None:
-        pytest.skip("no Chromium here: install the package chromium to test with it")
     names = [f"{number}.mp4" for number in range(len(PAUSES))]
     for name, seconds in zip(names, PAUSES, strict=True):
         write(tmp_path / name, with_pauses(seconds))
     (tmp_path / "page.html").write_text(PAGE.replace("NAMES", json.dumps(names)))
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom",
-         (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = json.loads(done.stdout.partition('<pre id="found">')[2].partition("</pre>")[0])
+    shown = with_browser(tmp_path / "page.html", tmp_path, "--virtual-time-budget=20000")
+    found = json.loads(shown.partition('<pre id="found">')[2].partition("</pre>")[0])
     assert found == {name: seconds[-1] + 1 for name, seconds in zip(names, PAUSES, strict=True)}
 
 
