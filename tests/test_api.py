@@ -320,5 +320,5 @@ def test_newcomers_scripts(name: str, tmp_path: Path) -> None:
     if name == "read_frames":
         lines = run(name).splitlines()
         assert lines[0] == "8 pictures of 96x64"
-        assert len(lines) == 9
-        assert "ROI 0%" not in "".join(lines[1:])
+        assert len(lines) == 1 + 8 + 2
+        assert "ROI 0%" not in "".join(lines[1:9])
