@@ -24,7 +24,7 @@ def heat_map(path: str) -> NDArray[np.float32]:
     """Share of the frames in which each 16x16 cell is ROI, 0..1, float32 ``[rows, columns]``."""
     with roicodec.open(path) as video:
         masks = [picture.mask for picture in video]
-    return np.mean(masks, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(masks, axis=0), np.float32)
 
 
 def main(path: str, out: str | None = None) -> None:
