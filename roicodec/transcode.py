@@ -45,6 +45,9 @@ class Listener:
     def frame(self, done: int) -> None:
         """``done`` frames are finished."""
 
+    def size(self, size: int) -> None:
+        """``size`` bytes are written so far; before each :meth:`frame` of an encode."""
+
     def warn(self, message: str) -> None:
         """One line about something that the user may not expect."""
 
@@ -165,6 +168,7 @@ def encode_video(
                     for coded in frames:
                         report.video_bytes += writer.write_frame(coded.chunk)
                         report.frames += 1
+                        listener.size(writer.position)
                         listener.frame(report.frames)
 
                 if reader.extras != Extras():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from roicodec.cli.progress import ProgressListener, progress_line, rate_text
+from roicodec.cli.progress import ProgressListener, progress_line, rate_text, size_text
+from roicodec.encoder.options import EncoderOptions
+from roicodec.transcode import Listener, encode_video
 from tests.cli.running import in_process_of_its_own, y4m
+from tests.fake_codec import FakeFactory
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,50 @@ def test_every_width_has_the_numbers(done: int, seconds: float, width: int) -> N
 def test_an_unknown_total_is_not_shown(done: int, total: int | None) -> None:
     assert progress_line("decode", done, total, 2, 0) == "decode: 7 frames, 3.5 fps"
     assert progress_line("decode", done, total, 2, 20) == "7 frames 3.5 fps"
+
+
+@pytest.mark.parametrize(
+    ("size", "done", "total", "text"),
+    [
+        (0, 9, 90, ""), (900, 9, None, "900 bytes"), (900, 9, 10, "0.9 of 1.0 kB"),
+        (3_000_000, 100, 400, "3.0 of 12.0 MB"), (3_000_000, 7, 400, "3.0 MB"),
+        (20_000, 10, 1_000_000, "0.0 of 2.0 GB"), (400, 8, 16, "400 of 800 bytes"),
+        (5000, 20, 10, "5.0 kB"),
+    ],
+)  # fmt: skip
+def test_size_so_far_and_expected(size: int, done: int, total: int | None, text: str) -> None:
+    assert size_text(size, done, total) == text
+
+
+@pytest.mark.parametrize("width", [29, 61, 62, 200])
+def test_the_size_gives_way_on_a_narrow_terminal(width: int) -> None:
+    line = progress_line("encode", 100, 400, 50, width, 3_000_000)
+    assert len(line) <= width
+    assert "100/400" in line
+    assert ("3.0 of 12.0 MB" in line) == (width >= 62)
+    assert progress_line("encode", 9, None, 5, 0, 700) == "encode: 9 frames, 1.8 fps, 700 bytes"
+    assert progress_line("encode", 100, 400, 50, 0, 3_000_000) == (
+        "encode: 100/400 frames, 2.0 fps, 3.0 of 12.0 MB, 2:30 left"
+    )
+
+
+def test_an_encode_tells_its_size(tmp_path: Path) -> None:
+    """The listener gets the bytes that are in the file when the last frame is."""
+    sizes: list[int] = []
+
+    class Sizes(Listener):
+        def size(self, size: int) -> None:
+            sizes.append(size)
+
+    (tmp_path / "in.y4m").write_bytes(y4m(5))
+    out = io.BytesIO()
+    report = encode_video(
+        str(tmp_path / "in.y4m"), out, EncoderOptions(), "none",
+        listener=Sizes(), factory=FakeFactory(),
+    )  # fmt: skip
+    assert sizes == sorted(sizes)
+    assert len(sizes) == 5
+    assert report.video_bytes < sizes[-1] < report.bytes == len(out.getvalue())
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
