@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from roicodec.encoder.options import EncoderOptions
     from roicodec.media.rgb import picture_from_rgb
     from roicodec.picture import Picture
+    from roicodec.player import play
     from roicodec.stream_report import write_report
     from roicodec.thumbnails import thumbnail
     from roicodec.transcode import DecodeReport, EncodeReport, Listener
@@ -39,6 +40,7 @@ _HOMES = {
     "picture_from_rgb": "media.rgb",
     "thumbnail": "thumbnails",
     "write_report": "stream_report",
+    "play": "player",
 }
 """Modules of the names that are imported when they are used."""
 
@@ -62,6 +64,7 @@ __all__ = [
     "info",
     "open",
     "picture_from_rgb",
+    "play",
     "thumbnail",
     "write_report",
 ]

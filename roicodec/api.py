@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from roicodec.decoder.decoder import FrameDecoder
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
+    from roicodec.media.part import Time
     from roicodec.picture import Picture
     from roicodec.stream_info import StreamInfo
     from roicodec.transcode import DecodeReport, EncodeReport, Listener
@@ -104,11 +105,17 @@ def encode(
 
 def decode(
     source: Path | BinaryIO,
-    out: Path,
+    out: Path | BinaryIO,
     *,
     codec: str | None = None,
     crf: float | None = None,
-    audio_codec: Literal["copy", "aac", "flac"] = "copy",
+    audio_codec: Literal["copy", "aac", "flac", "opus"] = "copy",
+    format: str | None = None,
+    frames: slice | None = None,
+    start: Time | None = None,
+    duration: Time | None = None,
+    end: Time | None = None,
+    overlay: bool = False,
     backend: str | None = None,
     max_pixels: int = MAX_AREA,
     max_frames: int = MAX_FRAMES,
@@ -118,10 +125,17 @@ def decode(
 
     Args:
         source: path of a stream, or a binary file object.
-        out: path of the video: its suffix names the container (.mp4, .mkv, .mov, .y4m, .yuv); it
-            appears when it is complete and replaces a file of that name.
+        out: path of the video: its suffix names the container (.mp4, .mkv, .mov, .webm, .ts, .avi,
+            .nut, .y4m, .yuv); it appears when it is complete and replaces a file of that name.
+            ``frame_%04d.png`` and the like are numbered images. Or a binary file object, which
+            needs a ``format``, else takes y4m.
         codec, crf: video encoder by FFmpeg's name, and its quality; None for the container's usual.
         audio_codec: ``copy`` keeps audio as it is; the others code it again.
+        format: of ``out``, as the suffix names it.
+        frames: part of the video, by frame numbers.
+        start, duration, end: part of the video, by the times at which pictures begin to be shown:
+            seconds, or a text such as ``1:30.5``. Decoding begins at the intra frame before.
+        overlay: whether ROI, bit-widths and quality of each frame are drawn over it.
         backend: of the networks; None for the fastest that is exact here.
         max_pixels, max_frames: limits for streams from strangers: largest picture in luma samples,
             which refuses the stream, and number of frames, beyond which none is decoded.
@@ -132,16 +146,19 @@ def decode(
 
     Raises:
         StreamError: if no frame at all can be decoded.
-        InputError: if the target cannot be written.
+        InputError: if the target cannot be written, or the part is not there.
         ModelError: if the stream's networks are not there.
     """
+    from roicodec.media.part import Part
     from roicodec.transcode import decode_stream
 
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(_readable(source))
         return decode_stream(
-            file, fspath(out), codec=codec, crf=crf, audio_codec=audio_codec, backend=backend,
-            max_pixels=max_pixels, max_frames=max_frames, listener=listener,
+            file, fspath(out) if isinstance(out, PathLike) else out, codec=codec, crf=crf,
+            audio_codec=audio_codec, format=format, part=Part.of(frames, start, duration, end),
+            overlay=overlay, backend=backend, max_pixels=max_pixels, max_frames=max_frames,
+            listener=listener,
         )  # fmt: skip
 
 

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from roicodec.bitstream.frame_chunk import FrameChunk
     from roicodec.bitstream.header import Header
+    from roicodec.bitstream.masks import Mask
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.sources import RoiSource
     from roicodec.picture import Picture
 
-__all__ = ["CodecFactory", "Coded", "Decoded", "NetworkFactory", "PictureDecoder", "PictureEncoder"]
+__all__ = [
+    "CodecFactory",
+    "Coded",
+    "Decoded",
+    "NetworkFactory",
+    "PictureDecoder",
+    "PictureEncoder",
+    "Setting",
+]
 
 
 class Coded(Protocol):
@@ -22,6 +31,26 @@ class Coded(Protocol):
     @property
     def chunk(self) -> FrameChunk:
         """Chunk for the stream."""
+
+
+class Setting(Protocol):
+    """What a stream says of a frame, see :class:`roicodec.decoder.frame.FrameSetting`."""
+
+    @property
+    def quality(self) -> int:
+        """Quality index."""
+
+    @property
+    def b_roi(self) -> int:
+        """Bit-width of the ROI."""
+
+    @property
+    def b_bg(self) -> int:
+        """Bit-width of the rest."""
+
+    @property
+    def mask(self) -> Mask:
+        """ROI, bool ``[ceil(H/16), ceil(W/16)]``."""
 
 
 class Decoded(Protocol):
@@ -34,6 +63,10 @@ class Decoded(Protocol):
     @property
     def number(self) -> int:
         """Number in the order of presentation."""
+
+    @property
+    def setting(self) -> Setting:
+        """What the stream says of the frame."""
 
 
 class PictureEncoder(Protocol):

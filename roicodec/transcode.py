@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec import __version__
-from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
 from roicodec.bitstream.constants import MAX_AREA, MAX_CHUNK, MAX_FRAMES
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.writer import StreamWriter
-from roicodec.errors import ReferenceLost, StreamError
+from roicodec.errors import StreamError
 from roicodec.factory import (
     CodecFactory,
     Coded,
-    Decoded,
     NetworkFactory,
-    PictureDecoder,
     PictureEncoder,
 )
 from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
+from roicodec.media.cut import Cut
+from roicodec.media.part import WHOLE, Part
 from roicodec.media.properties import with_properties
+from roicodec.picture import Picture
+from roicodec.stream_items import StreamItems
 from roicodec.warning_limit import WarningLimit
 
 if TYPE_CHECKING:
-    from roicodec.bitstream.frame_chunk import FrameChunk
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
+    from roicodec.media.writer import Target
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -111,7 +112,7 @@ def encode_video(
     *,
     roi_share: float | None = None,
     roi_level: float | None = None,
-    frames: slice | None = None,
+    frames: Part | slice | None = None,
     backend: str | None = None,
     threads: int = 0,
     strict: bool = False,
@@ -127,7 +128,7 @@ def encode_video(
         options: of the encoder; time base, frame rate and length are the source's.
         roi, roi_share, roi_level: ROI sources, share and level, as
             :func:`roicodec.encoder.roi.given.roi_source` takes them.
-        frames: part of the video to encode, by frame numbers.
+        frames: part of the video to encode; a slice goes by frame numbers.
         backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
         strict: whether damage of the source is an error, rather than a warning.
@@ -199,12 +200,15 @@ def encode_video(
 
 def decode_stream(
     stream: BinaryIO,
-    target: str,
+    target: Target,
     *,
     replace: bool = True,
     codec: str | None = None,
     crf: float | None = None,
     audio_codec: str = "copy",
+    format: str | None = None,
+    part: Part = WHOLE,
+    overlay: bool = False,
     backend: str | None = None,
     threads: int = 0,
     max_pixels: int = MAX_AREA,
@@ -216,7 +220,12 @@ def decode_stream(
 
     Args:
         stream: at its start; need not be seekable.
-        target, replace, codec, crf, audio_codec: as :class:`roicodec.media.Writer` takes them.
+        target, replace, codec, crf, audio_codec, format: as :class:`roicodec.media.Writer` takes
+            them.
+        part: which pictures; the other tracks are cut to match. With an index and a stream that
+            can be sought, decoding begins at the GOP of the first one.
+        overlay: whether the pictures show their ROI, bit-widths and quality
+            (:func:`roicodec.stream_overlay.draw_decoded`).
         backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
         max_pixels, max_frames: largest picture and number of frames to take, as
@@ -228,110 +237,83 @@ def decode_stream(
         InputError: if the target cannot be written.
         ModelError: if the stream's networks are not there.
     """
-    clock = _Clock()
+    clock, report = _Clock(), DecodeReport()
+    listener = listener or Listener()
+    warn = WarningLimit(listener.warn)
     reader = StreamReader(stream, max_pixels=max_pixels, max_frames=max_frames)
-    decoder = (factory or NetworkFactory()).decoder(reader.header, backend)
+    header = reader.header
+    decoder = (factory or NetworkFactory()).decoder(header, backend)
 
-    def open_writer(extras: Extras) -> Writer:
-        info, problems = _video_info(reader.header, extras)
-        decoding.report_problems(problems)
+    def damage(message: str) -> None:
+        report.damages += 1
+        warn(message)
+
+    def tell(problems: Problems) -> None:
+        report.damages += problems.total
+        for message in problems:
+            listener.warn(message)
+
+    shown = None
+    if overlay:
+        from roicodec.stream_overlay import draw_decoded
+
+        shown = draw_decoded
+    listener.start(part.count(reader.frame_count(), header.frame_rate))
+    stream_items = StreamItems(reader, decoder, part, damage, tell, shown)
+    extras = stream_items.extras
+    if part != WHOLE and extras.chapters:
+        listener.warn("chapters are left out because only a part of the frames was chosen")
+        extras = changed(extras, chapters=())
+    writer: Writer | None = None
+
+    def output() -> Writer:
+        info, problems = _video_info(header, extras)
+        tell(problems)
+        if overlay:
+            from roicodec.stream_overlay import overlaid
+
+            info = overlaid(info)
         return Writer(
-            target, info, extras, codec, crf, threads, audio_codec=audio_codec, replace=replace
-        )
+            target, info, extras, codec, crf, threads, format, audio_codec=audio_codec,
+            replace=replace,
+        )  # fmt: skip
 
-    decoding = _Decoding(decoder, open_writer, listener or Listener())
-    report = decoding.report
-    decoding.listener.start(reader.frame_count())
     try:
-        for item in reader:
-            if isinstance(item, Damage):
-                decoding.damage(item.message)
-            else:
-                decoding.take(item)
-        report.lost += reader.frames_lost
-        report.truncated = reader.truncated
-        decoding.finish()
+        for item in _chosen(stream_items, part, header, stream):
+            writer = writer or output()
+            if isinstance(item, TrackPacket):
+                writer.write_packet(item)
+                continue
+            writer.write(item)
+            report.frames += 1
+            listener.frame(report.frames)
+        warn.finish()
+        report.lost, report.truncated = stream_items.lost, reader.truncated
+        if writer is None or not report.frames:
+            raise StreamError("no frame of it can be decoded")
+        writer.close()
+        for message in writer.warnings:
+            listener.warn(message)
+        tell(writer.problems)
     except BaseException:
-        if decoding.writer is not None:
-            decoding.writer.abort()
+        if writer is not None:
+            writer.abort()
         raise
     clock.stop(report)
     return report
 
 
-class _Decoding:
-    """Decoding of a stream's chunks one by one into a video file."""
-
-    def __init__(
-        self, decoder: PictureDecoder, open_writer: Callable[[Extras], Writer], listener: Listener
-    ) -> None:
-        self.listener = listener
-        self._warn = WarningLimit(listener.warn)
-        self.report = DecodeReport()
-        self.writer: Writer | None = None
-        self._decoder = decoder
-        self._open_writer = open_writer
-        self._extras = Extras()
-
-    def damage(self, message: str) -> None:
-        self.report.damages += 1
-        self._warn(message)
-
-    def take(self, chunk: Chunk) -> None:
-        try:
-            if chunk.frame is not None:
-                self._frame(chunk.frame, chunk.number)
-            elif chunk.type == TRACK:
-                problems = Problems()
-                self._extras = Extras.from_bytes(chunk.payload, problems)
-                self.report_problems(problems)
-            elif chunk.type == PACKET:
-                self._output().write_packet(TrackPacket.from_bytes(chunk.payload))
-        except StreamError as error:
-            name = f"{chunk.type.strip()} chunk" if chunk.frame is None else f"frame {chunk.number}"
-            self.damage(f"{name} at byte {chunk.offset}: {error}")
-
-    def finish(self) -> None:
-        """End of the output.
-
-        Raises:
-            StreamError: if there is no frame in it.
-        """
-        self._write(self._decoder.decode(None))
-        self._warn.finish()
-        if self.writer is None or not self.report.frames:
-            raise StreamError("no frame of it can be decoded")
-        self.writer.close()
-        for message in self.writer.warnings:
-            self.listener.warn(message)
-        self.report_problems(self.writer.problems)
-
-    def report_problems(self, problems: Problems) -> None:
-        self.report.damages += problems.total
-        for message in problems:
-            self.listener.warn(message)
-
-    def _frame(self, frame: FrameChunk, number: int) -> None:
-        try:
-            decoded = self._decoder.decode(frame, number)
-        except ReferenceLost:  # the loss itself has been told
-            self.report.lost += 1
-        except StreamError:
-            self.report.lost += 1
-            raise
-        else:
-            self._write(decoded)
-
-    def _write(self, frames: Sequence[Decoded]) -> None:
-        for decoded in frames:
-            self._output().write(decoded.picture)
-            self.report.frames += 1
-            self.listener.frame(self.report.frames)
-
-    def _output(self) -> Writer:
-        if self.writer is None:
-            self.writer = self._open_writer(self._extras)
-        return self.writer
+def _chosen(
+    items: StreamItems, part: Part, header: Header, stream: BinaryIO
+) -> Iterator[Picture | TrackPacket]:
+    """The pictures and packets of a part."""
+    if part == WHOLE:
+        return (item if isinstance(item, TrackPacket) else item[1] for item in items)
+    name = str(getattr(stream, "name", "the stream"))
+    cut = Cut(
+        name, part, items.extras.tracks, header.time_base, items.origin, items.seen, items.end
+    )
+    return cut(iter(items))
 
 
 _CARRIED = (

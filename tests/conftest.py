@@ -95,10 +95,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     def call(*arguments: object, wrong: Collection[int] = ()) -> Outcome:
         capsys.readouterr()
+        factory = FakeFactory(wrong)
         with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments], FakeFactory(wrong))
+            main([str(a) for a in arguments], factory)
         out, err = capsys.readouterr()
         assert isinstance(end.value.code, int)
-        return Outcome(end.value.code, out, err)
+        return Outcome(end.value.code, out, err, factory.made)
 
     return call

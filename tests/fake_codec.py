@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Candidate, Header
-from roicodec.bitstream.mask_coding import encode_mask
-from roicodec.bitstream.masks import Mask
+from roicodec.bitstream.mask_coding import decode_mask, encode_mask
+from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.cli import main
 from roicodec.errors import ModelError, ReferenceLost, StreamError
 from roicodec.picture import Picture
@@ -44,11 +44,22 @@ class CodedFrame:
 
 
 @dataclass(frozen=True)
+class FrameSetting:
+    """What the chunk says of a frame."""
+
+    quality: int
+    b_roi: int
+    b_bg: int
+    mask: Mask
+
+
+@dataclass(frozen=True)
 class DecodedFrame:
     """A picture as it was."""
 
     picture: Picture
     number: int
+    setting: FrameSetting
 
 
 class FakeEncoder:
@@ -98,6 +109,9 @@ class FakeDecoder:
     Args:
         header: of the stream.
         wrong: time stamps of pictures that come out wrong.
+
+    Attributes:
+        decoded: numbers of the frames so far.
     """
 
     def __init__(self, header: Header, wrong: Collection[int] = ()) -> None:
@@ -105,7 +119,9 @@ class FakeDecoder:
             raise ModelError("the stream needs another model")
         self._shape, self._wrong = (header.height, header.width), wrong
         self._reference: Samples | None = None
+        self._mask: Mask | None = None
         self._number = -1
+        self.decoded: list[int] = []
 
     def decode(self, chunk: FrameChunk | None, number: int | None = None) -> list[DecodedFrame]:
         """The picture of a frame."""
@@ -130,7 +146,11 @@ class FakeDecoder:
             self._reference = None
             raise StreamError("the CRC of the decoded picture is wrong")
         self._reference = samples
-        return [DecodedFrame(picture, self._number)]
+        shape = grid_shape(width, height)
+        self._mask = decode_mask(chunk.mask, shape, None if chunk.kind == INTRA else self._mask)
+        setting = FrameSetting(chunk.quality, chunk.b_roi, chunk.b_bg, self._mask)
+        self.decoded.append(self._number)
+        return [DecodedFrame(picture, self._number, setting)]
 
 
 class FakeFactory:
@@ -138,7 +158,12 @@ class FakeFactory:
 
     Args:
         wrong: as :class:`FakeDecoder` takes it.
+
+    Attributes:
+        made: the last decoder; None if there is none.
     """
+
+    made: FakeDecoder | None = None
 
     command = (sys.executable, "-m", "tests.fake_codec")
 
@@ -155,7 +180,8 @@ class FakeFactory:
     def decoder(self, header: Header, backend: str | None) -> FakeDecoder:
         """A decoder of the stand-in's streams."""
         self._go_wrong()
-        return FakeDecoder(header, self._wrong)
+        self.made = FakeDecoder(header, self._wrong)
+        return self.made
 
     def _go_wrong(self) -> None:
         if os.environ.get("FAKE_NO_MODEL"):

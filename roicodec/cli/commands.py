@@ -21,6 +21,7 @@ __all__ = ["all_commands", "cli", "run"]
 _HOMES = {
     "encode": ("cli.encode", "encode"),
     "decode": ("cli.decode", "decode"),
+    "play": ("cli.play", "play"),
     "info": ("cli.info", "info"),
     "roi": ("cli.roi", "roi_command"),
     "eval": ("evaluate.command", "eval_command"),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from fractions import Fraction
 
 import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
-from roicodec.cli.options import common, given, limits
+from roicodec.cli.options import common, given, limits, part_options
 from roicodec.errors import StreamError
 from roicodec.factory import CodecFactory
+from roicodec.media.info import IMAGES
 
-__all__ = ["decode"]
+__all__ = ["decode", "losses"]
 
 
 @click.command(
@@ -21,16 +23,20 @@ __all__ = ["decode"]
 Examples:
   roicodec decode talk.rq talk.mp4
   roicodec decode --codec ffv1 talk.rq exact.mkv
-  roicodec decode talk.rq - | ffplay -
+  roicodec decode --start 1:30 --duration 10 talk.rq part.mp4
+  roicodec decode --overlay talk.rq seen.mp4
+  roicodec decode talk.rq frame_%04d.png
+  roicodec decode --format matroska talk.rq - | ffplay -
 """
 )
 @click.argument("source", metavar="IN.rq")
 @click.argument("target", metavar="OUT")
+@part_options
 @click.option(
     "--codec",
     metavar="NAME",
-    help="FFmpeg's name of the video encoder for .mp4, .mov and .mkv: libx264, libx265, ffv1 (no"
-    " loss), ...  [default: libx264]",
+    help="FFmpeg's name of the video encoder: libx264, libx265, libsvtav1, ffv1 (no loss), ..."
+    "  [default: libx264; libvpx-vp9 for .webm; rawvideo for -]",
 )
 @click.option(
     "--crf",
@@ -39,10 +45,19 @@ Examples:
 )
 @click.option(
     "--audio-codec",
-    type=click.Choice(["copy", "aac", "flac"]),
+    type=click.Choice(["copy", "aac", "flac", "opus"]),
     default="copy",
     show_default=True,
     help="Audio as it is, or coded anew: for outputs that cannot hold it as it is.",
+)
+@click.option(
+    "--format",
+    metavar="NAME",
+    help="Format of OUT where its name does not tell: matroska or nut (with audio), yuv4mpeg, mp4,"
+    " ...  [default for -: yuv4mpeg]",
+)
+@click.option(
+    "--overlay", is_flag=True, help="Draw ROI, bit-widths and quality of each frame over it."
 )
 @limits
 @common
@@ -51,9 +66,15 @@ def decode(
     factory: CodecFactory,
     source: str,
     target: str,
+    start: Fraction | None,
+    duration: Fraction | None,
+    end: Fraction | None,
+    frames: slice | None,
     codec: str | None,
     crf: float | None,
     audio_codec: str,
+    format: str | None,
+    overlay: bool,
     max_pixels: int | None,
     max_frames: int | None,
     backend: str,
@@ -64,18 +85,24 @@ def decode(
 ) -> None:
     """Decode the stream IN.rq to the video OUT.
 
-    IN.rq may be - for standard input. OUT ends in .mp4, .mov or .mkv (with audio and subtitles),
-    .y4m or .yuv (plain pictures), or is - for y4m on standard output.
+    IN.rq may be - for standard input. OUT ends in .mp4, .mov, .mkv, .webm, .ts or .avi (with audio;
+    subtitles in the first four), in .y4m or .yuv (plain pictures), is numbered images such as
+    out_%04d.png, or is - for standard output.
+
+    With --start, decoding begins at the intra frame before, which the stream's index tells; audio
+    and subtitles are cut to match.
 
     Of a damaged stream, all that can be decoded is written; the exit status is then 1.
     """
-    check_target(target, force, [source])
+    _check(target, force, source)
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
     from roicodec.cli.progress import ProgressListener, rate_text
+    from roicodec.media.part import Part
     from roicodec.transcode import decode_stream
 
+    part = Part.of(frames, start, duration, end)
     try:
         with ProgressListener("decode", quiet=quiet) as listener, open_stream(source) as stream:
             clear_left_overs(target, force, listener.warn)
@@ -86,6 +113,9 @@ def decode(
                 codec=codec,
                 crf=crf,
                 audio_codec=audio_codec,
+                format=format,
+                part=part,
+                overlay=overlay,
                 backend=backend,
                 threads=threads,
                 listener=listener,
@@ -114,10 +144,27 @@ def decode(
     elif not quiet:
         report(f"{target}: {done.frames} frames, {rate_text(done.frames, done.seconds)}", console)
     if done.lost or done.truncated or done.damages:
-        raise StreamError(f"{source}: {_losses(done.frames, done.lost, done.truncated)}")
+        raise StreamError(f"{source}: {losses(done.frames, done.lost, done.truncated)}")
 
 
-def _losses(frames: int, lost: int, truncated: bool) -> str:
+def _check(target: str, force: bool, source: str) -> None:
+    """Check of the name of the output, or of the first one."""
+    first = target
+    if target.lower().endswith(tuple(f".{ending}" for ending in IMAGES)):
+        from roicodec.media.images import image_name
+
+        first = image_name(target, 1)
+    check_target(first, force, [source])
+
+
+def losses(frames: int, lost: int, truncated: bool) -> str:
+    """What is lost of a damaged stream, in words.
+
+    Args:
+        frames: that were decoded.
+        lost: frames that were not.
+        truncated: whether the stream ends too early.
+    """
     if truncated:
         known = f"{lost} frames and " if lost else ""
         return f"{known}whatever came after its end are lost: it is cut; {frames} are decoded"

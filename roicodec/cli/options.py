@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from roicodec.errors import InputError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,6 +24,7 @@ __all__ = [
     "given",
     "limits",
     "output_options",
+    "part_options",
     "roi_options",
     "threads_option",
 ]
@@ -67,6 +69,22 @@ class _FrameRange(click.ParamType[slice]):
         return slice(start, stop)
 
 
+class _Time(click.ParamType[Fraction]):
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        from roicodec.media.part import seconds_of
+
+        try:
+            return seconds_of(value)
+        except InputError as error:
+            self.fail(str(error))
+
+
 class _BitRate(click.ParamType[float]):
     name = "bits/s"
 
@@ -85,21 +103,6 @@ class _BitRate(click.ParamType[float]):
         return rate
 
 
-class _Time(click.ParamType[Fraction]):
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Fraction:
-        if isinstance(value, Fraction):
-            return value
-        found = _TIME.fullmatch(value)
-        if found is None:
-            self.fail(f"{value!r}: give seconds, or h:m:s, as in 90, 1:30 or 1:02:03.5")
-        hours, minutes, seconds = found.groups()
-        return 3600 * int(hours or 0) + 60 * int(minutes or 0) + Fraction(seconds.rstrip("."))
-
-
 class _File(click.ParamType[str]):
     """A name of a file: text, which a shell completes by the files that are there."""
 
@@ -116,7 +119,6 @@ class _File(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
-_TIME = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", re.ASCII)
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 BIT_RATE = _BitRate()
 _CANDIDATES = _Candidates()
@@ -182,6 +184,28 @@ def limits(command: Command) -> Command:
 def given(**limits: int | None) -> dict[str, int]:
     """Those of some limits that were given."""
     return {name: value for name, value in limits.items() if value is not None}
+
+
+def part_options(command: Command) -> Command:
+    """``--start``, ``--duration``, ``--to`` and ``--frames``."""
+    return _with(
+        command,
+        click.option(
+            "-ss",
+            "--start",
+            type=TIME,
+            help="Begin with the first picture shown at this time or later: 90, 1:30 or 1:02:03.5.",
+        ),
+        click.option("-t", "--duration", type=TIME, help="End after so much time."),
+        click.option(
+            "--to", "end", type=TIME, help="End at this time of IN, instead of --duration."
+        ),
+        click.option(
+            "--frames",
+            type=FRAME_RANGE,
+            help="Take frames a up to, not including, b.  [default: all]",
+        ),
+    )
 
 
 def roi_options(command: Command) -> Command:

@@ -22,12 +22,15 @@ from roicodec.media.tracks import Problems, Track, TrackPacket
 
 __all__ = ["AUDIO_CODECS", "AudioLane"]
 
-AUDIO_CODECS = ("copy", "aac", "flac")
+AUDIO_CODECS = ("copy", "aac", "flac", "opus")
+_ENCODERS = {"opus": "libopus"}
+"""FFmpeg's names of encoders that are not those of their codecs."""
 _RATE = 48000
 """Samples a second where the encoder does not know the source's rate."""
 _BITS_PER_CHANNEL = 96_000
 _KNOWN_RATES = {"aac": {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000,
-                        11025, 8000, 7350}}  # fmt: skip
+                        11025, 8000, 7350},
+                "opus": {48000, 24000, 16000, 12000, 8000}}  # fmt: skip
 _DEPTHS = {"s32", "s32p", "flt", "fltp", "dbl", "dblp", "s64", "s64p"}
 """Sample formats with more than 16 bits."""
 
@@ -72,11 +75,12 @@ class AudioLane:
             raise
 
     def add_to(self, out: OutputContainer) -> Stream:
-        stream = out.add_stream(self._codec, rate=self._rate, options={"strict": "-2"})
+        name = _ENCODERS.get(self._codec, self._codec)
+        stream = out.add_stream(name, rate=self._rate, options={"strict": "-2"})
         assert isinstance(stream, AudioStream)
         context = stream.codec_context
         context.layout, context.format = self._layout, self._format
-        if self._codec == "aac":
+        if self._codec != "flac":
             context.bit_rate = _BITS_PER_CHANNEL * context.layout.nb_channels
         context.time_base = stream.time_base = Fraction(1, self._rate)
         stream.metadata.update(self._track.metadata)
@@ -144,5 +148,5 @@ class AudioLane:
 def _sample_format(codec: str, source: str | None) -> str:
     if codec == "flac":
         return "s32" if source in _DEPTHS else "s16"
-    formats = Codec(codec, "w").audio_formats
+    formats = Codec(_ENCODERS.get(codec, codec), "w").audio_formats
     return formats[0].name if formats else "fltp"

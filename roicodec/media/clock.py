@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from roicodec.media.containers import MOV
 from roicodec.media.info import ASSUMED_RATE
 from roicodec.media.tracks import Problems, Track, TrackPacket
 
-__all__ = ["PacketClock", "PictureClock"]
+__all__ = ["PacketClock", "PictureClock", "SteadyClock"]
 
 _MAX_TICKS = 1 << 29
 """Longest time on show in MP4, in units of the track's time base: times of decoding, which lag
@@ -69,7 +70,7 @@ class PictureClock:
     ) -> None:
         self._time_base, self._problems = time_base, problems
         longest = int(_MAX_GAP / time_base)
-        self._longest = longest if format == "matroska" else min(longest, _MAX_TICKS)
+        self._longest = min(longest, _MAX_TICKS) if format in MOV else longest
         steps = (int(1 / (rate * time_base)) for rate in (rate, ASSUMED_RATE) if rate)
         self._step = next((step for step in steps if 0 < step <= self._longest), 1)
         self._last: int | None = None
@@ -92,3 +93,30 @@ class PictureClock:
         self._last = pts
         self._number += 1
         return pts, duration or self._step
+
+
+class SteadyClock:
+    """Numbers of pictures for a container without time stamps, in which every picture has a turn.
+
+    Args:
+        time_base: seconds per unit of the pictures' time stamps.
+        rate: frames per second of the container.
+        warnings: takes a line if pictures do not come at that rate.
+    """
+
+    def __init__(self, time_base: Fraction, rate: Fraction, warnings: list[str]) -> None:
+        self._time_base, self._rate, self._warnings = time_base, rate, warnings
+        self._last = -1
+        self._told = False
+
+    def __call__(self, pts: int) -> int:
+        """Turn of the next picture, by its time stamp."""
+        turn = pts * self._time_base * self._rate
+        exact = max(round(turn), self._last + 1)
+        if abs(exact - turn) > Fraction(1, 2) and not self._told:
+            self._told = True
+            self._warnings.append(
+                "variable frame rate: avi cannot keep the time stamps; use .mkv or .mp4"
+            )
+        self._last = exact
+        return exact

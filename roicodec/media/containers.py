@@ -15,10 +15,24 @@ from av.container import OutputContainer
 
 from roicodec.media.tracks import Track
 
-__all__ = ["MUXERS", "REFUSALS", "muxer_options", "nowhere", "open_output", "title_of"]
+__all__ = [
+    "MATROSKA",
+    "MOV",
+    "MUXERS",
+    "REFUSALS",
+    "muxer_options",
+    "nowhere",
+    "open_output",
+    "title_of",
+]
 
-MUXERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska"}
+MUXERS = {
+    "mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm", "ts": "mpegts",
+    "avi": "avi", "nut": "nut",
+}  # fmt: skip
 """FFmpeg's name of the muxer by the ending of a file's name."""
+MATROSKA, MOV = {"matroska", "webm"}, {"mp4", "mov"}
+"""Muxers of each family."""
 REFUSALS = (av.FFmpegError, ValueError, OverflowError, UnicodeError)
 """Exceptions of PyAV when a container does not take a stream, a packet or a tag."""
 
@@ -47,8 +61,10 @@ def muxer_options(format: str, time_base: Fraction, tracks: Sequence[Track]) -> 
         time_base: of the video.
         tracks: the other tracks.
     """
-    if format == "matroska":
+    if format in MATROSKA:
         return {"default_mode": "passthrough", "strict": "-2", "avoid_negative_ts": "disabled"}
+    if format not in MOV:
+        return {"strict": "-2"}
     # Edit lists count in the movie's time scale: one that fits every track keeps starts exact.
     scale = time_base.denominator
     movie = math.lcm(scale, *(t.sample_rate for t in tracks if t.sample_rate))
@@ -62,4 +78,4 @@ def muxer_options(format: str, time_base: Fraction, tracks: Sequence[Track]) -> 
 
 def title_of(format: str) -> str:
     """The ending of names by which users know a muxer: ``mkv`` for ``matroska``."""
-    return "mkv" if format == "matroska" else format
+    return {"matroska": "mkv", "mpegts": "ts"}.get(format, format)

@@ -1,19 +1,23 @@
-"""The part of a file that is chosen: pictures by number, other tracks by time."""
+"""Cutting of a part out of a file: pictures, and the packets of other tracks by their times."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from roicodec.errors import InputError
+from roicodec.media.part import Part
 from roicodec.media.tracks import Track, TrackPacket
 from roicodec.picture import Picture
 
-__all__ = ["Cut", "moved", "span"]
+__all__ = ["Cut", "Item", "moved", "span"]
+
+_AHEAD = 2
+"""Seconds of pictures after the cut within which packets are looked for that belong to it."""
 
 
 def span(packet: TrackPacket, time_base: Fraction) -> tuple[Fraction, Fraction]:
@@ -34,24 +38,38 @@ def moved(packet: TrackPacket, delay: Fraction, time_base: Fraction) -> TrackPac
     )
 
 
+Item = tuple[int, Picture] | TrackPacket
+"""A picture with its number, or a packet of another track."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Frames ``start`` up to, not including, ``stop`` (None: to the end).
+    """A part of a video, which starts at the time at which the whole video does.
 
     Attributes:
         name: of the source, for messages.
+        part: which pictures.
         tracks: whose packets come between the pictures.
         time_base: seconds per unit of the pictures' time stamps.
+        origin: time stamp of the video's first picture, asked for with the first one that comes;
+            None if that is the first.
+        seen: number of the video's pictures so far, those included that did not come; None if
+            there are none of these.
+        ended: called when no more pictures are needed; packets may still be.
     """
 
     name: str
-    start: int
-    stop: int | None
+    part: Part
     tracks: Sequence[Track]
     time_base: Fraction
+    origin: Callable[[], int] | None = None
+    seen: Callable[[], int] | None = None
+    ended: Callable[[], None] | None = None
 
-    def __call__(self, items: Iterator[Picture | TrackPacket]) -> Iterator[Picture | TrackPacket]:
-        number = first = begin = 0
+    def __call__(self, items: Iterator[Item]) -> Iterator[Picture | TrackPacket]:
+        number = -1
+        first = begin = 0
+        begun = started = False
         held: deque[TrackPacket] = deque()
         end: Fraction | None = None
 
@@ -79,7 +97,7 @@ class Cut:
             try:
                 item = next(items, None)
             except InputError:
-                if number != self.stop:
+                if number + 1 != self.part.stop:
                     raise
                 break  # damage after the cut is none of its business
             if item is None:
@@ -87,29 +105,37 @@ class Cut:
             if isinstance(item, TrackPacket):
                 held.append(item)
                 continue
-            now = item.pts * self.time_base
-            if number == 0:
-                first = item.pts
-            if number == self.start:
-                begin = item.pts
-            if number == self.stop:
+            number, picture = item
+            now = picture.pts * self.time_base
+            if not started:
+                first, started = self.origin() if self.origin else picture.pts, True
+            if self.part.is_behind(number, now):
                 end = now
                 break
-            if number >= self.start:
-                yield from chosen(now)
-                yield replace(item, pts=item.pts - begin + first)
-            else:
-                held = deque(p for p in held if p.pts is None or self._span(p)[1] > now)
-            number += 1
-        if number <= self.start:
-            raise InputError(
-                f"{self.name}: has only {number} frames; {self.start} and later are asked for",
-                parameter="frames",
-            )
+            if not begun:
+                if self.part.precedes(number, now):
+                    held = deque(p for p in held if p.pts is None or self._span(p)[1] > now)
+                    continue
+                begin, begun = picture.pts, True
+            yield from chosen(now)
+            yield replace(picture, pts=picture.pts - begin + first)
+        if not begun:
+            raise self._missing(max(number + 1, self.seen() if self.seen else 0))
+        if self.ended:
+            self.ended()
         if end is not None:
             with suppress(InputError):
                 held.extend(self._rest_until(items, end))
         yield from chosen(end)
+
+    def _missing(self, count: int) -> InputError:
+        """The error that the part is not there, in a video of so many pictures."""
+        if self.part.start is None and self.part.end is None:
+            return InputError(
+                f"{self.name}: has only {count} frames; {self.part.first} and later are asked for",
+                parameter="frames",
+            )
+        return InputError(f"{self.name}: has no picture from {self.part}", parameter="start")
 
     def _cropped(self, packet: TrackPacket, start: Fraction) -> TrackPacket:
         """A subtitle that is already on show at ``start``, from there on."""
@@ -120,9 +146,7 @@ class Cut:
     def _span(self, packet: TrackPacket) -> tuple[Fraction, Fraction]:
         return span(packet, self.tracks[packet.track].time_base)
 
-    def _rest_until(
-        self, items: Iterator[Picture | TrackPacket], end: Fraction
-    ) -> Iterator[TrackPacket]:
+    def _rest_until(self, items: Iterator[Item], end: Fraction) -> Iterator[TrackPacket]:
         """Packets that start before ``end`` but come later in the file."""
         audio = {i for i, t in enumerate(self.tracks) if t.kind == "audio"}
         while audio and (item := next(items, None)) is not None:
@@ -130,5 +154,5 @@ class Cut:
                 if self._span(item)[0] >= end:
                     audio.discard(item.track)
                 yield item
-            elif item.pts * self.time_base > end + 2:
+            elif item[1].pts * self.time_base > end + _AHEAD:
                 return

@@ -8,10 +8,12 @@ from fractions import Fraction
 
 from roicodec.errors import InputError
 
-__all__ = ["ASSUMED_RATE", "MAX_AREA", "MAX_SIDE", "MIN_SIDE", "VideoInfo"]
+__all__ = ["ASSUMED_RATE", "IMAGES", "MAX_AREA", "MAX_SIDE", "MIN_SIDE", "VideoInfo"]
 
 ASSUMED_RATE = Fraction(25)
 """Frames per second where the source does not say."""
+IMAGES = ("png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp")
+"""Endings of the names of images that can be written."""
 MIN_SIDE, MAX_SIDE, MAX_AREA = 16, 4096, 4096 * 2304
 
 

@@ -18,6 +18,9 @@ from roicodec.text import in_utf8
 
 __all__ = ["LaneChoice"]
 
+_USUAL = ("mp4", "mov", "mkv")
+"""Containers that are named where another one cannot hold a track."""
+
 
 class LaneChoice:
     """Choice for one track after the other.
@@ -101,7 +104,7 @@ class LaneChoice:
         elif track.kind == "audio":
             self._warnings.append(
                 f"none of .mkv, .mp4 and .mov can hold the {track} as it is; it is left out"
-                " (audio coded anew, as AAC or FLAC, can be held)"
+                " (audio coded anew, as AAC, FLAC or Opus, can be held)"
             )
         else:
             self._warnings.append(f"none of .mkv, .mp4 and .mov can hold the {track}; left out")
@@ -114,8 +117,8 @@ def _containers_for(track: Track, samples: Sequence[TrackPacket]) -> list[str]:
     if track.kind == "video":
         return ["mp4", *(["mkv"] if track.codec in IMAGES else [])]
     found = []
-    for ending, format in MUXERS.items():
+    for ending in _USUAL:
         with suppress(StreamError, *REFUSALS):
-            CopyLane(track, format, samples, Problems(), []).close()
+            CopyLane(track, MUXERS[ending], samples, Problems(), []).close()
             found.append(ending)
-    return [ending for ending in found if ending != "m4v"]
+    return found

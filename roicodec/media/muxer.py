@@ -13,8 +13,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from roicodec.errors import InputError
-from roicodec.media.clock import PacketClock, PictureClock
-from roicodec.media.containers import REFUSALS, muxer_options, nowhere, open_output, title_of
+from roicodec.media.clock import PacketClock, PictureClock, SteadyClock
+from roicodec.media.containers import MOV, REFUSALS, muxer_options, nowhere, open_output, title_of
 from roicodec.media.extras import Chapter, Extras
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.lane_choice import LaneChoice
@@ -74,9 +74,16 @@ class Muxer:
         self._extras = utf8_extras(extras, warnings)
         self._problems = problems
         self._lane_for = LaneChoice(format, audio_codec, warnings, problems)
-        self._info, self._codec, self._crf = info, codec, crf
-        self._encoder = VideoEncoder(codec, crf, threads, info, warnings)
         self._clock = PictureClock(info.time_base, info.frame_rate, format, problems)
+        self._steady: SteadyClock | None = None
+        if format == "avi":
+            rate = info.frame_rate or ASSUMED_RATE
+            self._steady = SteadyClock(info.time_base, rate, warnings)
+            info = replace(info, time_base=1 / rate, frame_rate=rate)
+        self._info, self._codec, self._crf = info, codec, crf
+        self._encoder = VideoEncoder(
+            codec, crf, threads, info, warnings, reorder=self._steady is None
+        )
         self._check = PacketClock(extras.tracks, problems)
         self._early: list[TrackPacket] = []
         self._held = self._trials = 0
@@ -96,6 +103,8 @@ class Muxer:
     def write(self, picture: Picture) -> None:
         out = self._opened()
         pts, duration = self._clock(picture.pts, picture.duration)
+        if self._steady is not None:
+            pts, duration = self._steady(pts), 1
         self._start = pts if self._start is None else self._start
         self._end = pts + duration
         for packet in self._encoder.encode(replace(picture, pts=pts, duration=duration)):
@@ -123,7 +132,7 @@ class Muxer:
             self._mux_video(out, packet)
         if self._waiting is not None:
             last, self._waiting = self._waiting, None
-            if self._format != "matroska":
+            if self._format in MOV:
                 self._set_end(last)
             self._write(out, VIDEO, last)
         for index, lane in list(self._lanes.items()):
@@ -131,7 +140,7 @@ class Muxer:
         try:
             out.close()
         except REFUSALS as error:
-            if self._spool is None:
+            if self._spool is None or not self._place.seekable():
                 raise
             self._start_over(self._spool, error)
         self._close_lanes()

@@ -21,10 +21,11 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.contents import choose_video, describe_rest, expected_frames
 from roicodec.media.convert import FrameReader, hidden_properties
-from roicodec.media.cut import Cut, moved, span
+from roicodec.media.cut import Cut, Item, moved, span
 from roicodec.media.damage import DamageLog
 from roicodec.media.demuxer import Demuxer
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
+from roicodec.media.part import WHOLE, Part
 from roicodec.media.properties import light_of, properties_of
 from roicodec.media.source import Source, open_source
 from roicodec.media.tracks import TrackPacket
@@ -32,7 +33,6 @@ from roicodec.picture import Picture
 
 __all__ = ["Reader", "Source"]
 
-_UNCUT = slice(None)
 _HONEST_DURATION = {"matroska": Fraction(1, 2), "mov": Fraction(1), "avi": Fraction(1)}
 """Formats whose header states the duration rather than leaving FFmpeg to guess it, and by how many
 seconds it may be wrong."""
@@ -45,9 +45,9 @@ class Reader:
 
     Args:
         source: a path, ``-`` for standard input, a binary file object, or an address.
-        frames: which pictures to give, as a slice of their numbers from 0 (``slice(a, b)``, no
-            step). The cut starts at the time at which the whole clip starts; the other tracks
-            are cut and moved along.
+        frames: which pictures to give: a :class:`~roicodec.media.part.Part`, or a slice of their
+            numbers from 0 (``slice(a, b)``, no step). The cut starts at the time at which the whole
+            clip starts; the other tracks are cut and moved along.
         threads: for decoding the slices of a picture; 0 lets FFmpeg choose.
         strict: whether damage is an error.
         allow_network: whether addresses and playlists may be opened.
@@ -63,14 +63,11 @@ class Reader:
     """
 
     def __init__(
-        self, source: Source, frames: slice | None = None, threads: int = 0, *,
+        self, source: Source, frames: Part | slice | None = None, threads: int = 0, *,
         strict: bool = False, allow_network: bool = False,
     ) -> None:  # fmt: skip
         self._warnings: list[str] = []
-        self._cut = frames or _UNCUT
-        start, stop = self._cut.start or 0, self._cut.stop
-        if self._cut.step not in (None, 1) or start < 0 or (stop is not None and stop <= start):
-            raise InputError(f"frames {start}:{stop}: give a:b with 0 <= a < b", parameter="frames")
+        self._part = frames if isinstance(frames, Part) else Part.of(frames)
         self._opened = open_source(source, allow_network)
         self.name, self._container = self._opened.name, self._opened.container
         self._damage = DamageLog(self.name, strict)
@@ -80,7 +77,7 @@ class Reader:
             self.close()
             raise
         count = expected_frames(self._container, self._stream, self._rate, self._opened.size)
-        self.frame_count = None if count is None else len(range(count)[self._cut])
+        self.frame_count = self._part.count(count, self._rate)
 
     def _open(self, threads: int) -> None:
         try:
@@ -93,7 +90,7 @@ class Reader:
         self._last: tuple[int, int] | None = None
         self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
         self._rate = _positive(self._stream.average_rate) or _positive(self._stream.guessed_rate)
-        whole = self._cut in (_UNCUT, slice(0, None))
+        whole = self._part == WHOLE
         self.extras, self._indices = describe_rest(
             self._container, self._stream, whole, self._warn
         )  # fmt: skip
@@ -134,11 +131,10 @@ class Reader:
 
     def items(self) -> Iterator[Picture | TrackPacket]:
         """Pictures in order of display and track packets in order of the file, interleaved."""
-        start, stop = self._cut.start or 0, self._cut.stop
         items = self._pictures()
-        if not start and stop is None:
+        if self._part == WHOLE:
             return items
-        return Cut(self.name, start, stop, self.extras.tracks, self._time_base)(items)
+        return Cut(self.name, self._part, self.extras.tracks, self._time_base)(_numbered(items))
 
     # --- opening ---------------------------------------------------------------------------
 
@@ -350,3 +346,13 @@ class Reader:
 
 def _positive(value: Fraction | None) -> Fraction | None:
     return Fraction(value) if value and value > 0 else None
+
+
+def _numbered(items: Iterator[Picture | TrackPacket]) -> Iterator[Item]:
+    number = 0
+    for item in items:
+        if isinstance(item, Picture):
+            yield number, item
+            number += 1
+        else:
+            yield item

@@ -28,7 +28,7 @@ _TEXTS = {
 _UNIT = Fraction(1, 1000)
 """Seconds per unit of the new track's time stamps."""
 _STYLED = {"ass", "ssa"}
-_TARGETS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
+_TARGETS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 
 
 class TextLane:
@@ -44,15 +44,15 @@ class TextLane:
         loses_styles: whether places and fonts of the texts are lost.
 
     Raises:
-        ValueError, av.FFmpegError: if the track is not text.
+        ValueError, av.FFmpegError: if the track is not text, or the container holds none.
         StreamError: if the track's parameters are damaged.
     """
 
     proven = True
 
     def __init__(self, track: Track, format: str, problems: Problems) -> None:
-        if track.codec not in _TEXTS:
-            raise ValueError(f"{track.codec} is not text")
+        if track.codec not in _TEXTS or format not in _TARGETS:
+            raise ValueError(f"{track.codec} is not text, or {format} holds none")
         self.codec = _TARGETS[format]
         self.loses_styles = track.codec in _STYLED
         self._track, self._problems = track, problems

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from roicodec.bitstream.color import LOCATIONS
 from roicodec.errors import InputError
+from roicodec.media.containers import MATROSKA, MOV
 from roicodec.media.convert import Scaler, filter_graph, picture_frame, run_graph
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.properties import FIELD_ORDERS, light_options
@@ -43,6 +44,13 @@ AddVideo = Callable[[OutputContainer, Mapping[str, str], Sequence[int] | None], 
 class VideoEncoder:
     """The video encoder and its settings.
 
+    Args:
+        name: FFmpeg's.
+        crf, threads: as :class:`roicodec.media.Writer` takes them.
+        info: description of the pictures.
+        warnings: takes lines on what the encoder cannot state.
+        reorder: whether pictures may be coded in another order than that of their times.
+
     Attributes:
         stream: that which was added last.
     """
@@ -50,15 +58,19 @@ class VideoEncoder:
     stream: VideoStream
 
     def __init__(
-        self, name: str, crf: float | None, threads: int, info: VideoInfo, warnings: list[str]
-    ) -> None:
+        self, name: str, crf: float | None, threads: int, info: VideoInfo, warnings: list[str],
+        *, reorder: bool = True,
+    ) -> None:  # fmt: skip
         self._name, self._info, self._threads = name, info, threads
+        self._reorder = reorder
         self._warnings = warnings
         codec = _video_codec(name)
         options = {o.name for o in CodecContext.create(codec, "w").supported_options.private}
         self._options = {"x265-params": "log-level=none"} if name == "libx265" else {}
         if name == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other switch
+        if name == "libvpx-vp9":
+            self._options |= {"deadline": "good", "cpu-used": "5", "row-mt": "1"}
         self._options["chroma_sample_location"] = LOCATIONS[info.chroma_location]
         self._qscale = "crf" not in options
         if crf is not None and not 0 <= crf <= _MAX_CRF:
@@ -153,6 +165,8 @@ class VideoEncoder:
         context.color_primaries = info.color_primaries
         context.color_trc = info.color_transfer
         context.thread_count = self._threads
+        if not self._reorder:
+            context.max_b_frames = 0
         context.flags |= Flags.frame_duration
         if self._interlaces:
             context.field_order = FIELD_ORDERS[info.field_order]
@@ -185,12 +199,12 @@ class VideoEncoder:
             ) from error
         assert isinstance(stream, VideoStream)
         self._configure(stream.codec_context)
-        if self._name == "libx265" and out.format.name != "matroska":
+        if self._name == "libx265" and out.format.name in MOV:
             stream.codec_context.codec_tag = "hvc1"  # the only one that Apple's players take
         stream.time_base = self._info.time_base
         stream.metadata.update(metadata)
         stream.disposition = Disposition.default
-        if out.format.name == "matroska" and self._name not in _WRITE_ASPECT:
+        if out.format.name in MATROSKA and self._name not in _WRITE_ASPECT:
             self._warn_of_aspect()
         if matrix is not None:
             stream.set_display_matrix(matrix)
@@ -201,7 +215,7 @@ class VideoEncoder:
     ) -> None:
         """New stream in ``out`` for packets that are coded already; else as :meth:`add_to`."""
         copy = out.add_stream_from_template(self.stream, opaque=True)
-        if self._name == "libx265" and out.format.name != "matroska":
+        if self._name == "libx265" and out.format.name in MOV:
             copy.codec_context.codec_tag = "hvc1"
         copy.time_base = self._info.time_base
         copy.metadata.update(metadata)
@@ -244,8 +258,8 @@ def _video_codec(name: str) -> Codec:
             f"{name}: no such encoder here; try libx264, libx265, libsvtav1 or ffv1",
             parameter="codec",
         ) from error
-    formats = codec.video_formats
-    if codec.type != "video" or not formats or "yuv420p" not in {f.name for f in formats}:
+    formats = {f.name for f in codec.video_formats or ()} if codec.type == "video" else set()
+    if "yuv420p" not in formats and name != "rawvideo":  # which lists none, and takes all
         raise InputError(
             f"{name} does not code 8-bit 4:2:0 video; try libx264, libx265 or ffv1",
             parameter="codec",

@@ -1,4 +1,4 @@
-"""Writing: MP4, MOV or Matroska through FFmpeg, y4m or raw planes; whole or not at all."""
+"""Writing: containers through FFmpeg, y4m, raw planes, images; whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from roicodec.errors import InputError
 from roicodec.media.audio import AUDIO_CODECS
 from roicodec.media.containers import MUXERS
 from roicodec.media.extras import Extras
-from roicodec.media.info import VideoInfo
+from roicodec.media.images import ImageSink
+from roicodec.media.info import IMAGES, VideoInfo
 from roicodec.media.muxer import Muxer
 from roicodec.media.plain import PlainSink
 from roicodec.media.tracks import Problems, TrackPacket
 from roicodec.output import OutputFile
 from roicodec.picture import Picture
 
-__all__ = ["Target", "Writer"]
+__all__ = ["FORMATS", "Target", "Writer"]
 
 Target = str | os.PathLike[str] | BinaryIO
+FORMATS = (*MUXERS, "y4m", "yuv")
+"""Formats by the ending of a file's name."""
+_ALIASES = {"matroska": "mkv", "mpegts": "ts", "yuv4mpeg": "y4m", "yuv4mpegpipe": "y4m"}
+_RAW = {"mkv", "nut"}
+"""Formats that hold samples as they are."""
 
 
 class Writer:
@@ -34,17 +40,18 @@ class Writer:
     exception, KeyboardInterrupt included, removes what was written.
 
     Args:
-        target: a path that ends in ``.mp4``, ``.m4v``, ``.mov``, ``.mkv``, ``.y4m`` or ``.yuv``;
-            ``-`` for y4m on standard output; or a binary file object, to which y4m goes unless
-            ``format`` says otherwise.
+        target: a path that ends in one of :data:`FORMATS`, or, with a place for numbers such as
+            ``%04d``, in the ending of an image; ``-`` for standard output; or a binary file object.
+            To these two y4m goes unless ``format`` says otherwise.
         info: description of the pictures.
         extras: tracks whose packets will come, metadata and chapters.
-        codec: FFmpeg's name of the video encoder; default ``libx264``.
+        codec: FFmpeg's name of the video encoder; default ``libx264``, in WebM ``libvpx-vp9``, and
+            ``rawvideo`` on standard output.
         crf: quality for encoders that have it (lower is better); default 12, where the loss
             cannot be seen.
         threads: for encoding; 0 lets the encoder choose.
-        format: ``mp4``, ``mov``, ``mkv``, ``y4m`` or ``yuv``; default: from the name.
-        audio_codec: ``copy`` keeps audio as it is; ``aac`` or ``flac`` transcodes it.
+        format: one of :data:`FORMATS`, or FFmpeg's name of it; default: from the name.
+        audio_codec: ``copy`` keeps audio as it is; ``aac``, ``flac`` or ``opus`` transcodes it.
         replace: whether an existing file may be replaced, as in
             :class:`~roicodec.output.OutputFile`.
 
@@ -73,23 +80,33 @@ class Writer:
         replace: bool = True,
     ) -> None:
         extras = extras or Extras()
+        self._sink: _Sink
         self.warnings: list[str] = []
         self.problems = Problems()
         self._size = info.width, info.height
-        format = format or _format_of(target)
-        if format not in MUXERS and format not in ("y4m", "yuv"):
-            raise InputError(f"output format {format!r} is unknown; use mp4, mov, mkv, y4m or yuv")
+        format = _format_of(target) if format is None else _ALIASES.get(format, format)
+        if format not in FORMATS and format not in IMAGES:
+            known = ", ".join(FORMATS)
+            raise InputError(f"output format {format!r} is unknown; use one of {known}")
         if audio_codec not in AUDIO_CODECS:
             raise InputError(
-                f"audio codec {audio_codec!r} is unknown; use copy, aac or flac",
+                f"audio codec {audio_codec!r} is unknown; use {', '.join(AUDIO_CODECS)}",
                 parameter="audio_codec",
             )
+        piped = isinstance(target, str | os.PathLike) and os.fspath(target) == "-"
         if format not in MUXERS and (codec or crf is not None or audio_codec != "copy"):
             raise InputError(
                 f"{format} holds plain pictures; codecs and crf do not apply",
                 parameter="codec" if codec else "crf" if crf is not None else "audio_codec",
             )
         self._name, self._output = str(getattr(target, "name", "output")), ExitStack()
+        if format in IMAGES:
+            if not isinstance(target, str | os.PathLike):
+                raise InputError("images need a name to be numbered, as in out_%04d.png")
+            self._name = os.fspath(target)
+            self._sink = ImageSink(self._name, info, extras, replace, self.warnings)
+            self._open = True
+            return
         try:
             if isinstance(target, str | os.PathLike):
                 file = self._output.enter_context(OutputFile(os.fspath(target), replace=replace))
@@ -97,9 +114,10 @@ class Writer:
             else:
                 stream = target
             with self._errors():
-                self._sink: _Sink = (
+                self._sink = (
                     Muxer(
-                        stream, MUXERS[format], info, extras, codec or "libx264", crf, threads,
+                        stream, MUXERS[format], info, extras,
+                        codec or _usual_codec(format, piped, crf), crf, threads,
                         audio_codec, self.warnings, self.problems,
                     )
                     if format in MUXERS
@@ -178,12 +196,19 @@ def _format_of(target: Target) -> str:
     if not isinstance(target, str | os.PathLike) or os.fspath(target) == "-":
         return "y4m"
     suffix = Path(target).suffix.lower().lstrip(".")
-    if suffix not in MUXERS and suffix not in ("y4m", "yuv"):
+    if suffix not in FORMATS and suffix not in IMAGES:
         raise InputError(
-            f"{target}: cannot tell the format from the name; use .mp4, .mov, .mkv, .y4m, .yuv,"
-            " or - for y4m on standard output"
+            f"{target}: cannot tell the format from the name; use .mp4, .mov, .mkv, .webm, .ts,"
+            " .avi, .y4m, .yuv, images as in out_%04d.png, or - for y4m on standard output"
         )
     return suffix
+
+
+def _usual_codec(format: str, piped: bool, crf: float | None) -> str:
+    """The video encoder where none is asked for; a player at a pipe needs no compression."""
+    if format == "webm":
+        return "libvpx-vp9"
+    return "rawvideo" if piped and format in _RAW and crf is None else "libx264"
 
 
 class _Sink(Protocol):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.fake_codec import FakeDecoder
+
 __all__ = ["Outcome", "Run"]
 
 
@@ -13,10 +15,11 @@ class Outcome:
     Attributes:
         status: exit status.
         out, err: what it printed.
+        decoder: the last that it made; None if it made none.
     """
 
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
+    def __init__(self, status: int, out: str, err: str, decoder: FakeDecoder | None = None) -> None:
+        self.status, self.out, self.err, self.decoder = status, out, err, decoder
 
     @property
     def error(self) -> str:

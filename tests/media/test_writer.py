@@ -303,7 +303,7 @@ def test_a_reader_that_goes_away_stays_a_broken_pipe() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("a.webm", {}, "cannot tell the format"),
+        ("a.flv", {}, "cannot tell the format"),
         ("a", {}, "cannot tell the format"),
         ("no/a.mp4", {}, "does not exist"),
         ("a.mp4", {"codec": "h269"}, "no such encoder"),
