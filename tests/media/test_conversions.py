@@ -54,7 +54,7 @@ def test_audio_that_no_container_here_holds(tmp_path: Path, audio: str, suffix: 
         assert [str(track) for track in reader.extras.tracks] == [f"audio track {audio}"]
         assert writer.warnings == [
             f"none of .mkv, .mp4 and .mov can hold the audio track {audio} as it is; it is left"
-            " out (audio coded anew, as AAC or FLAC, can be held)"
+            " out (audio coded anew, as AAC, FLAC or Opus, can be held)"
         ]
         assert len(read(tmp_path / name)[1]) == 25
 
