@@ -56,9 +56,13 @@ def encode(
     strict: bool = False,
     allow_network: bool = False,
     backend: str | None = None,
+    resume: bool = False,
     listener: Listener | None = None,
 ) -> EncodeReport:
     """A video file as a stream, with its audio and other tracks.
+
+    While a file is encoded to a path, finished segments are kept in the folder ``OUT.parts``
+    beside it, which goes once the stream is complete.
 
     Args:
         source: path of a video that FFmpeg reads.
@@ -72,19 +76,25 @@ def encode(
         strict: whether damage of the source is an error; else it is left out, with a warning.
         allow_network: whether ``source`` may be an address or a playlist.
         backend: of the networks; None for the fastest that is exact here.
+        resume: whether to go on from the finished segments of an interrupted run.
         listener: receiver of progress and warnings.
 
     Raises:
-        InputError: if source, target, ROI or an option cannot be used.
+        InputError: if source, target, ROI or an option cannot be used, or an interrupted run has
+            left segments and is not to be resumed.
         ModelError: if the networks are not there.
     """
     from roicodec.encoder.options import EncoderOptions
     from roicodec.output import OutputFile
+    from roicodec.segments.store import SegmentStore, parts_folder
     from roicodec.transcode import encode_video
 
     with contextlib.ExitStack() as opened:
         file: BinaryIO
+        store = None
         if isinstance(out, str | PathLike):
+            folder = parts_folder(fspath(out))
+            store = opened.enter_context(SegmentStore(folder, resume=resume))
             file = opened.enter_context(OutputFile(fspath(out))).stream
         else:
             file = out
@@ -99,6 +109,7 @@ def encode(
             strict=strict,
             allow_network=allow_network,
             backend=backend,
+            store=store,
             listener=listener,
         )
 
@@ -244,10 +255,16 @@ class Encoder:
         from roicodec.encoder.encoder import FrameEncoder
         from roicodec.encoder.options import EncoderOptions
         from roicodec.encoder.roi.given import roi_source
+        from roicodec.segments.encoder import segmented
 
         options = options or EncoderOptions()
         self._roi = roi_source(roi, width, height)
-        self._encoder = FrameEncoder(width, height, options, self._roi, load_model(backend=backend))
+        model = load_model(backend=backend)
+        self._encoder = segmented(
+            lambda options, roi: FrameEncoder(width, height, options, roi, model),
+            options,
+            self._roi,
+        )
         self._pieces = _Pieces()
         self.header: Header = Header(
             width=width,
@@ -277,8 +294,8 @@ class Encoder:
         """
         if self._finished:
             raise InputError("the stream is finished; a new one needs a new Encoder")
-        for coded in self._encoder.encode(picture):
-            self._writer.write_frame(coded.chunk)
+        for chunk in self._encoder.encode(picture):
+            self._writer.write_frame(chunk)
         if picture is None:
             self._finished = True
             self._writer.close()

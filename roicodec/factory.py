@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from roicodec.bitstream.frame_chunk import FrameChunk
     from roicodec.bitstream.header import Header
     from roicodec.bitstream.masks import Mask
+    from roicodec.decoder.model import Model
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.sources import RoiSource
     from roicodec.picture import Picture
@@ -129,6 +130,9 @@ class NetworkFactory:
 
     command = (sys.executable, "-m", "roicodec")
 
+    def __init__(self) -> None:
+        self._models: dict[str | None, Model] = {}
+
     def encoder(
         self,
         width: int,
@@ -137,13 +141,19 @@ class NetworkFactory:
         roi: RoiSource,
         backend: str | None,
     ) -> PictureEncoder:
-        from roicodec.decoder.model import load_model
         from roicodec.encoder.encoder import FrameEncoder
 
-        return FrameEncoder(width, height, options, roi, load_model(backend=backend))
+        return FrameEncoder(width, height, options, roi, self._model(backend))
 
     def decoder(self, header: Header, backend: str | None) -> PictureDecoder:
         from roicodec.decoder.decoder import FrameDecoder
-        from roicodec.decoder.model import load_model
 
-        return FrameDecoder(header, load_model(backend=backend))
+        return FrameDecoder(header, self._model(backend))
+
+    def _model(self, backend: str | None) -> Model:
+        """The model, loaded once."""
+        if backend not in self._models:
+            from roicodec.decoder.model import load_model
+
+            self._models[backend] = load_model(backend=backend)
+        return self._models[backend]

@@ -15,7 +15,8 @@ from typing import BinaryIO, Self
 
 from roicodec.errors import InputError
 
-__all__ = ["OutputFile", "discard_unfinished", "finished", "left_overs"]
+__all__ = ["OutputFile", "discard_unfinished", "finished", "keep_parts", "kept_parts",
+           "left_overs", "sync_folder"]  # fmt: skip
 
 _LONGEST_NAME = 200
 """Bytes of a file name up to which its temporary name contains it."""
@@ -27,6 +28,7 @@ _OTHER_NAMES = 100
 
 _unfinished: set[Path] = set()
 _finished: list[str] = []
+_kept: dict[Path, int] = {}
 
 
 class OutputFile:
@@ -122,7 +124,7 @@ class OutputFile:
         _finished.append(self.name)
         _unfinished.discard(self._path)
         self.stream.close()
-        _sync_folder(self._final.parent)
+        sync_folder(self._final.parent)
 
     def _give_free_name(self, final: Path) -> None:
         """Naming of the file, by a similar name if its own is taken.
@@ -187,6 +189,17 @@ def finished() -> list[str]:
     return list(_finished)
 
 
+def keep_parts(folder: Path, count: int) -> None:
+    """Notice that ``count`` finished segments are in a folder, and stay there if this process
+    ends."""
+    _kept[folder] = count
+
+
+def kept_parts() -> list[tuple[Path, int]]:
+    """Folders of finished segments that stay, with their number."""
+    return [(folder, count) for folder, count in _kept.items() if count]
+
+
 def discard_unfinished() -> None:
     """Removal of every hidden file of this process, which is about to end at once."""
     for path in list(_unfinished):
@@ -227,7 +240,7 @@ def _renamed(path: Path, name: Path) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Durability of a rename, where the file system can."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)

@@ -6,25 +6,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from roicodec import __version__
-from roicodec.bitstream.constants import MAX_AREA, MAX_CHUNK, MAX_FRAMES
+from roicodec.bitstream.constants import MAX_AREA, MAX_FRAMES
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.reader import StreamReader
-from roicodec.bitstream.writer import StreamWriter
-from roicodec.errors import StreamError
+from roicodec.description import video_info_of
+from roicodec.errors import InputError, StreamError
 from roicodec.factory import (
     CodecFactory,
-    Coded,
     NetworkFactory,
-    PictureEncoder,
 )
-from roicodec.media import Extras, Problems, Reader, TrackPacket, VideoInfo, Writer
+from roicodec.media import Problems, TrackPacket, Writer
 from roicodec.media.cut import Cut
 from roicodec.media.part import WHOLE, Part
-from roicodec.media.properties import with_properties
 from roicodec.picture import Picture
 from roicodec.stream_items import StreamItems
 from roicodec.warning_limit import WarningLimit
@@ -33,6 +28,7 @@ if TYPE_CHECKING:
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
     from roicodec.media.writer import Target
+    from roicodec.segments.store import SegmentStore
 
 __all__ = ["DecodeReport", "EncodeReport", "Listener", "decode_stream", "encode_video"]
 
@@ -118,6 +114,7 @@ def encode_video(
     strict: bool = False,
     allow_network: bool = False,
     listener: Listener | None = None,
+    store: SegmentStore | None = None,
     factory: CodecFactory | None = None,
 ) -> EncodeReport:
     """Encoding of a video file to a stream.
@@ -134,6 +131,7 @@ def encode_video(
         strict: whether damage of the source is an error, rather than a warning.
         allow_network: whether addresses and playlists may be opened as source.
         listener: receiver of progress and warnings.
+        store: keeps finished segments, and has those of an interrupted run; None for nowhere.
         factory: makes the encoder; None for the installed networks.
 
     Raises:
@@ -141,59 +139,29 @@ def encode_video(
         ModelError: if the networks are not there.
     """
     # Decoding needs neither the encoder nor torch.
-    from roicodec.encoder.roi.given import roi_source
+    from roicodec.segments.sequential import encode_in_order
+    from roicodec.segments.work import Work
 
     listener = listener or Listener()
     clock, report = _Clock(), EncodeReport()
-    with Reader(source, frames, threads, strict=strict, allow_network=allow_network) as reader:
-        info = reader.info
-        source_roi = roi_source(roi, info.width, info.height, share=roi_share, level=roi_level)
-        try:
-            options = changed(
-                options,
-                time_base=info.time_base,
-                frame_rate=info.frame_rate or options.frame_rate,
-                frames=reader.frame_count or None,
-            )
-            encoder = (factory or NetworkFactory()).encoder(
-                info.width, info.height, options, source_roi, backend
-            )
-            header, replaced = _header(info, options.gop, encoder)
-            for line in replaced:
-                listener.warn(line)
-            listener.start(reader.frame_count)
-            start = end = None
-            with StreamWriter(out, header) as writer:
-
-                def write(frames: Sequence[Coded]) -> None:
-                    for coded in frames:
-                        report.video_bytes += writer.write_frame(coded.chunk)
-                        report.frames += 1
-                        listener.size(writer.position)
-                        listener.frame(report.frames)
-
-                if reader.extras != Extras():
-                    writer.write_track(reader.extras.to_bytes())
-                for item in reader.items():
-                    if isinstance(item, TrackPacket):
-                        payload = item.to_bytes()
-                        if len(payload) <= MAX_CHUNK:
-                            writer.write_packet(payload)
-                        else:
-                            track, size = reader.extras.tracks[item.track], len(payload) >> 20
-                            listener.warn(f"a packet of {size} MiB of the {track} is left out")
-                        continue
-                    start = item.pts if start is None else start
-                    end = item.pts + item.duration
-                    write(encoder.encode(item))
-                write(encoder.encode(None))
-        finally:
-            source_roi.close()
-        for message in filter(None, (*reader.warnings, encoder.missed())):
+    reading = {
+        "frames": frames, "threads": threads, "strict": strict, "allow_network": allow_network,
+    }  # fmt: skip
+    work = Work(source, reading, options, roi, roi_share, roi_level, backend)
+    with work.open() as reader:
+        work = work.filled(reader)
+        if store is not None and work.again:
+            store.open(work.settings())
+        elif store is not None and store.resume:
+            raise InputError(f"{source}: can be read only once, so nothing of it can be resumed")
+        listener.start(reader.frame_count)
+        done = encode_in_order(
+            work, reader, out, factory or NetworkFactory(), store if work.again else None, listener
+        )
+        for message in filter(None, (*reader.warnings, done.missed)):
             listener.warn(message)
-    report.bytes = writer.position
-    if start is not None and end is not None:
-        report.duration = float((end - start) * info.time_base)
+    report.frames, report.bytes, report.video_bytes = done.frames, done.bytes, done.video_bytes
+    report.duration = done.duration
     clock.stop(report)
     return report
 
@@ -267,7 +235,7 @@ def decode_stream(
     writer: Writer | None = None
 
     def output() -> Writer:
-        info, problems = _video_info(header, extras)
+        info, problems = video_info_of(header, extras)
         tell(problems)
         if overlay:
             from roicodec.stream_overlay import overlaid
@@ -314,43 +282,3 @@ def _chosen(
         name, part, items.extras.tracks, header.time_base, items.origin, items.seen, items.end
     )
     return cut(iter(items))
-
-
-_CARRIED = (
-    "width",
-    "height",
-    "time_base",
-    "sample_aspect_ratio",
-    "pixel_format",
-    "color_range",
-    "color_matrix",
-    "color_primaries",
-    "color_transfer",
-    "chroma_location",
-)
-"""Fields that a stream's header has of its video, by the same name."""
-
-
-def _carried(source: VideoInfo | Header) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in _CARRIED}
-
-
-def _header(info: VideoInfo, gop: int, encoder: PictureEncoder) -> tuple[Header, list[str]]:
-    return Header.mended(
-        **_carried(info),
-        gop=gop,
-        frame_rate=info.frame_rate or Fraction(0),
-        rotation=info.rotation,
-        encoder=f"roicodec {__version__}",
-        **encoder.header_fields,
-    )
-
-
-def _video_info(header: Header, extras: Extras) -> tuple[VideoInfo, Problems]:
-    problems = Problems()
-    info = VideoInfo(
-        **_carried(header),
-        frame_rate=header.frame_rate or None,
-        display_matrix=extras.display_matrix,
-    )
-    return with_properties(info, extras.properties, problems.add), problems

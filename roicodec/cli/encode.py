@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
 import click
 
 from roicodec.cli.console import report, say
-from roicodec.cli.files import check_stream_name, check_target, clear_left_overs, refuse_stream
+from roicodec.cli.files import (
+    check_parts,
+    check_stream_name,
+    check_target,
+    clear_left_overs,
+    refuse_stream,
+)
 from roicodec.cli.options import BIT_RATE, FRAME_RANGE, common, roi_options
 from roicodec.encoder.effort import DEFAULT_EFFORT
 from roicodec.encoder.gop import STRUCTURES
@@ -104,6 +111,11 @@ Examples:
     type=FRAME_RANGE,
     help="Encode frames a up to, not including, b.  [default: all]",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the finished segments that an interrupted run has left in OUT.rq.parts.",
+)
 @common
 @click.pass_obj
 def encode(
@@ -125,6 +137,7 @@ def encode(
     strict: bool,
     allow_network: bool,
     frames: slice | None,
+    resume: bool,
     backend: str,
     threads: int,
     force: bool,
@@ -138,6 +151,9 @@ def encode(
 
     Of a damaged or cut video, all that can be decoded is encoded, with a warning that tells how
     much is missing and where.
+
+    While OUT.rq is made, its finished segments are in the folder OUT.rq.parts; after an
+    interruption, --resume goes on from them.
     """
     if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
         raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
@@ -155,6 +171,7 @@ def encode(
     from roicodec.cli.progress import ProgressListener, rate_text
     from roicodec.encoder.options import EncoderOptions
     from roicodec.output import OutputFile
+    from roicodec.segments.store import SegmentStore, parts_folder
     from roicodec.transcode import encode_video
 
     options = EncoderOptions(
@@ -169,8 +186,15 @@ def encode(
         psnr=target_psnr,
     )
     with ProgressListener("encode", quiet=quiet) as listener:
-        clear_left_overs(target, force, listener.warn)
-        with OutputFile(target, replace=force) as out:
+        clear_left_overs(target, force or resume, listener.warn)
+        with contextlib.ExitStack() as opened:
+            store = None
+            if target != "-":
+                if not resume and not force:
+                    check_parts(target)
+                store = SegmentStore(parts_folder(target), resume=resume, discard=force)
+                opened.enter_context(store)
+            out = opened.enter_context(OutputFile(target, replace=force))
             done = encode_video(
                 source,
                 out.stream,
@@ -183,6 +207,7 @@ def encode(
                 allow_network=allow_network,
                 backend=backend,
                 threads=threads,
+                store=store,
                 listener=listener,
                 factory=factory,
             )

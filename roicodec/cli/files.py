@@ -13,6 +13,7 @@ from typing import BinaryIO
 from roicodec.errors import InputError, StreamError
 
 __all__ = [
+    "check_parts",
     "check_stream_name",
     "check_target",
     "clear_left_overs",
@@ -89,6 +90,22 @@ def clear_left_overs(target: str, force: bool, warn: Callable[[str], None]) -> N
                 f"{target}: a run that was killed has left {path} ({size} bytes); remove it, or"
                 " give -f"
             )
+
+
+def check_parts(target: str) -> None:
+    """Check for segments that an interrupted run has left of ``target``.
+
+    Raises:
+        InputError: if there are some.
+    """
+    from roicodec.segments.store import finished_parts, parts_folder
+
+    folder = parts_folder(target)
+    if found := finished_parts(folder):
+        raise InputError(
+            f"{target}: an interrupted run has left {len(found)} finished segments in {folder};"
+            " give --resume to go on from them, or -f to start anew without them"
+        )
 
 
 def check_stream_name(target: str, force: bool) -> None:

@@ -117,7 +117,9 @@ def leave(status: int) -> NoReturn:
         if output:
             output.discard_unfinished()
         finished = output.finished() if output else []
-        complain(f"interrupted; {', '.join(finished) or 'no output'} was written")
+        kept = output.kept_parts() if output else []
+        lines = [f"; {count} finished segments stay in {folder}" for folder, count in kept]
+        complain(f"interrupted; {', '.join(finished) or 'no output'} was written{''.join(lines)}")
     finally:
         os._exit(status)
 

@@ -68,10 +68,9 @@ class FeatureAverage:
             mask: its ROI; frames without a ROI, or that are all ROI, do not count.
             intra: whether the average starts anew.
         """
-        if not mask.any() or mask.all():
-            return features
         if intra:
             self._average = None
+        if intra or not mask.any() or mask.all():
             return features
         before = self._average
         self._average = features if before is None else before + _OWN_SHARE * (features - before)

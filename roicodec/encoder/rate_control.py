@@ -16,7 +16,7 @@ from typing import Protocol
 
 from roicodec.bitstream.constants import INTER, INTRA, QUALITIES
 
-__all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl"]
+__all__ = ["BitrateControl", "ConstantQuality", "PsnrControl", "RateControl", "missed_bit_rate"]
 
 _LEARN = 0.4
 """Weight of the newest frame in the level of its type."""
@@ -49,6 +49,13 @@ _NEAR_BITS, _NEAR_DECIBELS = 0.05, 0.3
 """Tolerance of the bit rate, relative, and of the mean PSNR, in dB."""
 
 _WHY = "as quality indices end at 0 and 63 or the clip is too short"
+
+
+def missed_bit_rate(ratio: float) -> str:
+    """A line on a bit rate that is ``ratio`` times the goal; empty if near it."""
+    if abs(ratio - 1) <= _NEAR_BITS:
+        return ""
+    return f"the bit rate is {ratio:.2f} times what was asked for, {_WHY}"
 
 
 class RateControl(Protocol):
@@ -197,10 +204,9 @@ class BitrateControl:
         self._average[kind] = average + share * (2.0**level - average)
 
     def missed(self) -> str:
-        ratio = self._spent / (self._goal * max(self._state.done, 1))
-        if not self._state.done or abs(ratio - 1) <= _NEAR_BITS:
+        if not self._state.done:
             return ""
-        return f"the bit rate is {ratio:.2f} times what was asked for, {_WHY}"
+        return missed_bit_rate(self._spent / (self._goal * self._state.done))
 
 
 class PsnrControl:

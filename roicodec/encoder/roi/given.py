@@ -13,7 +13,7 @@ from roicodec.encoder.roi.sources import RoiSource, UnionRoi, parse_roi
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
-__all__ = ["Roi", "roi_source"]
+__all__ = ["Roi", "roi_list", "roi_source"]
 
 MaskFunction = Callable[[Picture], ArrayLike]
 
@@ -101,6 +101,12 @@ class _StillRoi:
         pass
 
 
+def roi_list(roi: Roi | Sequence[Roi] | None) -> list[Roi]:
+    """One or several regions of interest, or none, as a list."""
+    several = isinstance(roi, Sequence) and not isinstance(roi, str)
+    return list(roi) if several else [] if roi is None else [roi]  # type: ignore[arg-type, list-item]
+
+
 def roi_source(
     roi: Roi | Sequence[Roi] | None,
     width: int,
@@ -119,8 +125,7 @@ def roi_source(
     Raises:
         InputError: if one of them cannot be used.
     """
-    several = isinstance(roi, Sequence) and not isinstance(roi, str)
-    given = list(roi) if several else [] if roi is None else [roi]  # type: ignore[arg-type]
+    given = roi_list(roi)
     texts = [fspath(r) for r in given if isinstance(r, str | PathLike)]
     sources: list[RoiSource] = []
     if texts or not given:
