@@ -28,6 +28,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "encoder": {*LEAVES, "psnr", "output", "bitstream", "kernels", "decoder", "media.source"},
     "media": {*LEAVES, "text", "bitstream.color", "bitstream.fields", "output"},
+    "segments": {
+        *LEAVES,
+        *("bitstream", "description", "encoder", "factory", "media", "output"),
+    },
 }
 """What each package may import besides itself."""
 
