@@ -8,7 +8,7 @@ READY := $(VENV)/.roicodec
 FIT := $(BIN)/python -m roicodec.train fit --data $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long native docs wheel sanitize fuzz lint bench bench-kernels results train clean
+.PHONY: help install demo test test-long native docs man sdist wheel sanitize fuzz lint bench bench-kernels results train clean
 
 help:
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,11 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 docs: $(READY) ## build the documentation site in build/docs/html
 	$(BIN)/python -m docs.site html
-wheel: $(READY) ## build a wheel for this platform in dist/
+man: $(READY) ## write manual pages from --help to build/man
+	$(BIN)/python -m docs.site man
+sdist: $(READY) ## build a source distribution in dist/
+	$(BIN)/python -c "from setuptools.build_meta import build_sdist; print(build_sdist('dist'))"
+wheel: man ## build a wheel for this platform in dist/, with its manual pages
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 sanitize: $(READY) ## kernels' tests and EXECUTIONS (100000) of the fuzzer under AddressSanitizer and UBSan
 	$(BIN)/python -m tests.sanitize --executions $(EXECUTIONS) tests/kernels tests/fuzz

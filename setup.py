@@ -14,7 +14,8 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-NATIVE = Path(__file__).resolve().parent / "native"
+ROOT = Path(__file__).resolve().parent
+NATIVE = ROOT / "native"
 
 
 def checksum() -> str:
@@ -71,6 +72,9 @@ def main(**options: Any) -> None:
         language="c++",
         optional=True,
     )
+    # Where `make man` has written them: pip puts them under share/man, where pipx links them from.
+    pages = sorted(f"build/man/{page.name}" for page in (ROOT / "build/man").glob("*.1"))
+    options.setdefault("data_files", [("share/man/man1", pages)] if pages else [])
     setup(ext_modules=[library], cmdclass={"build_ext": Build, "bdist_wheel": Wheel}, **options)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from roicodec.transcode import DecodeReport, EncodeReport, Listener
     from roicodec.video import DecodedPicture, Video
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DecodeReport": "transcode",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from docs.site.man import write_man_pages
 from docs.site.pages import ROOT, write_sources
 
 __all__ = ["build_site", "main"]
@@ -40,6 +41,10 @@ def main(arguments: list[str]) -> int:
             if not status:
                 print(f"open {folder / 'html/index.html'}")
             return status
+        case ["man", *rest] if len(rest) <= 1:
+            pages = write_man_pages(Path(rest[0]) if rest else ROOT / "build/man")
+            print(f"man {pages[0]}")
+            return 0
     print(__doc__, file=sys.stderr)
     return 2
 

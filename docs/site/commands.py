@@ -69,7 +69,7 @@ def documented_commands() -> list[Command]:
 
 
 def _command(name: str, command: click.Command) -> Command:
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
     text = tuple(_paragraphs(command.help or ""))
     return Command(
         name=name,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from roicodec import __version__
 from roicodec.cli.console import complain, forget_output
 from roicodec.cli.interrupts import Interrupts
 from roicodec.errors import RoicodecError
@@ -55,7 +54,14 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda *given: import_module("roicodec.cli.version").show_version(*given),
+    help="Show the versions of program and stream format, the model, and the kernels in use.",
+)
 def cli() -> None:
     """Neural video codec that spends bits and arithmetic where people look.
 
