@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_roff_takes_the_pages_without_a_warning(pages: Path) -> None:
             [groff, "-man", "-Tascii", "-ww", str(page)], capture_output=True, text=True, check=True
         )
         assert not done.stderr
-        shown = done.stdout
+        shown = re.sub(".\b", "", done.stdout)  # bold by typing twice
         assert "SEE ALSO" in shown
 
 

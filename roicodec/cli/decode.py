@@ -10,7 +10,7 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
-from roicodec.cli.options import common, given, limits, part_options
+from roicodec.cli.options import FILE, common, given, limits, part_options
 from roicodec.errors import StreamError
 from roicodec.factory import CodecFactory
 from roicodec.media.info import IMAGES
@@ -29,8 +29,8 @@ Examples:
   roicodec decode --format matroska talk.rq - | ffplay -
 """
 )
-@click.argument("source", metavar="IN.rq")
-@click.argument("target", metavar="OUT")
+@click.argument("source", metavar="IN.rq", type=FILE)
+@click.argument("target", metavar="OUT", type=FILE)
 @part_options
 @click.option(
     "--codec",

@@ -16,7 +16,7 @@ from roicodec.cli.files import (
     clear_left_overs,
     refuse_stream,
 )
-from roicodec.cli.options import BIT_RATE, FRAME_RANGE, common, roi_options
+from roicodec.cli.options import BIT_RATE, FILE, FRAME_RANGE, common, roi_options
 from roicodec.encoder.effort import DEFAULT_EFFORT
 from roicodec.encoder.gop import STRUCTURES
 from roicodec.factory import CodecFactory
@@ -37,8 +37,8 @@ Examples:
   ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
 """
 )
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="OUT.rq")
+@click.argument("source", metavar="IN", type=FILE)
+@click.argument("target", metavar="OUT.rq", type=FILE)
 @click.option(
     "-q",
     "--quality",

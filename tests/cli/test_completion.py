@@ -61,7 +61,8 @@ def test_in_bash_itself(tmp_path: Path) -> None:
     tool.chmod(0o755)
     script = """
         PATH="$PWD:$PATH"; eval "$(_ROICODEC_COMPLETE=bash_source roicodec)"
-        COMP_WORDS=(roicodec thum); COMP_CWORD=1; _roicodec_completion roicodec; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(roicodec thum); COMP_CWORD=1; _roicodec_completion roicodec
+        echo "${COMPREPLY[@]}"
     """
     done = subprocess.run(
         [bash, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
