@@ -24,9 +24,9 @@ native: $(READY) ## compile the native kernels (native/) anew, for this checkout
 	$(BIN)/python setup.py --quiet build_ext --inplace
 docs: $(READY) ## build the documentation site in build/docs/html
 	$(BIN)/python -m docs.site html
-man: $(READY) ## write manual pages from --help to build/man
+man: $(READY) ## write manual pages from --help to dist/man
 	$(BIN)/python -m docs.site man
-sdist: $(READY) ## build a source distribution in dist/
+sdist: man ## build a source distribution in dist/
 	$(BIN)/python -c "from setuptools.build_meta import build_sdist; print(build_sdist('dist'))"
 wheel: man ## build a wheel for this platform in dist/, with its manual pages
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -73,7 +73,7 @@ def main(**options: Any) -> None:
         optional=True,
     )
     # Where `make man` has written them: pip puts them under share/man, where pipx links them from.
-    pages = sorted(f"build/man/{page.name}" for page in (ROOT / "build/man").glob("*.1"))
+    pages = sorted(f"dist/man/{page.name}" for page in (ROOT / "dist/man").glob("*.1"))
     options.setdefault("data_files", [("share/man/man1", pages)] if pages else [])
     setup(ext_modules=[library], cmdclass={"build_ext": Build, "bdist_wheel": Wheel}, **options)
 

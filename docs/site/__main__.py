@@ -1,7 +1,7 @@
 """Builder of the site and the man pages.
 
 python -m docs.site html [FOLDER]   the site; build/docs by default
-python -m docs.site man [FOLDER]    man pages; build/man by default
+python -m docs.site man [FOLDER]    man pages; dist/man by default
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
                 print(f"open {folder / 'html/index.html'}")
             return status
         case ["man", *rest] if len(rest) <= 1:
-            pages = write_man_pages(Path(rest[0]) if rest else ROOT / "build/man")
+            pages = write_man_pages(Path(rest[0]) if rest else ROOT / "dist/man")
             print(f"man {pages[0]}")
             return 0
     print(__doc__, file=sys.stderr)
