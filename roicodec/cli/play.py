@@ -10,7 +10,14 @@ import click
 from roicodec.cli.console import warn
 from roicodec.cli.decode import losses
 from roicodec.cli.files import open_stream
-from roicodec.cli.options import backend_option, given, limits, part_options, threads_option
+from roicodec.cli.options import (
+    FILE,
+    backend_option,
+    given,
+    limits,
+    part_options,
+    threads_option,
+)
 from roicodec.errors import StreamError
 from roicodec.factory import CodecFactory
 
@@ -24,7 +31,7 @@ Examples:
   roicodec play --start 1:30 --overlay talk.rq
 """
 )
-@click.argument("source", metavar="IN.rq")
+@click.argument("source", metavar="IN.rq", type=FILE)
 @part_options
 @click.option("--overlay", is_flag=True, help="Draw ROI, bit-widths and quality over each frame.")
 @click.option(

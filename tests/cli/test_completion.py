@@ -33,7 +33,10 @@ def complete(run: Run, monkeypatch: pytest.MonkeyPatch) -> object:
         (("en",), ["plain,encode"]),
         (("info", "--js"), ["plain,--json"]),
         (("decode", "--backend", "one"), ["plain,onednn"]),
-        *(((name, "ta"), ["file,ta"]) for name in ("encode", "decode", "info", "roi", "thumbnail")),
+        *(
+            ((name, "ta"), ["file,ta"])
+            for name in ("encode", "decode", "info", "roi", "play", "thumbnail")
+        ),
         (("eval", "ta"), ["file,ta"]),
         (("encode", "a.mp4", "b"), ["file,b"]),
         (("roi", "--out", "b"), ["file,b"]),
