@@ -1,5 +1,6 @@
 // Chains of packed layers on rows of positions, a tile of rows at a time through all of a chain.
 #include "layer.h"
+#include "marks.h"
 #include "scratch.h"
 
 namespace {
@@ -8,7 +9,8 @@ using rq::Depthwise;
 using rq::kTile;
 using rq::Pointwise;
 
-using Codes = const unsigned char* [kTile];
+using rq::Codes;
+using rq::codes_of;
 
 // The layers of a block at one bit-width, in the order of the caller's table.
 struct Layers {
@@ -24,19 +26,6 @@ Layers layers_at(const void* const* table) {
   return {static_cast<const Pointwise*>(table[0]), static_cast<const Depthwise*>(table[1]),
           static_cast<const Pointwise*>(table[2]), static_cast<const Pointwise*>(table[3]),
           static_cast<const Pointwise*>(table[4])};
-}
-
-// Codes of rows: the rows themselves, or quantized into `memory`.
-void quantize(const Pointwise& layer, const int16_t* const* rows, const int16_t* const* more,
-              int32_t first, unsigned char* memory, Codes& codes, int64_t count) {
-  if (layer.identity && !more) {
-    for (int64_t n = 0; n < count; ++n)
-      codes[n] = reinterpret_cast<const unsigned char*>(rows[n]);
-    return;
-  }
-  const int64_t stride = rq::code_stride(layer);
-  rq::kernels_of(layer.level).quantize(layer, rows, more, first, memory, stride, count);
-  for (int64_t n = 0; n < count; ++n) codes[n] = memory + n * stride;
 }
 
 int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -57,16 +46,19 @@ void enter(const Layers& block, const int16_t* rows, const int16_t* context, con
       targets[n] = field + int64_t{places[first + n]} * step;
     }
     Codes codes;
-    quantize(mix, own, extra ? more : nullptr, static_cast<int32_t>(width), memory, codes, count);
+    codes_of(mix, own, extra ? more : nullptr, static_cast<int32_t>(width), memory, codes, count);
     rq::kernels_of(mix.level).requantize(mix, codes, targets, step, count);
   }
 }
 
 // Second half: depthwise, mix_out onto the rows; quantize, expand, project onto the rows.
 void leave(const Layers& block, int16_t* rows, const int32_t* places, const unsigned char* field,
-           int64_t pitch, unsigned char* memory, unsigned char* hidden, int64_t begin,
-           int64_t end) {
+           int64_t pitch, unsigned char* memory, unsigned char* hidden, unsigned char* active,
+           int64_t begin, int64_t end) {
   const int64_t width = block.mix_out->cout, step = block.depthwise->columns;
+  const int64_t inner = block.project->cin;
+  const int64_t marks = rq::mark_bytes(2 * width + inner);
+  const bool bytes = block.mix_out->narrow != 0, hidden_bytes = block.project->narrow != 0;
   const int64_t stride = rq::code_stride(*block.mix_out);
   const int64_t hidden_stride = rq::code_stride(*block.project);
   const int64_t room = rq::round_up(block.project->cin, 64);
@@ -83,9 +75,19 @@ void leave(const Layers& block, int16_t* rows, const int32_t* places, const unsi
       between[n] = hidden + n * hidden_stride;
     }
     kernels.depthwise(*block.depthwise, centres, pitch, memory, stride, count);
+    if (active) {
+      for (int64_t n = 0; n < count; ++n) {
+        unsigned char* to = active + (first + n) * marks;
+        rq::mark(centres[n], true, width, to);
+        rq::mark(codes[n], bytes, width, to + width / 8);
+      }
+    }
     kernels.accumulate(*block.mix_out, codes, own, count);
-    quantize(*block.expand, own, nullptr, static_cast<int32_t>(width), memory, codes, count);
+    codes_of(*block.expand, own, nullptr, static_cast<int32_t>(width), memory, codes, count);
     kernels.requantize(*block.expand, codes, between, room, count);
+    if (active)
+      for (int64_t n = 0; n < count; ++n)
+        rq::mark(between[n], hidden_bytes, inner, active + (first + n) * marks + width / 4);
     kernels.accumulate(*block.project, between, own, count);
   }
 }
@@ -99,12 +101,14 @@ void leave(const Layers& block, int16_t* rows, const int32_t* places, const unsi
 // behind them for mix_in, or NULL. places: [N], the position of each row in the field, whose rows of
 // positions are `pitch` bytes apart. The field has a margin of one position, and zeros wherever no
 // row is. passes: 1 the first half, 2 the second, which needs all of the first, 3 both.
+// active: [N, bytes] a bit for each code behind mix_in, depthwise and expand that is not 0, or NULL;
+// channels are then multiples of 8.
 // Rows begin..end are done: halves of one pass may run side by side.
 // Returns 0, or -1 if there is no memory.
 RQ_EXPORT int32_t rq_block(const void* const* table, const int64_t* starts, int32_t parts,
                            int16_t* rows, const int16_t* context, const int32_t* places,
-                           unsigned char* field, int64_t pitch, int64_t begin, int64_t end,
-                           int32_t passes) {
+                           unsigned char* field, int64_t pitch, unsigned char* active,
+                           int64_t begin, int64_t end, int32_t passes) {
   int64_t codes = 0, hidden = 0;
   for (int32_t p = 0; p < parts; ++p) {
     const Layers block = layers_at(table + kLayers * p);
@@ -125,7 +129,7 @@ RQ_EXPORT int32_t rq_block(const void* const* table, const int64_t* starts, int3
       if (pass == 1)
         enter(block, rows, context, places, field, memory, from, to);
       else
-        leave(block, rows, places, field, pitch, memory, memory + kTile * codes, from, to);
+        leave(block, rows, places, field, pitch, memory, memory + kTile * codes, active, from, to);
     }
   }
   return 0;
@@ -156,7 +160,7 @@ RQ_EXPORT int32_t rq_pointwise(const void* packed, const int16_t* rows, int64_t 
       to[n] = targets + (target_index ? int64_t{target_index[first + n]} : first + n) * target_stride * size;
       onto[n] = reinterpret_cast<int16_t*>(to[n]);
     }
-    quantize(layer, own, nullptr, layer.cin, scratch.get(), codes, some);
+    codes_of(layer, own, nullptr, layer.cin, scratch.get(), codes, some);
     if (accumulate)
       kernels.accumulate(layer, codes, onto, some);
     else

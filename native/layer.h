@@ -122,4 +122,21 @@ RQ_INLINE const Kernels& kernels_of(int32_t level) {
   return kPlainKernels;
 }
 
+// Codes of the rows of a tile.
+using Codes = const unsigned char* [kTile];
+
+// Codes of rows: the rows themselves, or quantized into `memory`.
+RQ_INLINE void codes_of(const Pointwise& layer, const int16_t* const* rows,
+                        const int16_t* const* more, int32_t first, unsigned char* memory,
+                        Codes& codes, int64_t count) {
+  if (layer.identity && !more) {
+    for (int64_t n = 0; n < count; ++n)
+      codes[n] = reinterpret_cast<const unsigned char*>(rows[n]);
+    return;
+  }
+  const int64_t stride = code_stride(layer);
+  kernels_of(layer.level).quantize(layer, rows, more, first, memory, stride, count);
+  for (int64_t n = 0; n < count; ++n) codes[n] = memory + n * stride;
+}
+
 }  // namespace rq

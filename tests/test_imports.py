@@ -35,9 +35,6 @@ ALLOWED: dict[str, set[str]] = {
 }
 """What each package may import besides itself."""
 
-MAY_TRAIN = {"encoder.refinement"}
-"""Modules outside ``networks`` and ``train`` that may import ``networks``."""
-
 TOPS = {"cli", "evaluate", "train"}
 """Packages that only the command line reaches."""
 
@@ -69,14 +66,13 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
     allowed = ALLOWED[package] | {package}
     for name, imported in MODULES.items():
         if within(name, package):
-            extra = {"networks"} if name in MAY_TRAIN else set()
-            wrong = [i for i in imported if not any(within(i, a) for a in allowed | extra)]
+            wrong = [i for i in imported if not any(within(i, a) for a in allowed)]
             assert not wrong, f"{name} imports {wrong}"
 
 
-def test_networks_are_imported_by_refinement_and_training_alone() -> None:
+def test_networks_are_imported_by_training_alone() -> None:
     for name, imported in MODULES.items():
-        if not (within(name, "networks") or within(name, "train") or name in MAY_TRAIN):
+        if not (within(name, "networks") or within(name, "train")):
             wrong = [i for i in imported if within(i, "networks")]
             assert not wrong, f"{name} imports {wrong}"
 

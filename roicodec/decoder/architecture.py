@@ -50,6 +50,9 @@ __all__ = [
 BLOCK_PROJECTIONS = ("mix_in", "mix_out", "expand", "project")
 """Pointwise layers of a block: the first two on either side of its depthwise layer."""
 
+EXPANSION = 2
+"""Hidden channels of a block's second branch for each channel of the stream."""
+
 _DEPTH = 3
 """Number of blocks of analysis and of synthesis."""
 
@@ -151,6 +154,11 @@ class ResidualBlock:
     def inputs(self) -> int:
         """Number of channels that the first branch reads."""
         return self.stream.channels + (self.context.channels if self.context else 0)
+
+    @property
+    def marks(self) -> int:
+        """Number of ReLUs at a position: behind the first branch's two layers, and the second's."""
+        return (2 + EXPANSION) * self.stream.channels
 
     @property
     def projections(self) -> tuple[str, ...]:

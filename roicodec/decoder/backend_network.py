@@ -26,12 +26,14 @@ from roicodec.decoder.network import IntegerNetwork
 from roicodec.decoder.regions import Layout, RegionQuality
 from roicodec.decoder.shapes import Box
 from roicodec.decoder.weights import Arrays
+from roicodec.kernels.back_projection import marks
 from roicodec.kernels.integer import SKELETON
 from roicodec.kernels.interface import Backend, PointwiseOp, TensorOp
 
 __all__ = ["BackendNetwork"]
 
 Words = NDArray[np.int16]
+Marks = NDArray[np.uint8]
 
 
 class _Block:
@@ -165,7 +167,12 @@ class BackendNetwork(IntegerNetwork):
         return np.asarray(self.backend.values(stream).numpy(force=True))
 
     def _run(
-        self, block: ResidualBlock, rows: Tensor, layout: Layout, context: Tensor | None = None
+        self,
+        block: ResidualBlock,
+        rows: Tensor,
+        layout: Layout,
+        context: Tensor | None = None,
+        active: list[Marks] | None = None,
     ) -> Tensor:
         """One block, in place on rows of a residual stream."""
         places = self._of(layout)
@@ -177,10 +184,17 @@ class BackendNetwork(IntegerNetwork):
                 x = torch.cat((x, context[part.rows]), 1)
             hidden.append(layers.mix_in(layers.quantize_first(x)))
         field = places.field(hidden)
+        opened = []
         for number, (part, layers) in enumerate(parts):
-            spatial = layers.depthwise(places.around(field, number))
-            x = layers.mix_out.accumulate(rows[part.rows], places.inside(spatial, number))
-            layers.project.accumulate(x, layers.expand(layers.quantize_second(x)))
+            spatial = places.inside(layers.depthwise(places.around(field, number)), number)
+            x = layers.mix_out.accumulate(rows[part.rows], spatial)
+            inside = layers.expand(layers.quantize_second(x))
+            layers.project.accumulate(x, inside)
+            if active is not None:
+                codes = hidden[number], spatial, inside
+                opened.append(marks(*((c != 0).numpy(force=True) for c in codes)))
+        if active is not None:
+            active.append(np.concatenate(opened))
         return rows
 
     def _start(self, table: QualityVectors, layout: Layout, quality: RegionQuality) -> Tensor:
@@ -301,14 +315,19 @@ class BackendNetwork(IntegerNetwork):
 
     @torch.inference_mode()
     def synthesise(
-        self, layout: Layout, latents: Words, quality: RegionQuality, context: Tensor | None
+        self,
+        layout: Layout,
+        latents: Words,
+        quality: RegionQuality,
+        context: Tensor | None,
+        active: list[Marks] | None = None,
     ) -> Words:
         net = self.architecture
         rows = self._start(net.synthesis_quality, layout, quality)
         values = self._of(layout).rows(self._tensor(latents))
         self._projection(net.up).accumulate(rows, self.backend.skeleton(values))
         for block in net.synthesis:
-            rows = self._run(block, rows, layout, context)
+            rows = self._run(block, rows, layout, context, active)
         return self._array(rows)
 
 

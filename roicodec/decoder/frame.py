@@ -262,14 +262,23 @@ class FrameCodec:
         return CodedLatents(decoded, sums)
 
     def synthesise(
-        self, frame: PreparedFrame, latents: NDArray[np.int16]
+        self,
+        frame: PreparedFrame,
+        latents: NDArray[np.int16],
+        active: list[NDArray[np.uint8]] | None = None,
     ) -> tuple[Packed, NDArray[np.int16]]:
         """Packed samples ``[(H/8) (W/8), 96]`` of the reconstruction, and the features for the next
-        frame, int16 ``[(H/8) (W/8), 32]``."""
+        frame, int16 ``[(H/8) (W/8), 32]``.
+
+        Args:
+            frame: of :meth:`prepare`.
+            latents: dequantized, int16 ``[(H/8) (W/8), 96]``.
+            active: gets which ReLUs were open, of every block; None for none.
+        """
         if frame.features is not None and not frame.layout.parts:
             return frame.prediction, frame.features
         network = frame.model.network
-        rows = network.synthesise(frame.layout, latents, frame.quality, frame.context)
+        rows = network.synthesise(frame.layout, latents, frame.quality, frame.context, active)
         return network.finish(frame.layout, rows, frame.prediction, frame.features)
 
     def reconstruct(self, frame: PreparedFrame, coded: CodedLatents) -> Reference:

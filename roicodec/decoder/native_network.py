@@ -27,6 +27,7 @@ from roicodec.kernels.rows import gather_rows, put_distribution
 __all__ = ["NativeNetwork"]
 
 Words = NDArray[np.int16]
+Marks = NDArray[np.uint8]
 Places = NDArray[np.int32]
 
 
@@ -129,12 +130,17 @@ class NativeNetwork(IntegerNetwork):
     # --- pieces -----------------------------------------------------------------------------
 
     def _run(
-        self, block: ResidualBlock, rows: Words, layout: Layout, context: Words | None = None
+        self,
+        block: ResidualBlock,
+        rows: Words,
+        layout: Layout,
+        context: Words | None = None,
+        active: Marks | None = None,
     ) -> Words:
         """One block, in place on rows of a residual stream."""
         own = self._of(layout)
         parts = [(self._block(block, part.bits), part.rows) for part in layout.parts]
-        return run_block(parts, rows, own.places, own.field(rows.shape[1]), context)
+        return run_block(parts, rows, own.places, own.field(rows.shape[1]), context, active)
 
     def _start(self, table: QualityVectors, layout: Layout, quality: RegionQuality) -> Words:
         """Rows of a residual stream that hold the vector of each part's quality."""
@@ -217,13 +223,22 @@ class NativeNetwork(IntegerNetwork):
         return mean, index
 
     def synthesise(
-        self, layout: Layout, latents: Words, quality: RegionQuality, context: Words | None
+        self,
+        layout: Layout,
+        latents: Words,
+        quality: RegionQuality,
+        context: Words | None,
+        active: list[Marks] | None = None,
     ) -> Words:
         net = self.architecture
         rows = self._start(net.synthesis_quality, layout, quality)
         self._projection(net.up).accumulate(rows, latents, self._of(layout).order)
         for block in net.synthesis:
-            rows = self._run(block, rows, layout, context)
+            own = None
+            if active is not None:
+                own = np.empty((len(rows), block.marks // 8), np.uint8)
+                active.append(own)
+            rows = self._run(block, rows, layout, context, own)
         return rows
 
 

@@ -33,6 +33,8 @@ __all__ = ["Context", "EntropyState", "IntegerNetwork"]
 
 Words = NDArray[np.int16]
 
+Marks = NDArray[np.uint8]
+
 Context = Any
 """Context of an inter frame, rows of computed positions; only its network reads it."""
 
@@ -155,7 +157,12 @@ class IntegerNetwork(ABC):
 
     @abstractmethod
     def synthesise(
-        self, layout: Layout, latents: Words, quality: RegionQuality, context: Context | None
+        self,
+        layout: Layout,
+        latents: Words,
+        quality: RegionQuality,
+        context: Context | None,
+        active: list[Marks] | None = None,
     ) -> Words:
         """Residual, in 2**-4 sample values, and features, from dequantized latents.
 
@@ -164,6 +171,8 @@ class IntegerNetwork(ABC):
             latents: int16 ``[(H/8) (W/8), 96]``.
             quality: indices of the regions.
             context: of :meth:`context`, for inter frames.
+            active: gets of each block which ReLUs were open
+                (:func:`~roicodec.kernels.back_projection.marks`); None for none.
 
         Returns:
             rows of computed positions, int16 ``[N, 96 + 32]``.

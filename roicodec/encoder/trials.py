@@ -97,9 +97,10 @@ class FrameTrials:
                 break
             trial = RdoQuantizer(frame.model.latent_tables, latents + moves, prices.symbols)
             decoded = self._codec.code_latents(frame, hyper, trial).values
-            made, _ = self._codec.synthesise(frame, decoded)
+            active: list[NDArray[np.uint8]] = []
+            made, _ = self._codec.synthesise(frame, decoded, active)
             error = self._shown(frame, made, picture) - samples
-            moves = moves + self._refiner(frame, trial.target, decoded, error)
+            moves = moves + self._refiner(frame, trial.target, decoded, error, active)
             if skip is not None:
                 skipped = skip.after(frame, made, trial.bits(LATENT_CHANNELS))
                 setting = replace(frame.setting, skip=skipped)

@@ -137,13 +137,13 @@ class PackedDepthwise:
     """A depthwise layer: reads bytes of a :class:`Field`.
 
     Args:
-        layer: with an unsigned target.
+        layer: the layer.
         to_bytes: as of :class:`PackedPointwise`.
     """
 
     def __init__(self, layer: Depthwise, *, to_bytes: bool) -> None:
-        if layer.target.signed or (to_bytes and layer.target.bits > 8):
-            raise ValueError(f"{layer.name}: unsigned codes are needed, of 8 bits for bytes")
+        if to_bytes and (layer.target.signed or layer.target.bits > 8):
+            raise ValueError(f"{layer.name}: its codes are no unsigned bytes")
         self.channels = len(layer.weight)
         self.dtype = np.dtype(np.uint8 if to_bytes else np.int16)
         arrays = layer.weight, layer.bias, layer.shift
@@ -176,20 +176,21 @@ class PackedDepthwise:
 
 
 class Field:
-    """Bytes at the positions of a frame, with a margin of zeros around it.
+    """Bytes at the positions of a frame, with a margin around it.
 
     Args:
         height, width: of the frame, in positions.
         channels: of a position; they are stored in steps of 64.
+        fill: what all positions and the margin hold.
 
     Attributes:
         values: uint8 ``[height + 2, width + 2, step]``.
     """
 
-    def __init__(self, height: int, width: int, channels: int) -> None:
+    def __init__(self, height: int, width: int, channels: int, fill: int = 0) -> None:
         step = self.step(channels)
         self.values = _aligned((height + 2) * (width + 2) * step).reshape(height + 2, -1, step)
-        self.values[:] = 0
+        self.values[:] = fill
 
     @staticmethod
     def step(channels: int) -> int:
@@ -270,6 +271,7 @@ def run_block(
     places: Places,
     field: Field,
     context: Rows | None = None,
+    active: NDArray[np.uint8] | None = None,
 ) -> Rows:
     """One block, run in place on the rows of a frame's parts.
 
@@ -279,6 +281,8 @@ def run_block(
         places: of the rows in the field, int32 ``[N]``.
         field: zeros at all other positions; what is at these is overwritten.
         context: channels behind those of the rows for the first layer, int16 ``[N, E]``.
+        active: overwritten with a bit for every code that is not 0 behind ``mix_in``, the depthwise
+            layer and ``expand``, uint8 ``[N, channels / 8]``; None for none.
 
     Returns:
         ``rows``.
@@ -297,12 +301,17 @@ def run_block(
     if context is not None and len(context) != len(rows):
         raise ValueError(f"{len(context)} rows of context for {len(rows)}")
     field.check(places)
+    if active is not None:
+        marks = 2 * first.mix_out.cout + first.project.cin
+        if first.mix_out.cout % 8 or marks % 8 or active.shape != (len(rows), marks // 8):
+            raise ValueError(f"{active.shape} bytes for the marks of {marks} channels")
     table = np.array([block.addresses for block, _ in parts], np.uint64)
     fixed = (
         *(address(table, np.uint64), address(starts, np.int64), len(parts)),
         address(rows, np.int16, writable=True),
         None if context is None else address(context, np.int16),
         *(address(places, np.int32), address(field.values, np.uint8), field.pitch),
+        None if active is None else address(active, np.uint8, writable=True),
     )
     least = _least(first.expand.cin * first.expand.cout)
     for half in (1, 2):
@@ -328,7 +337,7 @@ class _Functions:
         self.reads_bytes = native.function("rq_reads_bytes", "p", "i")
         self.pointwise = native.function("rq_pointwise", "pplpplpli", "i")
         self.depthwise = native.function("rq_depthwise", "pplppl")
-        self.block = native.function("rq_block", "ppippppllli", "i")
+        self.block = native.function("rq_block", "ppippppl" + "plli", "i")
 
 
 @cache

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from roicodec.decoder.architecture import EXPANSION
+
 __all__ = [
     "ANCHORS",
     "Block",
@@ -152,7 +154,7 @@ class Block(BranchModule):
         expansion: hidden channels of the second branch for each channel of the stream.
     """
 
-    def __init__(self, width: int, context: int = 0, expansion: int = 2) -> None:
+    def __init__(self, width: int, context: int = 0, expansion: int = EXPANSION) -> None:
         super().__init__()
         self.mix_in = Pointwise(width + context, width)
         self.depthwise = Depthwise(width)

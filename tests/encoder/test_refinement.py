@@ -13,11 +13,9 @@ from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.frame import CodedLatents, FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.planes import Packed, padded
 from roicodec.decoder.references import Motion
-from roicodec.decoder.weights import Arrays
 from roicodec.encoder.refinement import LatentRefiner
 from roicodec.kernels.packing import pack
 from roicodec.networks.blocks import set_branch_dtype
-from roicodec.networks.frame_net import FrameNet
 from roicodec.networks.restore import restore_network
 from tests import tiny_model
 
@@ -37,11 +35,7 @@ def _setting(kind: int, bits: tuple[int, int] = (8, 8), *, skip: bool = False) -
 Latents = NDArray[np.int16]
 
 
-def _float32(arrays: Arrays) -> FrameNet:
-    """A restored network whose branches compute in float32 on every CPU."""
-    net = restore_network(arrays)
-    set_branch_dtype(net, torch.float32)
-    return net
+Tried = tuple[Packed, list[NDArray[np.uint8]], float]
 
 
 def _codec() -> FrameCodec:
@@ -57,14 +51,14 @@ def _prepared(codec: FrameCodec, setting: FrameSetting) -> PreparedFrame:
     return codec.prepare(setting, (codec.reconstruct(first, coded),))
 
 
-def _tried(
-    codec: FrameCodec, frame: PreparedFrame, samples: Packed, latents: Latents
-) -> tuple[Packed, float]:
-    """Error of a trial, and the logarithm of its mean squares as the measure weighs them."""
-    made, _ = codec.synthesise(frame, latents)
+def _tried(codec: FrameCodec, frame: PreparedFrame, samples: Packed, latents: Latents) -> Tried:
+    """Error of a trial, its open ReLUs, and the logarithm of its mean squares as the measure weighs
+    them."""
+    active: list[NDArray[np.uint8]] = []
+    made, _ = codec.synthesise(frame, latents, active)
     error = made - samples
     y, u, v = (np.square(p.astype(float)).mean() for p in np.split(error, [64, 80], 1))
-    return error, float(6 * np.log(y) + np.log(u) + np.log(v))
+    return error, active, float(6 * np.log(y) + np.log(u) + np.log(v))
 
 
 def _latents(frame: PreparedFrame, samples: Packed) -> Latents:
@@ -82,29 +76,38 @@ def test_a_part_of_the_way_lessens_the_error(kind: int, bits: tuple[int, int]) -
     codec = _codec()
     frame, samples = _prepared(codec, _setting(kind, bits)), pack(padded(clip[1]))
     latents = _latents(frame, samples)
-    error, before = _tried(codec, frame, samples, latents)
+    error, active, before = _tried(codec, frame, samples, latents)
     refiner = LatentRefiner(codec.model)
-    moves = refiner(frame, latents.ravel().astype(np.float32), latents, error)
+    moves = refiner(frame, latents.ravel().astype(np.float32), latents, error, active)
     assert moves.dtype == np.float32
     moved = latents + moves.reshape(latents.shape)
-    _, after = _tried(codec, frame, samples, np.rint(moved).astype(np.int16))
-    _, back = _tried(codec, frame, samples, np.rint(2 * latents - moved).astype(np.int16))
+    *_, after = _tried(codec, frame, samples, np.rint(moved).astype(np.int16))
+    *_, back = _tried(codec, frame, samples, np.rint(2 * latents - moved).astype(np.int16))
     assert after < before - 1 < before + 1 < back
 
 
 @torch.inference_mode()
-def test_moves_are_the_derivative() -> None:
+@pytest.mark.parametrize("kind", [INTRA, INTER])
+def test_moves_are_the_derivative(kind: int) -> None:
     """Against finite differences, through the restored network and with weights of its own."""
-    clip = tiny_model.pictures(64, 32, 1)
+    clip = tiny_model.pictures(64, 32, 2)
     codec = _codec()
-    frame, samples = _prepared(codec, _setting(INTRA)), pack(padded(clip[0]))
+    frame, samples = _prepared(codec, _setting(kind)), pack(padded(clip[1]))
     latents = _latents(frame, samples)
-    error, _ = _tried(codec, frame, samples, latents)
-    refiner = LatentRefiner(codec.model, restore=_float32)
-    moves = refiner(frame, latents.ravel().astype(np.float32), latents, error)
+    error, active, _ = _tried(codec, frame, samples, latents)
+    target = latents.ravel().astype(np.float32)
+    moves = LatentRefiner(codec.model)(frame, target, latents, error, active)
 
-    net = _float32(codec.model.intra.network.arrays.raw).eval()
+    network = frame.model.network
+    net = restore_network(network.arrays.raw).eval()
+    set_branch_dtype(net, torch.float32)
     start = net.synthesis_quality(torch.tensor([30.0]))[:, :, None, None]
+    context = None
+    path = network.architecture.context
+    if frame.context is not None and path is not None:
+        values = network.context_values(frame.layout, frame.context)
+        unit = 2.0 ** int(network.arrays.exponents(path.out.target)[0])
+        context = torch.from_numpy(values).float().T.reshape(1, -1, 4, 8) * unit
     squares = [np.square(p.astype(float)).mean() for p in np.split(error, [64, 80], 1)]
     u, v = (4 / 6 * squares[0] / square for square in squares[1:])
     weight = torch.tensor([1.0] * 64 + [u] * 16 + [v] * 16)
@@ -112,13 +115,13 @@ def test_moves_are_the_derivative() -> None:
     def pull(of: Tensor) -> float:
         """What the weighted error, as it is, makes of a change of the reconstruction."""
         planes = (of.float() * 2.0**LATENT_EXPONENT).view(1, 4, 8, 96).permute(0, 3, 1, 2)
-        made = net.synthesise(planes, start)[0].permute(0, 2, 3, 1).reshape(_ROWS, 96)
+        made = net.synthesise(planes, start, context)[0].permute(0, 2, 3, 1).reshape(_ROWS, 96)
         return float((made.double() * weight * torch.from_numpy(error) / UNIT).sum())
 
     decoded = torch.from_numpy(latents)
-    steps = frame.model.network.steps(frame.quality)
+    steps = network.steps(frame.quality)
     found, expected = [], []
-    for at in np.argsort(-np.abs(moves))[:400:40]:
+    for at in np.argsort(-np.abs(moves))[:400:20]:
         one = torch.zeros(_ROWS * 96)
         one[at] = 8
         one = one.view(_ROWS, 96)
@@ -128,7 +131,8 @@ def test_moves_are_the_derivative() -> None:
         own = steps[0, at % 96] * 2.0**STEP_EXPONENT * UNIT
         curvature = 0.87 * (243.7 * 2 ** (-75 / 14 * 30 / 63) / own) ** 2 * 4.0**LATENT_EXPONENT
         expected.append(-0.25 * slope / curvature)
-    assert found == pytest.approx(expected, rel=0.03)
+    difference = np.linalg.norm(np.subtract(found, expected))
+    assert difference < 0.08 * np.linalg.norm(expected)
 
 
 @torch.inference_mode()
@@ -138,37 +142,9 @@ def test_what_is_right_or_skipped_stays() -> None:
     frame, samples = _prepared(codec, _setting(INTER, skip=True)), pack(padded(clip[1]))
     latents = _latents(frame, samples)
     target = latents.ravel().astype(np.float32)
-    error, _ = _tried(codec, frame, samples, latents)
+    error, active, _ = _tried(codec, frame, samples, latents)
     refiner = LatentRefiner(codec.model)
-    assert not refiner(frame, target, latents, np.zeros_like(error)).any()
-    moves = refiner(frame, target, latents, error).reshape(4, 8, 96)
+    assert not refiner(frame, target, latents, np.zeros_like(error), active).any()
+    moves = refiner(frame, target, latents, error, active).reshape(4, 8, 96)
     assert not moves[2:4, 2:4].any()
     assert moves.any(2).sum() == _ROWS - 4
-
-
-@torch.inference_mode()
-def test_bands_make_no_difference() -> None:
-    clip = tiny_model.pictures(64, 32, 2)
-    codec = _codec()
-    frame, samples = _prepared(codec, _setting(INTER, (16, 4))), pack(padded(clip[1]))
-    latents = _latents(frame, samples)
-    target = latents.ravel().astype(np.float32)
-    error, _ = _tried(codec, frame, samples, latents)
-    refiner = LatentRefiner(codec.model, restore=_float32)
-    whole = refiner(frame, target, latents, error)
-    for rows in (1, 3):
-        banded = LatentRefiner(codec.model, positions=0, least_rows=rows, restore=_float32)
-        assert banded(frame, target, latents, error) == pytest.approx(whole, abs=1e-3)
-
-
-def test_networks_are_restored_when_a_frame_is_refined() -> None:
-    clip = tiny_model.pictures(64, 32, 2)
-    codec = _codec()
-    refiner = LatentRefiner(codec.model)
-    assert refiner.restored == 0
-    with torch.inference_mode():
-        frame, samples = _prepared(codec, _setting(INTER)), pack(padded(clip[1]))
-        latents = _latents(frame, samples)
-        error, _ = _tried(codec, frame, samples, latents)
-        refiner(frame, latents.ravel().astype(np.float32), latents, error)
-    assert refiner.restored == 1
