@@ -14,7 +14,7 @@ from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.decoder.latents import decode_squares, encode_squares
 from roicodec.encoder.motion import match
-from roicodec.kernels import compensation, latents, packing, post_filter
+from roicodec.kernels import back_projection, compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
 
@@ -147,6 +147,28 @@ def search_cases() -> Iterator[Case]:
     yield Case("prices of vectors", run, len(at), "units")
 
 
+def refinement_cases() -> Iterator[Case]:
+    """Refinement of latents at all positions of 1280x736."""
+    rng = np.random.default_rng(0)
+    shape, c = (92, 160), 128
+    order = np.arange(shape[0] * shape[1])
+    chain = back_projection.probe_chain(c, 2 * c, 96, 3)
+    rows = rng.integers(-999, 1000, (len(order), c)).astype(np.int16)
+    active = [rng.integers(0, 256, (len(order), c // 2), np.uint8) for _ in chain.blocks]
+    run = partial(back_projection.back_projected.native, chain, rows, active, order, shape)
+    work = len(order) * c * (3 * (6 * c + 9) + 96)
+    yield Case("back-projection", run, work, "MAC")
+    error, weight = rows[:, :96].copy(), np.ones(96, np.float32)
+    pull = partial(back_projection.pull_rows.native, error, order, weight, 32)
+    yield Case("rows of errors", pull, error.size, "samples")
+    scale, target = np.ones((2, 96), np.float32), error.astype(np.float32)
+    steps = partial(
+        back_projection.latent_steps.native,
+        *(error, order, order % 5 == 0, scale, error, target, 0.25),
+    )
+    yield Case("damped steps of latents", steps, error.size, "latents")
+
+
 def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:
     encoder = NativeEncoder()
     encoder.put(tables, symbols, index)
@@ -159,5 +181,6 @@ OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [
     entropy_cases,
     latent_cases,
     search_cases,
+    refinement_cases,
 ]
 """Functions that yield cases, one for each module of operations."""
