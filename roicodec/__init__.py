@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from roicodec.errors import InputError, ModelError, RoicodecError, StreamError
 
 if TYPE_CHECKING:
-    from roicodec.api import Decoder, Encoder, decode, encode, info, open
+    from roicodec.api import decode, encode, info, open
     from roicodec.encoder.options import EncoderOptions
     from roicodec.media.rgb import picture_from_rgb
     from roicodec.picture import Picture
     from roicodec.player import play
+    from roicodec.push_pull import Decoder, Encoder
     from roicodec.stream_report import write_report
     from roicodec.thumbnails import thumbnail
     from roicodec.transcode import DecodeReport, EncodeReport, Listener
@@ -26,9 +27,9 @@ __version__ = "0.2.0"
 _HOMES = {
     "DecodeReport": "transcode",
     "DecodedPicture": "video",
-    "Decoder": "api",
+    "Decoder": "push_pull",
     "EncodeReport": "transcode",
-    "Encoder": "api",
+    "Encoder": "push_pull",
     "EncoderOptions": "encoder.options",
     "Listener": "transcode",
     "Picture": "picture",

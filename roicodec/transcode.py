@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec.bitstream.constants import MAX_AREA, MAX_FRAMES
 from roicodec.bitstream.header import Header
@@ -27,6 +27,8 @@ from roicodec.warning_limit import WarningLimit
 if TYPE_CHECKING:
     from roicodec.encoder.options import EncoderOptions
     from roicodec.encoder.roi.given import Roi
+    from roicodec.media.filters import Filters
+    from roicodec.media.track_choice import TrackChoice
     from roicodec.media.writer import Target
     from roicodec.segments.store import SegmentStore
 
@@ -109,6 +111,8 @@ def encode_video(
     roi_share: float | None = None,
     roi_level: float | None = None,
     frames: Part | slice | None = None,
+    filters: Filters | None = None,
+    tracks: TrackChoice | None = None,
     backend: str | None = None,
     threads: int = 0,
     strict: bool = False,
@@ -126,6 +130,8 @@ def encode_video(
         roi, roi_share, roi_level: ROI sources, share and level, as
             :func:`roicodec.encoder.roi.given.roi_source` takes them.
         frames: part of the video to encode; a slice goes by frame numbers.
+        filters: changes of the pictures before; None for none.
+        tracks: which of them are taken; None for all.
         backend: of the networks, as :func:`roicodec.kernels.choose.choose_backend` takes it.
         threads: for decoding the source; 0 lets FFmpeg choose.
         strict: whether damage of the source is an error, rather than a warning.
@@ -144,9 +150,11 @@ def encode_video(
 
     listener = listener or Listener()
     clock, report = _Clock(), EncodeReport()
-    reading = {
+    reading: dict[str, Any] = {
         "frames": frames, "threads": threads, "strict": strict, "allow_network": allow_network,
     }  # fmt: skip
+    chosen = {"filters": filters, "tracks": tracks}
+    reading |= {name: value for name, value in chosen.items() if value is not None}
     work = Work(source, reading, options, roi, roi_share, roi_level, backend)
     with work.open() as reader:
         work = work.filled(reader)

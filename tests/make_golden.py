@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from examples.clips import find_clip
-from roicodec.api import Encoder
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.reader import StreamReader
@@ -22,6 +21,7 @@ from roicodec.encoder.gop import STRUCTURES
 from roicodec.encoder.options import EncoderOptions
 from roicodec.media import Reader
 from roicodec.picture import Picture
+from roicodec.push_pull import Encoder
 
 __all__ = ["FOLDER", "LOST", "STREAMS"]
 

@@ -16,8 +16,9 @@ from roicodec.cli.files import (
     clear_left_overs,
     refuse_stream,
 )
-from roicodec.cli.options import BIT_RATE, FILE, FRAME_RANGE, common, roi_options
-from roicodec.encoder.effort import DEFAULT_EFFORT
+from roicodec.cli.options import BIT_RATE, FILE, common, roi_options
+from roicodec.cli.source_options import SourceChoice, source_options
+from roicodec.encoder.effort import DEFAULT_EFFORT, PRESETS
 from roicodec.encoder.gop import STRUCTURES
 from roicodec.factory import CodecFactory
 
@@ -32,6 +33,7 @@ Examples:
   roicodec encode talk.mp4 talk.rq
   roicodec encode -q 45 --roi 320,80,200,260 match.mkv match.rq
   roicodec encode --roi auto --roi-share 0.3 match.mkv match.rq
+  roicodec encode --start 1:30 --duration 10 --scale 720p film.mkv part.rq
   roicodec encode --roi none --frames 0:100 clip.y4m clip.rq
   roicodec encode --bitrate 800k cam.mkv cam.rq
   ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
@@ -92,9 +94,13 @@ Examples:
 @click.option(
     "--effort",
     type=click.IntRange(1, 9),
-    default=DEFAULT_EFFORT,
-    show_default=True,
-    help="Search longer (9) or less (1) for what takes fewest bits; decoding stays as fast.",
+    help="Search longer (9) or less (1) for what takes fewest bits; decoding stays as fast."
+    f"  [default: {DEFAULT_EFFORT}]",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="An effort by name: " + ", ".join(f"{name} is {n}" for name, n in PRESETS.items()) + ".",
 )
 @click.option(
     "--strict",
@@ -106,11 +112,7 @@ Examples:
     is_flag=True,
     help="Open addresses (https://..., rtsp://...) and playlists, too.",
 )
-@click.option(
-    "--frames",
-    type=FRAME_RANGE,
-    help="Encode frames a up to, not including, b.  [default: all]",
-)
+@source_options
 @click.option(
     "--resume",
     is_flag=True,
@@ -133,10 +135,11 @@ def encode(
     complexity: float,
     gop: int,
     structure: str,
-    effort: int,
+    effort: int | None,
+    preset: str | None,
     strict: bool,
     allow_network: bool,
-    frames: slice | None,
+    choice: SourceChoice,
     resume: bool,
     backend: str,
     threads: int,
@@ -157,6 +160,9 @@ def encode(
     """
     if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
         raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
+    if effort is not None and preset is not None:
+        raise click.UsageError("--effort and --preset exclude each other")
+    effort = PRESETS[preset] if preset else effort or DEFAULT_EFFORT
     if roi_share is not None and roi_level is not None:
         raise click.UsageError("--roi-share and --roi-level exclude each other")
     if (roi_share is not None or roi_level is not None) and "auto" not in roi:
@@ -202,7 +208,9 @@ def encode(
                 roi,
                 roi_share=roi_share,
                 roi_level=roi_level,
-                frames=frames,
+                frames=choice.part,
+                filters=choice.filters,
+                tracks=choice.tracks,
                 strict=strict,
                 allow_network=allow_network,
                 backend=backend,

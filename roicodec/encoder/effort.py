@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_EFFORT", "EFFORTS", "Effort"]
+__all__ = ["DEFAULT_EFFORT", "EFFORTS", "PRESETS", "Effort"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,5 @@ EFFORTS = {
     9: Effort(7, 5, 6),
 }
 DEFAULT_EFFORT = 5
+PRESETS = {"fast": 1, "medium": DEFAULT_EFFORT, "slow": 7, "best": 9}
+"""Efforts by name."""

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from roicodec.errors import InputError
 from roicodec.media.extras import Chapter, Extras
 from roicodec.media.parameters import describe, lasting_metadata
+from roicodec.media.track_choice import ALL_TRACKS, TrackChoice
 from roicodec.media.tracks import Problems, Track, put_metadata
 
 __all__ = ["choose_video", "describe_rest", "expected_frames"]
@@ -27,15 +28,22 @@ _LEAST_BYTES = 4
 """A picture takes at least so many bytes of a file: more pictures are not believed."""
 
 
-def choose_video(container: InputContainer) -> VideoStream:
+def choose_video(container: InputContainer, choice: TrackChoice = ALL_TRACKS) -> VideoStream:
     """The video track: the default one, else the largest.
+
+    Args:
+        container: the open source.
+        choice: tracks that may be taken.
 
     Raises:
         InputError: if there is none that FFmpeg decodes.
     """
+    allowed = choice.videos(container)
     videos = [
-        s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-    ]  # fmt: skip
+        s
+        for s in container.streams.video
+        if s in allowed and not s.disposition & Disposition.attached_pic
+    ]
     if not videos:
         raise InputError("has no video track")
     decodable = [s for s in videos if s.codec_context]
@@ -48,7 +56,11 @@ def choose_video(container: InputContainer) -> VideoStream:
 
 
 def describe_rest(
-    container: InputContainer, video: VideoStream, whole: bool, warn: _Warn
+    container: InputContainer,
+    video: VideoStream,
+    whole: bool,
+    warn: _Warn,
+    choice: TrackChoice = ALL_TRACKS,
 ) -> tuple[Extras, dict[int, int]]:
     """All but the video, and the place of each track by the index of its stream.
 
@@ -57,6 +69,7 @@ def describe_rest(
         video: the video track.
         whole: whether chapters are wanted.
         warn: takes a line on what cannot be carried.
+        choice: tracks that are wanted.
     """
     tracks: list[Track] = []
     indices: dict[int, int] = {}
@@ -81,6 +94,9 @@ def describe_rest(
         chapters = ()
     for stream in container.streams:
         if stream is video:
+            continue
+        if not choice.takes(stream, container):
+            stream.discard = Discard.all
             continue
         if isinstance(stream, AttachmentStream) and len(stream.data) > space.left:
             space.refuse(f"attachment track {stream.index} ({_name(stream)})")

@@ -24,10 +24,12 @@ from roicodec.media.convert import FrameReader, hidden_properties
 from roicodec.media.cut import Cut, Item, moved, span
 from roicodec.media.damage import DamageLog
 from roicodec.media.demuxer import Demuxer
+from roicodec.media.filters import NO_FILTERS, FilterChain, Filters
 from roicodec.media.info import ASSUMED_RATE, VideoInfo
 from roicodec.media.part import WHOLE, Part
 from roicodec.media.properties import light_of, properties_of
 from roicodec.media.source import Source, open_source
+from roicodec.media.track_choice import ALL_TRACKS, TrackChoice
 from roicodec.media.tracks import TrackPacket
 from roicodec.picture import Picture
 
@@ -51,6 +53,8 @@ class Reader:
         threads: for decoding the slices of a picture; 0 lets FFmpeg choose.
         strict: whether damage is an error.
         allow_network: whether addresses and playlists may be opened.
+        filters: changes of the pictures, which ``frames`` and ``info`` go by.
+        tracks: which of them are read.
 
     Attributes:
         info: the description of the pictures that this reader gives.
@@ -64,8 +68,10 @@ class Reader:
 
     def __init__(
         self, source: Source, frames: Part | slice | None = None, threads: int = 0, *,
-        strict: bool = False, allow_network: bool = False,
+        strict: bool = False, allow_network: bool = False, filters: Filters = NO_FILTERS,
+        tracks: TrackChoice = ALL_TRACKS,
     ) -> None:  # fmt: skip
+        self._filters, self._choice = filters, tracks
         self._warnings: list[str] = []
         self._part = frames if isinstance(frames, Part) else Part.of(frames)
         self._opened = open_source(source, allow_network)
@@ -76,23 +82,32 @@ class Reader:
         except BaseException:
             self.close()
             raise
-        count = expected_frames(self._container, self._stream, self._rate, self._opened.size)
+        count = expected_frames(self._container, self._stream, self._source_rate, self._opened.size)
+        if count is not None and self._filters.fps and self._source_rate:
+            count = round(count * self._filters.fps / self._source_rate)
         self.frame_count = self._part.count(count, self._rate)
 
     def _open(self, threads: int) -> None:
         try:
-            self._stream = choose_video(self._container)
+            self._stream = choose_video(self._container, self._choice)
         except InputError as error:
-            raise self._fail(str(error)) from None
+            raise self._fail(str(error), error.parameter) from None
         self._stream.thread_count = threads
         self._decoded = self._skipped = 0
         self._delay: int | None = None
+        self._pushed: int | None = None
         self._last: tuple[int, int] | None = None
         self._time_base = self._stream.time_base or 1 / ASSUMED_RATE
         self._rate = _positive(self._stream.average_rate) or _positive(self._stream.guessed_rate)
+        self._source_rate = self._rate
+        self._chain: FilterChain | None = None
+        if self._filters != NO_FILTERS:
+            self._chain = FilterChain(self._filters, self.name, self._time_base)
+            self._time_base = self._chain.time_base
+            self._rate = self._filters.fps or self._rate
         whole = self._part == WHOLE
         self.extras, self._indices = describe_rest(
-            self._container, self._stream, whole, self._warn
+            self._container, self._stream, whole, self._warn, self._choice
         )  # fmt: skip
         streams = [self._stream, *(self._container.streams[i] for i in self._indices)]
         self._demuxer = Demuxer(self._opened, streams, self._damage)
@@ -162,6 +177,8 @@ class Reader:
             self._rate = 1 / (frame.duration * self._time_base)
         location, aspect, fields = hidden_properties(frame)
         aspect = _positive(self._stream.sample_aspect_ratio) or aspect
+        if self._chain is not None:
+            aspect = self._chain.aspect(aspect, frame.width, frame.height)
         display, light = light_of(frame)
         try:
             source = VideoInfo(
@@ -225,6 +242,8 @@ class Reader:
                 )
             elif packet.size or packet.pts is not None:
                 yield TrackPacket.from_av(packet, self._indices[packet.stream_index])
+        if self._chain is not None:
+            yield from self._chain(None)
 
     def _decode(self, packet: Packet[Stream]) -> Iterator[VideoFrame]:
         while True:
@@ -250,7 +269,11 @@ class Reader:
             self._warn(f"{self._skipped} packets before the first whole picture are left out")
         for frame in frames:
             self._decoded += 1
-            yield frame
+            if self._chain is None:
+                yield frame
+            else:
+                frame.pts = self._pushed = self._filter_time(frame)
+                yield from self._chain(frame)
 
     def _pictures(self) -> Iterator[Picture | TrackPacket]:
         number = 0
@@ -305,7 +328,19 @@ class Reader:
         self._last = pts, duration
         return self._convert(frame, pts + round(self._shift / self._time_base), duration)
 
+    def _filter_time(self, frame: VideoFrame) -> int:
+        """Time stamp of a frame that goes into the filters, which need one that increases."""
+        unit = self._stream.time_base or 1 / ASSUMED_RATE
+        time = self._source_time(frame)
+        if self._pushed is None:
+            return time or 0
+        step = int(1 / ((self._source_rate or ASSUMED_RATE) * unit)) or 1
+        return self._pushed + step if time is None or time <= self._pushed else time
+
     def _time_of(self, frame: VideoFrame) -> int | None:
+        return self._source_time(frame) if self._chain is None else frame.pts
+
+    def _source_time(self, frame: VideoFrame) -> int | None:
         if "avi" not in self._container.format.name.split(","):
             return frame.pts if frame.pts is not None else frame.dts
         # AVI has no presentation times, only the times of decoding, by which its frames are

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from roicodec.api import Encoder
 from roicodec.bitstream.constants import INTRA
 from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Candidate, Header
@@ -15,6 +14,7 @@ from roicodec.bitstream.writer import StreamWriter
 from roicodec.encoder.gop import mini_gop, references_kept
 from roicodec.encoder.options import EncoderOptions
 from roicodec.picture import Picture
+from roicodec.push_pull import Encoder
 
 __all__ = ["coded", "plain", "pyramids", "seeds"]
 
