@@ -66,6 +66,7 @@ def encode(
     allow_network: bool = False,
     backend: str | None = None,
     resume: bool = False,
+    jobs: int | None = 1,
     listener: Listener | None = None,
 ) -> EncodeReport:
     """A video file as a stream, with its audio and other tracks.
@@ -94,6 +95,8 @@ def encode(
         allow_network: whether ``source`` may be an address or a playlist.
         backend: of the networks; None for the fastest that is exact here.
         resume: whether to go on from the finished segments of an interrupted run.
+        jobs: number of processes that encode; None for what cores and memory allow. The stream
+            does not depend on it.
         listener: receiver of progress and warnings.
 
     Raises:
@@ -132,6 +135,7 @@ def encode(
             allow_network=allow_network,
             backend=backend,
             store=store,
+            jobs=jobs,
             listener=listener,
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from roicodec.bitstream.constants import MAX_AREA, MAX_FRAMES
@@ -68,8 +70,10 @@ class EncodeReport(_Report):
         bytes: of the whole stream.
         video_bytes: of the frame chunks alone.
         duration: of the video, seconds; 0 when unknown.
+        jobs: number of processes that encoded.
     """
 
+    jobs: int = 1
     bytes: int = 0
     video_bytes: int = 0
     duration: float = 0.0
@@ -119,6 +123,8 @@ def encode_video(
     allow_network: bool = False,
     listener: Listener | None = None,
     store: SegmentStore | None = None,
+    jobs: int | None = 1,
+    worker_threads: int | None = None,
     factory: CodecFactory | None = None,
 ) -> EncodeReport:
     """Encoding of a video file to a stream.
@@ -138,6 +144,9 @@ def encode_video(
         allow_network: whether addresses and playlists may be opened as source.
         listener: receiver of progress and warnings.
         store: keeps finished segments, and has those of an interrupted run; None for nowhere.
+        jobs: number of processes that encode; None for what cores and memory allow where the
+            video is long enough. The stream does not depend on it.
+        worker_threads: for each of several processes to compute with; None to share the cores.
         factory: makes the encoder; None for the installed networks.
 
     Raises:
@@ -145,11 +154,14 @@ def encode_video(
         ModelError: if the networks are not there.
     """
     # Decoding needs neither the encoder nor torch.
+    from roicodec.segments.executors import LocalExecutor
+    from roicodec.segments.parallel import encode_in_parallel, encode_jobs
     from roicodec.segments.sequential import encode_in_order
+    from roicodec.segments.store import temporary_store
     from roicodec.segments.work import Work
 
     listener = listener or Listener()
-    clock, report = _Clock(), EncodeReport()
+    clock, report, others = _Clock(), EncodeReport(), 0.0
     reading: dict[str, Any] = {
         "frames": frames, "threads": threads, "strict": strict, "allow_network": allow_network,
     }  # fmt: skip
@@ -163,14 +175,21 @@ def encode_video(
         elif store is not None and store.resume:
             raise InputError(f"{source}: can be read only once, so nothing of it can be resumed")
         listener.start(reader.frame_count)
-        done = encode_in_order(
-            work, reader, out, factory or NetworkFactory(), store if work.again else None, listener
-        )
+        factory = factory or NetworkFactory()
+        workers = encode_jobs(work, reader.info, jobs, listener)
+        if workers == 1:
+            kept = store if work.again else None
+            done = encode_in_order(work, reader, out, factory, kept, listener)
+        else:
+            with temporary_store() if store is None else nullcontext(store) as kept:
+                start = partial(LocalExecutor, work, factory, jobs=workers, threads=worker_threads)
+                done, others = encode_in_parallel(work, reader, out, start, kept, listener)
         for message in filter(None, (*reader.warnings, done.missed)):
             listener.warn(message)
     report.frames, report.bytes, report.video_bytes = done.frames, done.bytes, done.video_bytes
-    report.duration = done.duration
+    report.duration, report.jobs = done.duration, workers
     clock.stop(report)
+    report.cpu_seconds += others
     return report
 
 

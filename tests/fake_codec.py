@@ -189,6 +189,8 @@ class FakeFactory:
         match os.environ.get("FAKE_INTERRUPT"):
             case "exec":  # of text, as imports have it
                 exec("signal.raise_signal(2)", {"signal": signal})
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
             case "import":  # of a module that takes for ever
                 importlib.import_module("tests.cli.endless")
             case "wait":  # in C, out of reach of exceptions

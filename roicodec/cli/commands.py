@@ -29,6 +29,9 @@ _HOMES = {
 }
 """Modules of the commands and their names there: a command is imported when it is used."""
 
+_HIDDEN = {"worker": ("cli.worker", "worker")}
+"""Commands that are not for people."""
+
 _TRACEBACK = "ROICODEC_TRACEBACK"
 """Environment variable for developers: 1 shows the traceback of an unforeseen error."""
 _NO_MEMORY = (
@@ -46,9 +49,10 @@ class _Commands(click.Group):
         return sorted(_HOMES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _HOMES:
+        home = {**_HOMES, **_HIDDEN}.get(cmd_name)
+        if home is None:
             return None
-        module, name = _HOMES[cmd_name]
+        module, name = home
         command: click.Command = getattr(import_module(f"roicodec.{module}"), name)
         return command
 

@@ -16,7 +16,7 @@ from roicodec.cli.files import (
     clear_left_overs,
     refuse_stream,
 )
-from roicodec.cli.options import BIT_RATE, FILE, common, roi_options
+from roicodec.cli.options import BIT_RATE, FILE, common, given_threads, jobs_option, roi_options
 from roicodec.cli.source_options import SourceChoice, source_options
 from roicodec.encoder.effort import DEFAULT_EFFORT, PRESETS
 from roicodec.encoder.gop import STRUCTURES
@@ -113,6 +113,7 @@ Examples:
     help="Open addresses (https://..., rtsp://...) and playlists, too.",
 )
 @source_options
+@jobs_option
 @click.option(
     "--resume",
     is_flag=True,
@@ -140,6 +141,7 @@ def encode(
     strict: bool,
     allow_network: bool,
     choice: SourceChoice,
+    jobs: int | None,
     resume: bool,
     backend: str,
     threads: int,
@@ -216,6 +218,8 @@ def encode(
                 backend=backend,
                 threads=threads,
                 store=store,
+                jobs=jobs,
+                worker_threads=given_threads(),
                 listener=listener,
                 factory=factory,
             )
@@ -239,6 +243,7 @@ def encode(
             "structure": structure,
             "effort": effort,
             "threads": threads,
+            "jobs": done.jobs,
             "frames": done.frames,
             "bytes": done.bytes,
             "video_bytes": done.video_bytes,

@@ -22,6 +22,8 @@ __all__ = [
     "backend_option",
     "common",
     "given",
+    "given_threads",
+    "jobs_option",
     "limits",
     "output_options",
     "part_options",
@@ -144,6 +146,24 @@ def threads_option(command: Command) -> Command:
         show_envvar=True,
         show_default="cores, at most 4",
         help="Threads to compute with. The result does not depend on it.",
+    )(command)
+
+
+def given_threads() -> int | None:
+    """Threads that the user of the command that runs has asked for; None where it was nobody."""
+    context = click.get_current_context()
+    asked = context.get_parameter_source("threads") is not click.core.ParameterSource.DEFAULT
+    return context.params["threads"] if asked else None
+
+
+def jobs_option(command: Command) -> Command:
+    """``--jobs``, None where it is not given."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help="Processes that share the work, each with cores / N threads. The result does not"
+        " depend on it.  [default: by cores, memory and the length of the video]",
     )(command)
 
 

@@ -7,8 +7,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +21,7 @@ from roicodec.output import keep_parts, sync_folder
 from roicodec.segments.plan import Segment
 from roicodec.segments.stream import pack_segment, unpack_segment
 
-__all__ = ["SegmentStore", "finished_parts", "parts_folder"]
+__all__ = ["SegmentStore", "finished_parts", "parts_folder", "temporary_store"]
 
 _SUFFIX = ".parts"
 _SETTINGS = "settings.json"
@@ -36,6 +37,13 @@ def parts_folder(target: str) -> Path:
 def finished_parts(folder: Path) -> list[Path]:
     """Files of finished segments in a folder, in order."""
     return sorted(folder.glob("*-*-*.rq"))
+
+
+@contextmanager
+def temporary_store() -> Iterator[SegmentStore]:
+    """A store of segments that nobody will resume."""
+    with tempfile.TemporaryDirectory(prefix="roicodec-") as folder:
+        yield SegmentStore(Path(folder) / "segments")
 
 
 class SegmentStore:
