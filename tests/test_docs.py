@@ -27,7 +27,10 @@ PAGES = sorted(
 CLIP, STREAM = "clip.mp4", "a.rq"
 """Files that every example may read."""
 
-OTHERS = {"--extra-index-url"}
+OTHERS = {
+    *("--extra-index-url", "--encoder-preset", "--encoder-tune", "--previews", "--scan"),
+    *("--start-at", "--vfr"),
+}
 """Options of other programs."""
 TOPS = ("roicodec", "tests", "benchmarks", "studies", "examples", "native", "docs")
 FILES = [
