@@ -13,7 +13,7 @@ from roicodec.bitstream.motion_trees import shipped_contexts
 from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.decoder.latents import decode_squares, encode_squares
-from roicodec.encoder.motion import match
+from roicodec.encoder.motion import match, refine
 from roicodec.kernels import back_projection, compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
@@ -140,11 +140,15 @@ def search_cases() -> Iterator[Case]:
     waves = 128 + 90 * np.sin(0.03 * x + 0.01 * y) + rng.normal(0, 9, x.shape)
     plane = waves.clip(0, 255).astype(np.uint8)
     yield Case("quarter samples", partial(match.interpolate.native, plane), plane.size, "samples")
-    matcher = match.Matcher.of(plane, np.roll(plane, (2, 3), (0, 1)), 9.0)
+    phases = match.interpolate(np.roll(plane, (2, 3), (0, 1)))
+    matcher = match.Matcher.of(plane, phases, 9.0)
     at = np.arange(46 * 80, dtype=np.int32)
     vectors = rng.integers(-40, 40, (len(at), 2)).astype(np.int32)
     run = partial(match.match_prices.native, matcher, at, vectors)
     yield Case("prices of vectors", run, len(at), "units")
+    start = np.zeros((92, 160, 2), np.int16)
+    sweep = partial(refine.refine, matcher, start, None, sweeps=1)
+    yield Case("a sweep of refinement", sweep, len(at), "units")
 
 
 def refinement_cases() -> Iterator[Case]:

@@ -135,6 +135,8 @@ RQ_EXPORT void rq_match_prices(const uint8_t* current, int64_t height, int64_t w
                                const motion::Vector* vectors, int64_t count, int32_t* prices) {
   const Frame frame = {current, height, width, phases, beside, uses, scales};
 #if RQ_X86
+  if (rq::level() >= rq::kVnni)
+    return rq::match::prices_avx512(frame, units, vectors, count, prices);
   if (rq::level() >= rq::kAvx2) return rq::match::prices_avx2(frame, units, vectors, count, prices);
 #endif
   prices_of(frame, units, vectors, count, prices);
@@ -166,6 +168,7 @@ RQ_EXPORT void rq_refine_vectors(
                           first,
                           last};
 #if RQ_X86
+  if (rq::level() >= rq::kVnni) return rq::match::refine_avx512(job);
   if (rq::level() >= rq::kAvx2) return rq::match::refine_avx2(job);
 #endif
   refine_rows(job);

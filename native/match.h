@@ -63,6 +63,9 @@ void interpolate_avx2(const uint8_t* padded, int64_t height, int64_t width, int6
 void prices_avx2(const Frame& frame, const int32_t* units, const motion::Vector* vectors,
                  int64_t count, int32_t* prices);
 void refine_avx2(const Refinement& job);
+void prices_avx512(const Frame& frame, const int32_t* units, const motion::Vector* vectors,
+                   int64_t count, int32_t* prices);
+void refine_avx512(const Refinement& job);
 
 // Source of the interpolation filters.
 constexpr int16_t kTaps[4][8] = {{0, 0, 0, 64, 0, 0, 0, 0},

@@ -8,27 +8,47 @@ RQ_TARGET RQ_INLINE void prices_of(const Frame& frame, const int32_t* units,
     unit_prices(frame, units[i] / columns, units[i] % columns, vectors[i], prices + kSplits * i);
 }
 
-RQ_TARGET RQ_INLINE int32_t packed(motion::Vector v) { return v.x * 65536 + v.y + 32768; }
-
 RQ_TARGET RQ_INLINE int32_t length_of(const Refinement& job, motion::Vector v) {
   return kDifferenceBits + job.lengths[motion::absolute(v.x)] + job.lengths[motion::absolute(v.y)];
 }
 
-// Prices of a unit's blocks by a vector, remembered from earlier sweeps.
-RQ_TARGET RQ_INLINE void remembered(const Refinement& job, int64_t unit, motion::Vector v,
-                                    int32_t* prices) {
-  int32_t* own = job.memory + unit * (1 + 5 * kMemory);
-  const int32_t key = packed(v), known = own[0] < kMemory ? own[0] : kMemory;
-  for (int32_t i = 0; i < known; ++i)
-    if (own[1 + 5 * i] == key) {
-      std::memcpy(prices, own + 2 + 5 * i, kSplits * sizeof(int32_t));
-      return;
-    }
-  unit_prices(job.frame, unit / job.units.columns, unit % job.units.columns, v, prices);
-  int32_t* entry = own + 1 + 5 * (own[0] % kMemory);
-  entry[0] = key;
-  std::memcpy(entry + 1, prices, kSplits * sizeof(int32_t));
-  ++own[0];
+// Fetch what pricing a unit by a vector will read.
+RQ_TARGET RQ_INLINE void prefetch(const Frame& frame, int64_t row, int64_t column,
+                                  motion::Vector v) {
+#if defined(__GNUC__)
+  int64_t stride;
+  const uint8_t* from = displaced(frame, row, column, v, &stride);
+  for (int i = 0; i < kUnit; ++i) __builtin_prefetch(from + i * stride);
+#else
+  (void)frame, (void)row, (void)column, (void)v;
+#endif
+}
+
+// Prices of a unit's blocks by vectors, remembered from earlier sweeps.
+RQ_TARGET RQ_INLINE void remembered(const Refinement& job, int64_t row, int64_t column,
+                                    const motion::Vector* vectors, const int32_t* keys, int count,
+                                    int32_t (*prices)[kSplits]) {
+  int32_t* own = job.memory + (row * job.units.columns + column) * (1 + 5 * kMemory);
+  const int32_t known = own[0] < kMemory ? own[0] : kMemory;
+  int missing[kMost], misses = 0;
+  for (int k = 0; k < count; ++k) {
+    int32_t i = 0;
+    while (i < known && own[1 + 5 * i] != keys[k]) ++i;
+    if (i < known)
+      std::memcpy(prices[k], own + 2 + 5 * i, kSplits * sizeof(int32_t));
+    else
+      missing[misses++] = k;
+  }
+  if (misses) prefetch(job.frame, row, column, vectors[missing[0]]);
+  for (int m = 0; m < misses; ++m) {
+    const int k = missing[m];
+    if (m + 1 < misses) prefetch(job.frame, row, column, vectors[missing[m + 1]]);
+    unit_prices(job.frame, row, column, vectors[k], prices[k]);
+    int32_t* entry = own + 1 + 5 * (own[0] % kMemory);
+    entry[0] = keys[k];
+    std::memcpy(entry + 1, prices[k], kSplits * sizeof(int32_t));
+    ++own[0];
+  }
 }
 
 RQ_TARGET RQ_INLINE void visit(const Refinement& job, int64_t row, int64_t column) {
@@ -82,8 +102,8 @@ RQ_TARGET RQ_INLINE void visit(const Refinement& job, int64_t row, int64_t colum
   int64_t least = INT64_MAX;
   int best = 0;
   const int usable = offer.ranked.number > 1 ? offer.ranked.number : 1;
+  remembered(job, row, column, tried, keys, count, left);
   for (int i = 0; i < count; ++i) {
-    remembered(job, unit, tried[i], left[i]);
     const int choice = offer.ranked.choice(tried[i]);
     bits[i] = choice < motion::kCandidates && choice < usable
                   ? costs[choice]
