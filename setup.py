@@ -45,13 +45,14 @@ class Build(build_ext):
         options: dict[str, list[str]] = {
             "msvc": ["/std:c++17", "/O2", "/fp:precise"],
             "unix": [
-                *("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden"),
+                *("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"),
                 *("-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra"),
             ],
         }
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         for extension in self.extensions:
             extension.extra_compile_args = options[kind]
+            extension.extra_link_args = ["-pthread"] if kind == "unix" else []
         super().build_extensions()
 
 

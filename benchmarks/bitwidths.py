@@ -156,7 +156,7 @@ class Trial:
             hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper_tables)
             latents = LatentReader(run, frame.model.latent_tables)
             made = codec.reconstruct(frame, codec.code_latents(frame, hyper, latents))
-            codec.shown(frame, made.planes, chunk.filters, 0, 1).crc32()
+            codec.shown(setting, made.planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)
 

@@ -1,5 +1,6 @@
 // Derivative of a block by the residual stream in front of it, on rows of positions: the transposed
 // layers, with zeros where a ReLU was closed.
+#include "bands.h"
 #include "layer.h"
 #include "marks.h"
 #include "scratch.h"
@@ -13,6 +14,7 @@ using rq::Pointwise;
 using rq::codes_of;
 
 constexpr rq::Spread kSpread;
+constexpr int64_t kBandRows = 2 * kTile;  // Of a band for which waking a thread pays.
 constexpr uint64_t kMiddle = 0x8080808080808080;
 
 // The transposed layers of a block, in the order in which a derivative meets them.
@@ -113,17 +115,15 @@ int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 }  // namespace
 
-// Half of a block, backwards, in place on rows of derivatives.
+// A block, backwards, in place on rows of derivatives.
 //
 // table: addresses of the transposed project, expand, mix_out, depthwise and mix_in, of one level.
-// rows: [N, C]; active: [N, bytes] as rq_block wrote them. places: [N], the position of each row in
-// the field, whose rows of positions are `pitch` bytes apart. The field has a margin of one
-// position, and 128 wherever no row is. pass: 1 the first half, 2 the second, which needs all of the
-// first. Rows begin..end are done. Returns 0, or -1 if there is no memory.
+// rows: [count, C]; active: [count, bytes] as rq_block wrote them. places: [count], the position of
+// each row in the field, whose rows of positions are `pitch` bytes apart. The field has a margin of
+// one position, and 128 wherever no row is. Returns 0, or -1 if there is no memory.
 RQ_EXPORT int32_t rq_back_block(const void* const* table, int16_t* rows,
                                 const unsigned char* active, const int32_t* places,
-                                unsigned char* field, int64_t pitch, int64_t begin, int64_t end,
-                                int32_t pass) {
+                                unsigned char* field, int64_t pitch, int64_t count) {
   const Layers block(table);
   int64_t codes = rq::code_stride(*block.project);
   codes = at_least(codes, rq::code_stride(*block.expand));
@@ -131,14 +131,22 @@ RQ_EXPORT int32_t rq_back_block(const void* const* table, int16_t* rows,
   codes = at_least(codes, rq::code_stride(*block.mix_in));
   const int64_t hidden =
       2 * at_least(rq::round_up(block.project->cout, 64), block.depthwise->columns);
-  const rq::Scratch scratch(kTile * (codes + hidden));
-  unsigned char* memory = scratch.get();
-  if (!memory) return -1;
-  unsigned char* between = memory + kTile * codes;
-  if (pass == 1)
-    enter(block, rows, active, places, field, memory, between, begin, end);
-  else
-    leave(block, rows, active, places, field, pitch, memory, between, begin, end);
+  // Positions beside those of a band are needed from the first half on.
+  for (int half = 0; half < 2; ++half) {
+    const int32_t done =
+        rq::try_in_bands(count, kBandRows, kTile, [&](int64_t begin, int64_t end) {
+          const rq::Scratch scratch(kTile * (codes + hidden));
+          unsigned char* memory = scratch.get();
+          if (!memory) return -1;
+          unsigned char* between = memory + kTile * codes;
+          if (half == 0)
+            enter(block, rows, active, places, field, memory, between, begin, end);
+          else
+            leave(block, rows, active, places, field, pitch, memory, between, begin, end);
+          return 0;
+        });
+    if (done < 0) return done;
+  }
   return 0;
 }
 

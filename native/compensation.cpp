@@ -1,9 +1,14 @@
 // Overlapped block motion compensation: the plain form, and the functions that are called.
 #include "compensation.h"
 
+#include "bands.h"
+
 namespace {
 
 using namespace rq::compensation;
+
+// Rows of blocks of a band for which waking a thread pays.
+constexpr int64_t kBandLines = 6;
 
 // R x C samples from (x, y) on, displaced by a vector; out has a stride of C.
 template <typename Kind, int R, int C>
@@ -61,39 +66,41 @@ RQ_INLINE void predict(const Plane& plane, int64_t x, int64_t y, Vector vector,
 
 }  // namespace
 
-// Predict rows of blocks top <= row < bottom of a frame whose luma is [height, width], sides
-// multiples of 8, from the planes of another by int16 vectors [height / 8, width / 8, 2], (x, y) in
-// quarter luma samples; to packed rows [height / 8 * width / 8, 96].
+// Predict a frame whose luma is [height, width], sides multiples of 8, from the planes of another by
+// int16 vectors [height / 8, width / 8, 2], (x, y) in quarter luma samples; to packed rows
+// [height / 8 * width / 8, 96].
 RQ_EXPORT void rq_compensate(const uint8_t* y, const uint8_t* u, const uint8_t* v, int64_t height,
-                             int64_t width, const int16_t* vectors, int64_t top, int64_t bottom,
-                             int16_t* rows) {
-  const Job job = {{y, height, width},
-                   {u, height / 2, width / 2},
-                   {v, height / 2, width / 2},
-                   vectors,
-                   top,
-                   bottom,
-                   rows};
+                             int64_t width, const int16_t* vectors, int16_t* rows) {
+  rq::in_bands(height / 8, kBandLines, 1, [&](int64_t top, int64_t bottom) {
+    const Job job = {{y, height, width},
+                     {u, height / 2, width / 2},
+                     {v, height / 2, width / 2},
+                     vectors,
+                     top,
+                     bottom,
+                     rows};
 #if RQ_X86
-  if (rq::level() >= rq::kAvx2) return rq::compensation::compensate_avx2(job);
+    if (rq::level() >= rq::kAvx2) return rq::compensation::compensate_avx2(job);
 #endif
-  compensate(job);
+    compensate(job);
+  });
 }
 
-// Features [height, width, channels] of the nearest positions that vectors name, in rows of
-// positions top <= row < bottom; a position is 8 luma samples.
+// Features [height, width, channels] of the nearest positions that vectors name; a position is 8
+// luma samples.
 RQ_EXPORT void rq_compensate_features(const int16_t* features, int64_t height, int64_t width,
-                                      int64_t channels, const int16_t* vectors, int64_t top,
-                                      int64_t bottom, int16_t* out) {
-  for (int64_t row = top; row < bottom; ++row) {
-    for (int64_t column = 0; column < width; ++column) {
-      const int64_t at = row * width + column;
-      const int64_t x = column + ((vectors[2 * at] + 16) >> 5);
-      const int64_t y = row + ((vectors[2 * at + 1] + 16) >> 5);
-      const int64_t from = rq::clamp<int64_t>(y, 0, height - 1) * width +
-                           rq::clamp<int64_t>(x, 0, width - 1);
-      std::memcpy(out + at * channels, features + from * channels,
-                  static_cast<size_t>(channels) * sizeof(int16_t));
+                                      int64_t channels, const int16_t* vectors, int16_t* out) {
+  rq::in_bands(height, 4 * kBandLines, 1, [&](int64_t top, int64_t bottom) {
+    for (int64_t row = top; row < bottom; ++row) {
+      for (int64_t column = 0; column < width; ++column) {
+        const int64_t at = row * width + column;
+        const int64_t x = column + ((vectors[2 * at] + 16) >> 5);
+        const int64_t y = row + ((vectors[2 * at + 1] + 16) >> 5);
+        const int64_t from = rq::clamp<int64_t>(y, 0, height - 1) * width +
+                             rq::clamp<int64_t>(x, 0, width - 1);
+        std::memcpy(out + at * channels, features + from * channels,
+                    static_cast<size_t>(channels) * sizeof(int16_t));
+      }
     }
-  }
+  });
 }

@@ -2,7 +2,9 @@
 // what its symbol makes of it, and the encoder's choice of symbols.
 #include <cmath>
 
+#include "bands.h"
 #include "entropy.h"
+#include "scratch.h"
 
 namespace {
 
@@ -16,6 +18,7 @@ constexpr int kSteps = 4;
 constexpr int kPhases[2][2] = {{0, 2}, {3, 1}};
 constexpr int kSymbolShift = 4, kSymbolBits = 8, kLargest = 2;
 constexpr int kHyperContexts = 8;
+constexpr int64_t kBandPositions = 256;  // Of a band for which waking a thread pays.
 
 }  // namespace
 
@@ -28,38 +31,52 @@ RQ_EXPORT void rq_latent_model(const int32_t* named, const int64_t* positions, i
                                int64_t width, int64_t channels, int32_t step, const uint8_t* roi,
                                const int32_t* own, const int32_t* stand_ins, int64_t tables,
                                int64_t* pairs, int32_t* index, int32_t* steps, int64_t* place) {
-  for (int64_t n = 0, at = 0; n < count; ++n) {
-    const int64_t position = positions[n];
-    const int phase = kPhases[position / width % 2][position % width % 2];
-    const int32_t* sizes = own + (roi[position] ? channels : 0);
-    for (int64_t channel = (step - phase + kSteps) % kSteps; channel < channels;
-         channel += kSteps, ++at) {
-      pairs[at] = position * channels + channel;
-      place[at] = channel * tables + clamp<int64_t>(named[at], 0, tables - 1);
-      index[at] = stand_ins[place[at]];
-      steps[at] = sizes[channel];
+  rq::in_bands(count, kBandPositions, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin, at = begin * (channels / kSteps); n < end; ++n) {
+      const int64_t position = positions[n];
+      const int phase = kPhases[position / width % 2][position % width % 2];
+      const int32_t* sizes = own + (roi[position] ? channels : 0);
+      for (int64_t channel = (step - phase + kSteps) % kSteps; channel < channels;
+           channel += kSteps, ++at) {
+        pairs[at] = position * channels + channel;
+        place[at] = channel * tables + clamp<int64_t>(named[at], 0, tables - 1);
+        index[at] = stand_ins[place[at]];
+        steps[at] = sizes[channel];
+      }
     }
-  }
+  });
 }
 
 // Put latents where they lie, and add the magnitudes of their symbols and of what their tables
-// expect to those of their channels.
-RQ_EXPORT void rq_latent_values(const int32_t* symbols, const int16_t* mean, const int32_t* steps,
-                                const int64_t* pairs, const int64_t* place, int64_t count,
-                                const int64_t* expected, int64_t tables, int16_t* latents,
-                                int64_t* coded_sums, int64_t* expected_sums) {
-  for (int64_t n = 0; n < count; ++n) {
-    const int64_t channel = place[n] / tables;
-    expected_sums[channel] += expected[place[n] - channel * tables];
-    int64_t value = mean[n];
-    if (symbols[n]) {
-      const int64_t magnitude = symbols[n] < 0 ? -int64_t{symbols[n]} : symbols[n];
-      coded_sums[channel] += clamp<int64_t>(magnitude, 0, kLargest) << kSymbolBits;
-      const int64_t product = int64_t{symbols[n]} * steps[n];
-      value += (product + (1 << (kSymbolShift - 1))) >> kSymbolShift;
+// expect to those of their channels. Returns 0, or -1 where memory is short.
+RQ_EXPORT int32_t rq_latent_values(const int32_t* symbols, const int16_t* mean,
+                                   const int32_t* steps, const int64_t* pairs,
+                                   const int64_t* place, int64_t count, const int64_t* expected,
+                                   int64_t tables, int64_t channels, int16_t* latents,
+                                   int64_t* coded_sums, int64_t* expected_sums) {
+  const int64_t least = kBandPositions * channels / kSteps;
+  return rq::try_in_bands(count, least, 1, [&](int64_t begin, int64_t end) {
+    const rq::Scratch memory(2 * channels * static_cast<int64_t>(sizeof(int64_t)));
+    if (!memory.get()) return -1;
+    int64_t* coded = reinterpret_cast<int64_t*>(memory.get());
+    int64_t* expectation = coded + channels;
+    std::memset(coded, 0, static_cast<size_t>(2 * channels) * sizeof(int64_t));
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t channel = place[n] / tables;
+      expectation[channel] += expected[place[n] - channel * tables];
+      int64_t value = mean[n];
+      if (symbols[n]) {
+        const int64_t magnitude = symbols[n] < 0 ? -int64_t{symbols[n]} : symbols[n];
+        coded[channel] += clamp<int64_t>(magnitude, 0, kLargest) << kSymbolBits;
+        const int64_t product = int64_t{symbols[n]} * steps[n];
+        value += (product + (1 << (kSymbolShift - 1))) >> kSymbolShift;
+      }
+      latents[pairs[n]] = static_cast<int16_t>(clamp<int64_t>(value, -32768, 32767));
     }
-    latents[pairs[n]] = static_cast<int16_t>(clamp<int64_t>(value, -32768, 32767));
-  }
+    rq::add_together(coded, coded_sums, channels);
+    rq::add_together(expectation, expected_sums, channels);
+    return 0;
+  });
 }
 
 // Symbols that minimize (r - k)^2 + lambda * bits(k) among the nearest to the residual r in steps,

@@ -1,6 +1,7 @@
 // Matching of displaced units: plain forms, and the functions that are called.
 #include "match.h"
 
+#include "bands.h"
 #include "scratch.h"
 
 namespace {
@@ -9,6 +10,8 @@ using namespace rq::match;
 using rq::Scratch;
 namespace motion = rq::motion;
 
+constexpr int64_t kBandRows = 32;  // Of the phases, of a band for which waking a thread pays.
+constexpr int64_t kBandUnits = 3;  // Rows of units of such a band.
 constexpr int kReach = 4;  // Samples beyond the margin that filters read.
 
 // The plane with its edge repeated, rows first - 3 <= row < last + 4 of the phases, kReach wider.
@@ -102,12 +105,9 @@ void unit_prices(const Frame& frame, int64_t row, int64_t column, motion::Vector
 #define RQ_TARGET
 #include "match_units.h"
 
-}  // namespace
-
-// Rows first <= row < last of the planes interpolated at all quarter samples,
-// [16, height + 48, width + 48], from a plane [height, width]. Returns 0, or -1 without memory.
-RQ_EXPORT int32_t rq_interpolate(const uint8_t* plane, int64_t height, int64_t width, int64_t first,
-                                 int64_t last, uint8_t* phases) {
+// Rows first <= row < last of the phases. Returns 0, or -1 without memory.
+int32_t interpolate_rows(const uint8_t* plane, int64_t height, int64_t width, int64_t first,
+                         int64_t last, uint8_t* phases) {
   constexpr int64_t kBand = 16;
   const int64_t wide = width + 2 * kMargin, stride = wide + 2 * kReach;
   const Scratch padded((kBand + 7) * stride + 64);
@@ -128,6 +128,17 @@ RQ_EXPORT int32_t rq_interpolate(const uint8_t* plane, int64_t height, int64_t w
   return 0;
 }
 
+}  // namespace
+
+// The planes interpolated at all quarter samples, [16, height + 48, width + 48], from a plane
+// [height, width]. Returns 0, or -1 without memory.
+RQ_EXPORT int32_t rq_interpolate(const uint8_t* plane, int64_t height, int64_t width,
+                                 uint8_t* phases) {
+  return rq::try_in_bands(height + 2 * kMargin, kBandRows, 1, [=](int64_t first, int64_t last) {
+    return interpolate_rows(plane, height, width, first, last, phases);
+  });
+}
+
 // Prices [count, 4] of the blocks of units by a vector each. beside, uses: see Frame; or null.
 RQ_EXPORT void rq_match_prices(const uint8_t* current, int64_t height, int64_t width,
                                const uint8_t* phases, const uint8_t* beside, const uint8_t* uses,
@@ -142,34 +153,34 @@ RQ_EXPORT void rq_match_prices(const uint8_t* current, int64_t height, int64_t w
   prices_of(frame, units, vectors, count, prices);
 }
 
-// Give the units of a colour of the chessboard in rows first <= row < last their best vectors, the
-// others' standing. blocks: [units, 4]; nodes: the tree of the choice of a base; for the rest see
-// Refinement and Previous.
+// Give the units of a colour of the chessboard their best vectors, the others' standing. blocks:
+// [units, 4]; nodes: the tree of the choice of a base; for the rest see Refinement and Previous.
 RQ_EXPORT void rq_refine_vectors(
     const uint8_t* current, int64_t height, int64_t width, const uint8_t* phases,
     const uint8_t* beside, const uint8_t* uses, const float* scales, motion::Vector (*blocks)[4],
     int32_t* isnew, int32_t known, motion::Vector* base, int32_t* split, int32_t* calm,
     motion::Vector (*before)[4], const int32_t* nodes, const int32_t* costs, const int32_t* lengths,
-    int32_t weight, const motion::Vector* ring, int64_t rings, int32_t* memory, int64_t colour,
-    int64_t first, int64_t last) {
-  const Refinement job = {{current, height, width, phases, beside, uses, scales},
-                          {height / kUnit, width / kUnit},
-                          blocks,
-                          isnew,
-                          {known != 0, base, split, calm, before},
-                          {nodes, nullptr},
-                          costs,
-                          lengths,
-                          weight,
-                          ring,
-                          rings,
-                          memory,
-                          colour,
-                          first,
-                          last};
+    int32_t weight, const motion::Vector* ring, int64_t rings, int32_t* memory, int64_t colour) {
+  rq::in_bands(height / kUnit, kBandUnits, 1, [=](int64_t first, int64_t last) {
+    const Refinement job = {{current, height, width, phases, beside, uses, scales},
+                            {height / kUnit, width / kUnit},
+                            blocks,
+                            isnew,
+                            {known != 0, base, split, calm, before},
+                            {nodes, nullptr},
+                            costs,
+                            lengths,
+                            weight,
+                            ring,
+                            rings,
+                            memory,
+                            colour,
+                            first,
+                            last};
 #if RQ_X86
-  if (rq::level() >= rq::kVnni) return rq::match::refine_avx512(job);
-  if (rq::level() >= rq::kAvx2) return rq::match::refine_avx2(job);
+    if (rq::level() >= rq::kVnni) return rq::match::refine_avx512(job);
+    if (rq::level() >= rq::kAvx2) return rq::match::refine_avx2(job);
 #endif
-  refine_rows(job);
+    refine_rows(job);
+  });
 }

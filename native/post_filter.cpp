@@ -5,7 +5,8 @@
 // 16-bit products is one multiply-add.
 #include "post_filter.h"
 
-#include <cstdlib>
+#include "bands.h"
+#include "scratch.h"
 
 namespace {
 
@@ -232,28 +233,16 @@ RQ_INLINE void gains(const uint8_t* before, const uint8_t* after, const uint8_t*
   }
 }
 
-}  // namespace
-
-// Filter rows of blocks top <= row < bottom of a plane [height, width], sides multiples of 4.
-//
-// table: pairs of weights [16 activities, 9 directions, 4 turns, 12 taps, 2], then 24 zeros.
-// levels: where the next activity begins [15]. bounds: of the clipped differences [16], >= 0.
-// switches: bit a / 2 says whether blocks of activity a are filtered, or stay as they are.
-// out: [height, width]. activity: of blocks [height / 4, width / 4], or null.
-// Returns 0, or -1 where memory is short.
-RQ_EXPORT int32_t rq_post_filter(const uint8_t* plane, int64_t height, int64_t width,
-                                 const int16_t* table, const int32_t* levels,
-                                 const int32_t* bounds, int32_t switches, int64_t top,
-                                 int64_t bottom, uint8_t* out, uint8_t* activity) {
-  if (top >= bottom || width <= 0) return 0;
-  const int64_t blocks = width / 4, padded = padded_blocks(blocks);
+// Rows of blocks top <= row < bottom. Returns 0, or -1 where memory is short.
+int32_t filter_rows(const Job& job) {
+  const int64_t blocks = job.width / 4, padded = padded_blocks(blocks);
   const int64_t stride = 4 * padded + 2 * kMargin;
   const int64_t samples = stride * (4 * kBandBlocks + 2 * kMargin);
   const int64_t narrow = samples + 16 * blocks + padded, wide = 12 * blocks + 4 * blocks + 2 * padded;
-  void* memory = std::malloc(static_cast<size_t>(2 * narrow + 4 * wide));
-  if (!memory) return -1;
+  const rq::Scratch memory(2 * narrow + 4 * wide);
+  if (!memory.get()) return -1;
   Scratch s;
-  s.sums = static_cast<int32_t*>(memory);
+  s.sums = reinterpret_cast<int32_t*>(memory.get());
   s.near = s.sums + 12 * blocks;
   s.activity = s.near + 4 * blocks;
   s.filter = s.activity + padded;
@@ -261,8 +250,6 @@ RQ_EXPORT int32_t rq_post_filter(const uint8_t* plane, int64_t height, int64_t w
   s.band = {samples_at + kMargin * stride + kMargin, stride};
   s.columns = samples_at + samples;
   s.bound = s.columns + 16 * blocks;
-  const Job job = {plane, height, width, table, levels, bounds, switches, top, bottom, out,
-                   activity};
 #if RQ_X86
   if (rq::level() >= rq::kVnni)
     run_avx512(job, s);
@@ -271,8 +258,27 @@ RQ_EXPORT int32_t rq_post_filter(const uint8_t* plane, int64_t height, int64_t w
   else
 #endif
     run_plain(job, s);
-  std::free(memory);
   return 0;
+}
+
+}  // namespace
+
+// Filter a plane [height, width], sides multiples of 4.
+//
+// table: pairs of weights [16 activities, 9 directions, 4 turns, 12 taps, 2], then 24 zeros.
+// levels: where the next activity begins [15]. bounds: of the clipped differences [16], >= 0.
+// switches: bit a / 2 says whether blocks of activity a are filtered, or stay as they are.
+// out: [height, width]. activity: of blocks [height / 4, width / 4], or null.
+// Returns 0, or -1 where memory is short.
+RQ_EXPORT int32_t rq_post_filter(const uint8_t* plane, int64_t height, int64_t width,
+                                 const int16_t* table, const int32_t* levels,
+                                 const int32_t* bounds, int32_t switches, uint8_t* out,
+                                 uint8_t* activity) {
+  if (width <= 0) return 0;
+  return rq::try_in_bands(height / 4, kBandBlocks, 1, [&](int64_t top, int64_t bottom) {
+    return filter_rows(
+        {plane, height, width, table, levels, bounds, switches, top, bottom, out, activity});
+  });
 }
 
 // Add to won [8] what filtering wins of squared error against a target [rows, columns], which lies

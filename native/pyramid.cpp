@@ -1,4 +1,5 @@
 // Block search on a level of a pyramid, by sums of absolute differences at whole samples.
+#include "bands.h"
 #include "motion.h"
 
 #if RQ_X86
@@ -8,6 +9,8 @@
 namespace {
 
 using rq::motion::Vector;
+
+constexpr int64_t kBandRows = 2;  // Rows of blocks of a band for which waking a thread pays.
 
 // A level of both pictures, [height + 2 margin, width + 2 margin], their edges repeated; and its
 // blocks, whose windows are `window` wide and `spacing` apart.
@@ -100,32 +103,33 @@ RQ_EXPORT void rq_halve(const uint8_t* plane, int64_t height, int64_t width, uin
     }
 }
 
-// Best displacement of each block in rows first <= row < last, of all within +-reach; the margin
-// is at least reach + window. vectors: int16 [rows, columns, 2].
+// Best displacement of each block, of all within +-reach; the margin is at least reach + window. vectors: int16 [rows, columns, 2].
 RQ_EXPORT void rq_search_all(const uint8_t* current, const uint8_t* reference, int64_t height,
                              int64_t width, int64_t margin, int64_t rows, int64_t columns,
                              int64_t spacing, int64_t window, int32_t weight, int32_t reach,
-                             int64_t first, int64_t last, int16_t* vectors) {
+                             int16_t* vectors) {
   const Search search = {
       {current, reference, height, width, margin, rows, columns, spacing, window},
       weight, reach, chosen()};
-  for (int64_t row = first; row < last; ++row)
-    for (int64_t column = 0; column < columns; ++column) {
-      const int64_t y = search.level.begin(row), x = search.level.begin(column);
-      Vector best = {0, 0};
-      int32_t least = search.cost(y, x, best, {0, 0});
-      for (int32_t dy = -reach; dy <= reach; ++dy)
-        for (int32_t dx = -reach; dx <= reach; ++dx) {
-          const int32_t price = search.cost(y, x, {dx, dy}, {0, 0});
-          if (price < least) {
-            least = price;
-            best = {dx, dy};
+  rq::in_bands(rows, kBandRows, 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row)
+      for (int64_t column = 0; column < columns; ++column) {
+        const int64_t y = search.level.begin(row), x = search.level.begin(column);
+        Vector best = {0, 0};
+        int32_t least = search.cost(y, x, best, {0, 0});
+        for (int32_t dy = -reach; dy <= reach; ++dy)
+          for (int32_t dx = -reach; dx <= reach; ++dx) {
+            const int32_t price = search.cost(y, x, {dx, dy}, {0, 0});
+            if (price < least) {
+              least = price;
+              best = {dx, dy};
+            }
           }
-        }
-      int16_t* out = vectors + 2 * (row * columns + column);
-      out[0] = static_cast<int16_t>(best.x);
-      out[1] = static_cast<int16_t>(best.y);
-    }
+        int16_t* out = vectors + 2 * (row * columns + column);
+        out[0] = static_cast<int16_t>(best.x);
+        out[1] = static_cast<int16_t>(best.y);
+      }
+  });
 }
 
 // Best of what a block, its four neighbours and `offered` further fields have, then downhill at most
@@ -134,7 +138,7 @@ RQ_EXPORT void rq_search_near(const uint8_t* current, const uint8_t* reference, 
                               int64_t width, int64_t margin, int64_t rows, int64_t columns,
                               int64_t spacing, int64_t window, int32_t weight, int32_t limit,
                               const int16_t* vectors, const int16_t* offers, int64_t offered,
-                              int64_t steps, int64_t first, int64_t last, int16_t* out) {
+                              int64_t steps, int16_t* out) {
   const Search search = {
       {current, reference, height, width, margin, rows, columns, spacing, window},
       weight, limit, chosen()};
@@ -143,42 +147,44 @@ RQ_EXPORT void rq_search_near(const uint8_t* current, const uint8_t* reference, 
                           rq::clamp<int64_t>(column, 0, columns - 1);
     return Vector{field[2 * place], field[2 * place + 1]};
   };
-  for (int64_t row = first; row < last; ++row)
-    for (int64_t column = 0; column < columns; ++column) {
-      const int64_t y = search.level.begin(row), x = search.level.begin(column);
-      const Vector up = at(vectors, row - 1, column), left = at(vectors, row, column - 1);
-      const Vector right = at(vectors, row, column + 1), down = at(vectors, row + 1, column);
-      const Vector expected = {middle(up.x, left.x, right.x, down.x),
-                               middle(up.y, left.y, right.y, down.y)};
-      const Vector first_six[6] = {at(vectors, row, column), up, left, right, down, {0, 0}};
-      Vector best = {};
-      int32_t least = INT32_MAX;
-      for (int64_t k = 0; k < 6 + offered; ++k) {
-        const Vector v = k < 6 ? first_six[k] : at(offers + (k - 6) * 2 * rows * columns, row, column);
-        bool seen = false;
-        for (int64_t j = 0; j < k && j < 6; ++j) seen |= first_six[j] == v;
-        if (seen) continue;
-        const int32_t price = search.cost(y, x, v, expected);
-        if (price < least) {
-          least = price;
-          best = v;
-        }
-      }
-      for (int64_t step = 0; step < steps; ++step) {
-        const Vector centre = best;
-        for (const auto& move : kRing) {
-          const Vector v = {rq::clamp(centre.x + move[0], -limit, limit),
-                            rq::clamp(centre.y + move[1], -limit, limit)};
+  rq::in_bands(rows, kBandRows, 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row)
+      for (int64_t column = 0; column < columns; ++column) {
+        const int64_t y = search.level.begin(row), x = search.level.begin(column);
+        const Vector up = at(vectors, row - 1, column), left = at(vectors, row, column - 1);
+        const Vector right = at(vectors, row, column + 1), down = at(vectors, row + 1, column);
+        const Vector expected = {middle(up.x, left.x, right.x, down.x),
+                                 middle(up.y, left.y, right.y, down.y)};
+        const Vector first_six[6] = {at(vectors, row, column), up, left, right, down, {0, 0}};
+        Vector best = {};
+        int32_t least = INT32_MAX;
+        for (int64_t k = 0; k < 6 + offered; ++k) {
+          const Vector v = k < 6 ? first_six[k] : at(offers + (k - 6) * 2 * rows * columns, row, column);
+          bool seen = false;
+          for (int64_t j = 0; j < k && j < 6; ++j) seen |= first_six[j] == v;
+          if (seen) continue;
           const int32_t price = search.cost(y, x, v, expected);
           if (price < least) {
             least = price;
             best = v;
           }
         }
-        if (best == centre) break;
+        for (int64_t step = 0; step < steps; ++step) {
+          const Vector centre = best;
+          for (const auto& move : kRing) {
+            const Vector v = {rq::clamp(centre.x + move[0], -limit, limit),
+                              rq::clamp(centre.y + move[1], -limit, limit)};
+            const int32_t price = search.cost(y, x, v, expected);
+            if (price < least) {
+              least = price;
+              best = v;
+            }
+          }
+          if (best == centre) break;
+        }
+        int16_t* to = out + 2 * (row * columns + column);
+        to[0] = static_cast<int16_t>(best.x);
+        to[1] = static_cast<int16_t>(best.y);
       }
-      int16_t* to = out + 2 * (row * columns + column);
-      to[0] = static_cast<int16_t>(best.x);
-      to[1] = static_cast<int16_t>(best.y);
-    }
+  });
 }

@@ -1,9 +1,11 @@
 // Rows of computed positions from frames in raster order, and frames from rows.
-#include "common.h"
+#include "bands.h"
 
 namespace {
 
 using rq::clamp;
+
+constexpr int64_t kBandRows = 1024;  // Rows of a band for which waking a thread pays.
 
 // (first - centre) << shift, then second as it is.
 RQ_INLINE void gather_body(const int16_t* RQ_RESTRICT first, int64_t a, int32_t centre,
@@ -89,7 +91,10 @@ FORMS(vnni, RQ_VNNI)
 RQ_EXPORT void rq_gather_rows(const int16_t* first, int64_t a, int32_t centre, int32_t shift,
                               const int16_t* second, int64_t b, const int32_t* order,
                               int64_t count, int16_t* out) {
-  RUN(gather, first, a, centre, shift, second, b, order, count, out);
+  rq::in_bands(count, kBandRows, 1, [=](int64_t begin, int64_t end) {
+    int16_t* to = out + begin * (a + b);
+    RUN(gather, first, a, centre, shift, second, b, order + begin, end - begin, to);
+  });
 }
 
 // A head's output [count, 2 * channels] to means and table indices of the positions `places`:
@@ -104,5 +109,8 @@ RQ_EXPORT void rq_distribution(const int16_t* values, int64_t channels, const in
 // units, are added to samples and clamped to 8 bits; b channels replace features, unless NULL.
 RQ_EXPORT void rq_finish_rows(const int16_t* rows, int64_t a, int64_t b, const int32_t* order,
                               int64_t count, int32_t shift, int16_t* samples, int16_t* features) {
-  RUN(finish, rows, a, b, order, count, shift, samples, features);
+  rq::in_bands(count, kBandRows, 1, [=](int64_t begin, int64_t end) {
+    const int16_t* from = rows + begin * (a + b);
+    RUN(finish, from, a, b, order + begin, end - begin, shift, samples, features);
+  });
 }

@@ -13,6 +13,7 @@ from roicodec.errors import InputError, ModelError, RoicodecError, StreamError
 if TYPE_CHECKING:
     from roicodec.api import decode, encode, info, open
     from roicodec.encoder.options import EncoderOptions
+    from roicodec.kernels.threads import set_threads
     from roicodec.media.rgb import picture_from_rgb
     from roicodec.picture import Picture
     from roicodec.player import play
@@ -39,6 +40,7 @@ _HOMES = {
     "info": "api",
     "open": "api",
     "picture_from_rgb": "media.rgb",
+    "set_threads": "kernels.threads",
     "thumbnail": "thumbnails",
     "write_report": "stream_report",
     "play": "player",
@@ -66,6 +68,7 @@ __all__ = [
     "open",
     "picture_from_rgb",
     "play",
+    "set_threads",
     "thumbnail",
     "write_report",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from roicodec.bitstream.frame_chunk import FrameChunk
@@ -84,20 +84,34 @@ class PictureEncoder(Protocol):
         """One line on a target of rate or quality that was not reached; empty otherwise."""
 
 
-class PictureDecoder(Protocol):
+D_co = TypeVar("D_co", bound=Decoded, covariant=True)
+
+
+class PictureDecoder(Protocol[D_co]):
     """Decoder of one stream, see :class:`roicodec.decoder.decoder.FrameDecoder`."""
 
-    def decode(self, chunk: FrameChunk | None, number: int | None = None) -> Sequence[Decoded]:
-        """The pictures that can be shown after one more chunk, all of them after None.
+    @property
+    def ahead(self) -> int:
+        """Number of frames that may be submitted before the first is taken, at least 1."""
+
+    def submit(self, chunk: FrameChunk, number: int | None = None) -> None:
+        """Begin of a frame.
 
         Args:
             chunk: the next one.
             number: of its frame in the order of coding; None if it follows the one before.
+        """
+
+    def take(self) -> Sequence[D_co]:
+        """The pictures that can be shown once the oldest submitted frame is decoded.
 
         Raises:
             ReferenceLost: if a frame that it refers to could not be decoded.
             StreamError: if the frame cannot be decoded.
         """
+
+    def rest(self) -> Sequence[D_co]:
+        """The pictures that wait for frames which do not come; what was submitted is dropped."""
 
 
 class CodecFactory(Protocol):
@@ -121,7 +135,7 @@ class CodecFactory(Protocol):
     ) -> PictureEncoder:
         """An encoder of pictures of ``width`` x ``height`` luma samples."""
 
-    def decoder(self, header: Header, backend: str | None) -> PictureDecoder:
+    def decoder(self, header: Header, backend: str | None) -> PictureDecoder[Decoded]:
         """A decoder of the stream with this header."""
 
 
@@ -145,7 +159,7 @@ class NetworkFactory:
 
         return FrameEncoder(width, height, options, roi, self._model(backend))
 
-    def decoder(self, header: Header, backend: str | None) -> PictureDecoder:
+    def decoder(self, header: Header, backend: str | None) -> PictureDecoder[Decoded]:
         from roicodec.decoder.decoder import FrameDecoder
 
         return FrameDecoder(header, self._model(backend))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
@@ -16,6 +16,7 @@ from roicodec.media import Extras, Problems, TrackPacket
 from roicodec.media.cut import Item, span
 from roicodec.media.part import WHOLE, Part
 from roicodec.picture import Picture
+from roicodec.read_ahead import DecodedItem, ReadAhead
 
 __all__ = ["StreamItems"]
 
@@ -49,7 +50,7 @@ class StreamItems:
     def __init__(
         self,
         reader: StreamReader,
-        decoder: PictureDecoder,
+        decoder: PictureDecoder[Decoded],
         part: Part,
         damage: Callable[[str], None],
         problems: Callable[[Problems], None],
@@ -57,7 +58,7 @@ class StreamItems:
     ) -> None:
         self.lost = 0
         self.extras = Extras()
-        self._reader, self._decoder, self._damage = reader, decoder, damage
+        self._reader, self._damage = reader, damage
         self._part, self._shown = part, shown
         self._unit = reader.header.time_base
         self._items = iter(reader)
@@ -65,11 +66,12 @@ class StreamItems:
         self._held: list[Chunk] = []
         self._held_bytes = 0
         self._begun = part == WHOLE
-        self._ended = False
+        self._ended = self._far = False
         self._last: Fraction | None = None
         self._origin: int | None = None
         self._seen = 0
         self._low = part.start
+        self._decoded = ReadAhead(self._needed(), reader.has_come, lambda: decoder)
         self._read_tracks(problems)
         if not self._begun:
             self._seek()
@@ -85,34 +87,50 @@ class StreamItems:
     def end(self) -> None:
         """Notice that no more pictures are needed; some more packets come."""
         self._ended = True
+        self._decoded.stop()
+
+    def close(self) -> None:
+        """End of what is decoded ahead."""
+        self._decoded.close()
 
     def __iter__(self) -> Iterator[Item]:
+        for item in self._decoded:
+            chunk = item.chunk
+            if isinstance(chunk, Damage):
+                self._damage(chunk.message)
+            elif chunk is None or chunk.frame is not None:
+                if not self._ended:
+                    yield from self._given(item)
+                elif chunk is not None:
+                    self._far = self._far or self._is_far(chunk)
+                    if self._far:
+                        break
+            else:
+                try:
+                    packet = TrackPacket.from_bytes(chunk.payload)
+                except StreamError as error:
+                    self._damage(f"{chunk.type.strip()} chunk at byte {chunk.offset}: {error}")
+                    continue
+                if not self._is_early(packet):
+                    yield packet
+        self.close()
+        if not self._far:
+            self.lost += self._reader.frames_lost
+
+    def _needed(self) -> Iterator[Chunk | Damage]:
+        """Damages, packets, and the frames that are to be decoded."""
         while True:
             item = self._ahead.popleft() if self._ahead else next(self._items, None)
             if item is None:
-                break
-            if isinstance(item, Damage):
-                self._damage(item.message)
-                continue
-            if item.type != PACKET and item.frame is None:
-                continue
-            if self._ended and self._is_far(item):
                 return
-            try:
-                if item.type == PACKET:
-                    packet = TrackPacket.from_bytes(item.payload)
-                    if not self._is_early(packet):
-                        yield packet
-                elif not self._ended:
-                    yield from self._frame(item)
-            except StreamError as error:
-                name = (
-                    f"{item.type.strip()} chunk" if item.frame is None else f"frame {item.number}"
-                )
-                self._damage(f"{name} at byte {item.offset}: {error}")
-        if not self._ended:
-            yield from self._given(self._decoder.decode(None))
-        self.lost += self._reader.frames_lost
+            if isinstance(item, Damage) or item.type == PACKET:
+                yield item
+            elif self._ended:
+                self._far = self._is_far(item)
+                if self._far:
+                    return
+            elif item.frame is not None:
+                yield from self._frame(item)
 
     # --- where to begin ---------------------------------------------------------------------
 
@@ -179,13 +197,14 @@ class StreamItems:
         self._last = time if self._last is None else self._last
         return time > self._last + _LATE
 
-    def _frame(self, chunk: Chunk) -> Iterator[Item]:
+    def _frame(self, chunk: Chunk) -> Iterator[Chunk]:
+        """A frame, or none until one of its GOP is needed, and then all of them."""
         frame = chunk.frame
         assert frame is not None
         if self._origin is None:
             self._origin = frame.pts
         if self._begun:
-            yield from self._decode(chunk)
+            yield chunk
             return
         if frame.kind == INTRA:
             self._held, self._held_bytes = [], 0
@@ -198,21 +217,13 @@ class StreamItems:
             return
         self._begun = True
         held, self._held = self._held, []
-        for one in held:
-            yield from self._decode(one)
+        yield from held
 
-    def _decode(self, chunk: Chunk) -> Iterator[Item]:
-        assert chunk.frame is not None
-        try:
-            decoded = self._decoder.decode(chunk.frame, chunk.number)
-        except ReferenceLost:  # the loss itself has been told
+    def _given(self, item: DecodedItem[Decoded]) -> Iterator[Item]:
+        chunk = item.chunk
+        if item.error is not None and isinstance(chunk, Chunk):
             self.lost += 1
-        except StreamError as error:
-            self.lost += 1
-            self._damage(f"frame {chunk.number} at byte {chunk.offset}: {error}")
-        else:
-            yield from self._given(decoded)
-
-    def _given(self, frames: Sequence[Decoded]) -> Iterator[Item]:
-        for decoded in frames:
+            if not isinstance(item.error, ReferenceLost):  # that loss itself has been told
+                self._damage(f"frame {chunk.number} at byte {chunk.offset}: {item.error}")
+        for decoded in item.frames:
             yield decoded.number, self._shown(decoded) if self._shown else decoded.picture

@@ -19,6 +19,7 @@ from roicodec.factory import (
     CodecFactory,
     NetworkFactory,
 )
+from roicodec.kernels.threads import occupied
 from roicodec.media import Problems, TrackPacket, Writer
 from roicodec.media.cut import Cut
 from roicodec.media.part import WHOLE, Part
@@ -279,7 +280,8 @@ def decode_stream(
             if isinstance(item, TrackPacket):
                 writer.write_packet(item)
                 continue
-            writer.write(item)
+            with occupied():
+                writer.write(item)
             report.frames += 1
             listener.frame(report.frames)
         warn.finish()
@@ -291,6 +293,7 @@ def decode_stream(
             listener.warn(message)
         tell(writer.problems)
     except BaseException:
+        stream_items.close()
         if writer is not None:
             writer.abort()
         raise

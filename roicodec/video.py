@@ -19,9 +19,9 @@ from roicodec.bitstream.constants import FRAME_TYPES, INTRA, MAX_AREA, MAX_FRAME
 from roicodec.bitstream.reader import StreamReader
 from roicodec.errors import InputError, ReferenceLost, RoicodecError, StreamError
 from roicodec.picture import Picture, Plane
+from roicodec.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
-    from roicodec.bitstream.frame_chunk import FrameChunk
     from roicodec.bitstream.header import Header
     from roicodec.bitstream.index import IndexEntry
     from roicodec.decoder.decoder import DecodedFrame, FrameDecoder
@@ -150,6 +150,7 @@ class Video:
         else:
             file = source
         self._skip, self._backend = errors == "skip", backend
+        self._decoder: FrameDecoder | None = None
         self.damages: list[str] = []
         try:
             self._reader = StreamReader(file, max_pixels=max_pixels, max_frames=max_frames)
@@ -157,8 +158,7 @@ class Video:
             self.close()
             raise error.at(self._path)  # noqa: B904 - the same error
         self.header: Header = self._reader.header
-        self._items = iter(self._reader)
-        self._decoder: FrameDecoder | None = None
+        self._items = self._read_ahead()
         self._entries: list[IndexEntry] | None = None
         self._next = 0
         """Number of the frame that iterating gives next."""
@@ -222,15 +222,13 @@ class Video:
             StreamError: at a damage, where errors are raised; with ``frame`` and ``offset``.
             ModelError: if the stream's networks are not there.
         """
-        while not self._ready:
-            item = next(self._items, None)
-            if item is None:
-                self._ready.extend(self._rest())
-                break
-            if isinstance(item, Damage):
-                self._damaged(StreamError(item.message).at(offset=item.offset))
-            elif item.frame is not None:
-                self._ready.extend(self._decoded(item, item.frame))
+        while not self._ready and (item := next(self._items, None)) is not None:
+            chunk = item.chunk
+            if isinstance(chunk, Damage):
+                self._damaged(StreamError(chunk.message).at(offset=chunk.offset))
+            elif chunk is not None and item.error is not None:
+                self._not_decoded(chunk, item.error)
+            self._ready.extend(DecodedPicture.of(frame, self.header) for frame in item.frames)
         if self._ready:
             picture = self._ready.popleft()
             self._next = picture.number + 1
@@ -255,7 +253,7 @@ class Video:
         entry = entries[max(bisect.bisect_right([e.pts for e in entries], pts) - 1, 0)]
         self._go(entry)
         last, number = entry.pts, entry.number
-        for item in self._items:
+        for item in self._reader:
             if isinstance(item, Chunk) and item.frame is not None:
                 frame = item.frame
                 if frame.kind == INTRA and item.number > entry.number:
@@ -296,6 +294,8 @@ class Video:
 
     def close(self) -> None:
         """End of reading; the file is closed if it was opened here."""
+        if self._decoder is not None:
+            self._items.close()
         if self._owned is not None:
             self._owned.close()
 
@@ -323,10 +323,10 @@ class Video:
         return self._entries
 
     def _go(self, entry: IndexEntry) -> None:
+        self._items.close()
         self._reader.seek(entry)
-        self._items = iter(self._reader)
+        self._items = self._read_ahead()
         self._next = entry.number
-        self._rest()
         self._ready.clear()
 
     def _decode_up_to(self, number: int) -> None:
@@ -337,27 +337,20 @@ class Video:
                 self._ready.appendleft(picture)
                 self._next = picture.number
 
-    def _decoded(self, chunk: Chunk, frame: FrameChunk) -> list[DecodedPicture]:
-        """The pictures that can be shown after a frame; none where one that it needs is lost."""
+    def _read_ahead(self) -> ReadAhead[DecodedFrame]:
+        return ReadAhead(iter(self._reader), self._reader.has_come, self._frame_decoder)
+
+    def _frame_decoder(self) -> FrameDecoder:
         if self._decoder is None:
             from roicodec.decoder.decoder import FrameDecoder
             from roicodec.decoder.model import load_model
 
             self._decoder = FrameDecoder(self.header, load_model(backend=self._backend))
-        try:
-            decoded = self._decoder.decode(frame, chunk.number)
-        except ReferenceLost:  # the loss itself has been told
-            return []
-        except StreamError as error:
-            self._damaged(error.at(frame=chunk.number, offset=chunk.offset))
-            return []
-        return [DecodedPicture.of(frame, self.header) for frame in decoded]
+        return self._decoder
 
-    def _rest(self) -> list[DecodedPicture]:
-        """The pictures that wait for frames which do not come."""
-        if self._decoder is None:
-            return []
-        return [DecodedPicture.of(frame, self.header) for frame in self._decoder.decode(None)]
+    def _not_decoded(self, chunk: Chunk, error: StreamError) -> None:
+        if not isinstance(error, ReferenceLost):  # that loss itself has been told
+            self._damaged(error.at(frame=chunk.number, offset=chunk.offset))
 
     def _damaged(self, error: StreamError) -> None:
         if not self._skip:

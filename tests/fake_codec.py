@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import zlib
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,8 @@ class FakeDecoder:
         decoded: numbers of the frames so far.
     """
 
+    ahead = 3
+
     def __init__(self, header: Header, wrong: Collection[int] = ()) -> None:
         if header.model_id != MODEL_ID:
             raise ModelError("the stream needs another model")
@@ -122,11 +125,20 @@ class FakeDecoder:
         self._mask: Mask | None = None
         self._number = -1
         self.decoded: list[int] = []
+        self._submitted: deque[tuple[FrameChunk, int | None]] = deque()
 
-    def decode(self, chunk: FrameChunk | None, number: int | None = None) -> list[DecodedFrame]:
-        """The picture of a frame."""
-        if chunk is None:
-            return []
+    def submit(self, chunk: FrameChunk, number: int | None = None) -> None:
+        """Notice of a frame."""
+        self._submitted.append((chunk, number))
+
+    def rest(self) -> list[DecodedFrame]:
+        """Nothing: no frame waits for another."""
+        self._submitted.clear()
+        return []
+
+    def take(self) -> list[DecodedFrame]:
+        """The picture of the oldest frame."""
+        chunk, number = self._submitted.popleft()
         due = self._number + 1
         self._number = due if number is None else number
         if self._number != due:

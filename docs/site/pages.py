@@ -23,6 +23,7 @@ _API = {
     "Picture by picture": ("Encoder", "Decoder", "EncoderOptions"),
     "Pictures": ("Video", "DecodedPicture", "Picture", "picture_from_rgb"),
     "Reports": ("EncodeReport", "DecodeReport", "Listener"),
+    "Threads": ("set_threads",),
     "Errors": ("RoicodecError", "InputError", "StreamError", "ModelError"),
 }
 """Titles of the reference of the library, and what is under each; what is new comes last."""

@@ -152,6 +152,10 @@ class StreamReader:
             return None
         return count if count * MIN_FRAME <= offset else None
 
+    def has_come(self) -> bool:
+        """Whether reading on will not wait for someone else, as it may do of a pipe."""
+        return self._scanner.has_come()
+
     def seek(self, entry: IndexEntry) -> None:
         """Jump to the GOP that ``entry`` of :meth:`index` names."""
         self._scanner.go(entry.offset)

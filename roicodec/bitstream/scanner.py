@@ -6,7 +6,10 @@ the input's size whatever is in it.
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import stat
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -116,6 +119,18 @@ class ChunkScanner:
             self._buffer += data
             self.exhausted = not data
         return len(self._buffer) >= count
+
+    def has_come(self) -> bool:
+        """Whether reading will not wait for someone else, as far as is known."""
+        try:
+            number = self._file.fileno()
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                return True
+            waiting = select.poll()
+            waiting.register(number, select.POLLIN)
+            return bool(waiting.poll(0))
+        except (OSError, ValueError, AttributeError):  # no file of the system's
+            return self._file.seekable()
 
     # --- chunks ----------------------------------------------------------------------------
 

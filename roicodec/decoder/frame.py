@@ -167,11 +167,27 @@ class FrameCodec:
         channels = self.model.intra.network.hyper_step.shape[1]
         return self.padded_height // PAD, self.padded_width // PAD, channels
 
+    def networks(self, kind: int) -> NetworkModel:
+        """Networks of a frame type."""
+        return self.model.intra if kind == INTRA else self.model.inter
+
+    def layout(self, setting: FrameSetting) -> Layout:
+        """Regions of a frame.
+
+        Raises:
+            StreamError: if the bit-widths do not go with the frame: 0 is for the rest of an inter
+                frame that has a ROI.
+        """
+        self._check_bits(setting)
+        mask, skipped = padded_grid(setting.mask, setting.skip)
+        return Layout(mask, setting.b_roi, setting.b_bg, skipped)
+
     def prepare(
         self,
         setting: FrameSetting,
         references: References,
         like: PreparedFrame | None = None,
+        layout: Layout | None = None,
     ) -> PreparedFrame:
         """Prediction of a frame, and what its networks compute before the latents.
 
@@ -180,15 +196,13 @@ class FrameCodec:
             references: the frames that it refers to; an intra frame ignores them.
             like: the same frame prepared with another skip map and the same motion and intra-coded
                 cells, whose prediction is taken over.
+            layout: of :meth:`layout`, if it is there already.
 
         Raises:
-            StreamError: if references are missing, or the bit-widths do not go with the
-                frame: 0 is for the rest of an inter frame that has a ROI.
+            StreamError: if references are missing, or as :meth:`layout` raises it.
         """
-        self._check_bits(setting)
-        model = self.model.intra if setting.kind == INTRA else self.model.inter
-        mask, skipped = padded_grid(setting.mask, setting.skip)
-        layout = Layout(mask, setting.b_roi, setting.b_bg, skipped)
+        layout = layout or self.layout(setting)
+        model = self.networks(setting.kind)
         quality = RegionQuality(
             *(
                 min(max(setting.quality + self.offsets[bits], 0), MAX_QUALITY)
@@ -306,14 +320,15 @@ class FrameCodec:
 
     def shown(
         self,
-        frame: PreparedFrame,
+        setting: FrameSetting,
         planes: tuple[Plane, Plane, Plane],
         filters: tuple[int, int],
         pts: int,
         duration: int,
     ) -> Picture:
         """The same from padded planes without post-filter: only what is switched on is filtered."""
-        made = frame.model.post_filter.shown(planes, frame.setting.quality, filters)
+        post = self.networks(setting.kind).post_filter
+        made = post.shown(planes, setting.quality, filters)
         return crop(made, self.width, self.height, pts, duration)
 
 

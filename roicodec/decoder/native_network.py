@@ -127,6 +127,9 @@ class NativeNetwork(IntegerNetwork):
             found = self._rows[layout] = _Rows(layout)
         return found
 
+    def plan(self, layout: Layout) -> None:
+        self._of(layout)
+
     # --- pieces -----------------------------------------------------------------------------
 
     def _run(

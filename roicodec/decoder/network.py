@@ -178,6 +178,14 @@ class IntegerNetwork(ABC):
             rows of computed positions, int16 ``[N, 96 + 32]``.
         """
 
+    def plan(self, layout: Layout) -> None:
+        """Computation ahead of what depends on the layout alone.
+
+        Args:
+            layout: regions of a frame, not empty.
+        """
+        _ = layout.phases  # which remembers them
+
     # --- common to all ----------------------------------------------------------------------
 
     @staticmethod

@@ -19,7 +19,6 @@ from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quant
 from roicodec.kernels.matrix import Field, PackedDepthwise, PackedPointwise
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
-from roicodec.kernels.threads import in_bands
 
 __all__ = ["BackBlock", "BackChain", "back_projected", "latent_steps", "marks", "pull_rows"]
 
@@ -30,9 +29,6 @@ Places = NDArray[np.integer[Any]]
 
 MIDDLE = 128
 """What a byte of a field holds where the derivative is zero."""
-
-_BAND_ROWS = 480
-"""Rows of a band for which waking a thread pays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,27 +167,20 @@ def _native_back_projected(
     own = Field(*shape, channels, MIDDLE)
     own.check(places)
     stream = np.array(rows, np.int16, order="C")
-    call = function("rq_back_block", "ppppplll" + "i", "i")
+    call = function("rq_back_block", "ppppp" + "ll", "i")
     for block, table, bits in zip(
         reversed(chain.blocks), reversed(packed.tables), reversed(active), strict=True
     ):
         need = len(rows), (2 * channels + len(block.project.weight)) // 8
         if bits.shape != need or channels % 8 or len(order) != len(rows):
             raise ValueError(f"marks {bits.shape} where {need} are needed of {channels} channels")
-        fixed = (
+        done = call(
             *(address(table, np.uint64), address(stream, np.int16, writable=True)),
             *(address(bits, np.uint8), address(places, np.int32)),
-            *(address(own.values, np.uint8), own.pitch),
+            *(address(own.values, np.uint8), own.pitch, len(stream)),
         )
-        for half in (1, 2):
-
-            def work(
-                begin: int, end: int, fixed: tuple[int, ...] = fixed, half: int = half
-            ) -> None:
-                if call(*fixed, begin, end, half):
-                    raise MemoryError("no memory for the codes of a tile")
-
-            in_bands(len(stream), work, least=_BAND_ROWS)
+        if done:
+            raise MemoryError("no memory for the codes of a tile")
     out: Words = packed.up(stream)
     return out
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 from roicodec.kernels.packing import ROW, pack
-from roicodec.kernels.threads import in_bands
 
 __all__ = ["CHROMA_FILTERS", "LUMA_FILTERS", "WINDOWS", "compensate", "compensate_features"]
 
@@ -49,9 +48,6 @@ Planes = tuple[Samples, Samples, Samples]
 
 
 # --- reference ----------------------------------------------------------------------------------
-
-_BAND_LINES = 16
-"""Rows of blocks of a band for which waking a thread pays."""
 
 
 def _predicted(
@@ -155,11 +151,11 @@ def _native_compensate(planes: Planes, vectors: Vectors) -> Rows:
     if (8 * lines, 8 * per_line) != y.shape or u.shape != chroma or v.shape != chroma:
         raise ValueError(f"planes {y.shape}, {u.shape}, {v.shape} and vectors {vectors.shape}")
     rows = np.empty((lines * per_line, ROW), np.int16)
-    fixed = address(y, np.uint8), address(u, np.uint8), address(v, np.uint8), height, width
-    field, out = address(vectors, np.int16), address(rows, np.int16)
-    run = function("rq_compensate", "pppllpllp")
     if len(rows):
-        in_bands(lines, lambda top, end: run(*fixed, field, top, end, out), least=_BAND_LINES)
+        function("rq_compensate", "pppllpp")(
+            *(address(y, np.uint8), address(u, np.uint8), address(v, np.uint8), height, width),
+            *(address(vectors, np.int16), address(rows, np.int16)),
+        )
     return rows
 
 
@@ -169,10 +165,10 @@ def _native_compensate_features(features: Rows, vectors: Vectors) -> Rows:
     if features.ndim != 2 or len(features) != height * width:
         raise ValueError(f"features {features.shape} and vectors {vectors.shape}")
     out = np.empty(features.shape, np.int16)
-    function("rq_compensate_features", "plllpllp")(
-        address(features, np.int16), height, width, features.shape[1],
-        address(vectors, np.int16), 0, height, address(out, np.int16),
-    )  # fmt: skip
+    function("rq_compensate_features", "plllpp")(
+        *(address(features, np.int16), height, width, features.shape[1]),
+        *(address(vectors, np.int16), address(out, np.int16)),
+    )
     return out
 
 

@@ -144,12 +144,14 @@ def _native_latent_values(
     _alike(model, symbols, mean)
     channels, tables = latents.shape[1], len(expected)
     coded, expectation = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-    function("rq_latent_values", "ppppplplppp")(
+    done = function("rq_latent_values", "ppppplpllppp", "i")(
         address(symbols, np.int32), address(mean, np.int16), address(model.steps, np.int32),
         address(model.pairs, np.int64), address(model.place, np.int64), len(symbols),
-        address(expected, np.int64), tables, address(latents, np.int16, writable=True),
+        address(expected, np.int64), tables, channels, address(latents, np.int16, writable=True),
         address(coded, np.int64), address(expectation, np.int64),
     )  # fmt: skip
+    if done:
+        raise MemoryError("no memory for the sums of latents")
     return coded, expectation
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from roicodec.kernels import native
 from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Layer, Pointwise, Quantize
 from roicodec.kernels.native import address
-from roicodec.kernels.threads import in_bands
 
 __all__ = ["Field", "PackedBlock", "PackedDepthwise", "PackedPointwise", "run_block"]
 
@@ -26,11 +25,6 @@ Places = NDArray[np.int32]
 
 _BYTES, _WORDS = 0, 1
 _LINE = 64
-
-_INDEX = np.dtype(np.int32).itemsize
-
-_BAND_PRODUCTS = 1 << 22
-"""Products of a band for which waking a thread pays: about 20 microseconds of them."""
 
 
 class PackedPointwise:
@@ -112,25 +106,14 @@ class PackedPointwise:
             raise ValueError("as many rows are needed behind a layer as before it")
         for places, size in ((index, len(rows)), (to, len(out))):
             _check_places(places, size)
-        read, written = address(rows, np.int16), address(out, out.dtype, writable=True)
-        froms, tos = _optional(index), _optional(to)
-        row, wide = 2 * self.cin, out.itemsize * self.cout
-
-        def work(begin: int, end: int) -> None:
-            done = _functions().pointwise(
-                self.address,
-                read if froms else read + row * begin,
-                self.cin,
-                froms + _INDEX * begin if froms else None,
-                written if tos else written + wide * begin,
-                self.cout,
-                tos + _INDEX * begin if tos else None,
-                end - begin,
-                int(accumulate),
-            )
-            _check(done)
-
-        in_bands(count, work, least=_least(self.cin * self.cout))
+        done = _functions().pointwise(
+            self.address,
+            *(address(rows, np.int16), self.cin, _optional(index)),
+            *(address(out, out.dtype, writable=True), self.cout, _optional(to)),
+            count,
+            int(accumulate),
+        )
+        _check(done)
 
 
 class PackedDepthwise:
@@ -306,26 +289,15 @@ def run_block(
         if first.mix_out.cout % 8 or marks % 8 or active.shape != (len(rows), marks // 8):
             raise ValueError(f"{active.shape} bytes for the marks of {marks} channels")
     table = np.array([block.addresses for block, _ in parts], np.uint64)
-    fixed = (
+    done = _functions().block(
         *(address(table, np.uint64), address(starts, np.int64), len(parts)),
         address(rows, np.int16, writable=True),
         None if context is None else address(context, np.int16),
         *(address(places, np.int32), address(field.values, np.uint8), field.pitch),
         None if active is None else address(active, np.uint8, writable=True),
     )
-    least = _least(first.expand.cin * first.expand.cout)
-    for half in (1, 2):
-        # Positions beside those of a band are needed from the first half on.
-        def work(begin: int, end: int, half: int = half) -> None:
-            _check(_functions().block(*fixed, begin, end, half))
-
-        in_bands(len(rows), work, least=least)
+    _check(done)
     return rows
-
-
-def _least(products: int) -> int:
-    """Rows of a band for which a thread is worth waking, of so many products each."""
-    return max(_BAND_PRODUCTS // products, 64)
 
 
 class _Functions:
@@ -337,7 +309,7 @@ class _Functions:
         self.reads_bytes = native.function("rq_reads_bytes", "p", "i")
         self.pointwise = native.function("rq_pointwise", "pplpplpli", "i")
         self.depthwise = native.function("rq_depthwise", "pplppl")
-        self.block = native.function("rq_block", "ppippppl" + "plli", "i")
+        self.block = native.function("rq_block", "ppippppl" + "p", "i")
 
 
 @cache

@@ -69,6 +69,7 @@ def _found() -> tuple[ctypes.CDLL | None, str]:
     if sources.is_dir() and built != _checksum(sources):
         return None, "built from other sources: run make native"
     loaded.rq_set_level(LEVELS.index(asked))
+    loaded.rq_set_threads(len(os.sched_getaffinity(0)))
     return loaded, f"{LEVELS[loaded.rq_level()]} instructions"
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
-from roicodec.kernels.threads import in_bands
 
 __all__ = [
     "ACTIVITIES", "ALL_ON", "DIRECTIONS", "SWITCHES", "TAPS", "TURNED", "WEIGHTS",
@@ -34,9 +33,6 @@ _OFFSETS = [
     for j in range(-_REACH, _REACH + 1)
     if abs(i) + abs(j) <= _REACH and (i, j) > (0, 0)
 ]
-
-_BAND_LINES = 32
-"""Rows of blocks of a band for which waking a thread pays."""
 
 
 def _tap(i: int, j: int) -> int:
@@ -213,18 +209,13 @@ def _native_filter_plane(
     _check(table.shape == (ACTIVITIES * DIRECTIONS * len(TURNED) + 1, TAPS, 2), "filters", table)
     _check(levels.shape == (ACTIVITIES - 1,), "levels", levels)
     _check(bounds.shape == (ACTIVITIES,), "bounds", bounds)
-    fixed = (
+    done = function("rq_post_filter", "pllpppipp", "i")(
         address(plane, np.uint8), height, width, address(table, np.int16),
         address(levels, np.int32), address(bounds, np.int32), switches,
+        address(out, np.uint8), address(activity, np.uint8),
     )  # fmt: skip
-    to = address(out, np.uint8), address(activity, np.uint8)
-    run = function("rq_post_filter", "pllpppillpp", "i")
-
-    def work(top: int, bottom: int) -> None:
-        if run(*fixed, top, bottom, *to):
-            raise MemoryError("no memory for the post-filter")
-
-    in_bands(height // 4, work, least=_BAND_LINES)
+    if done:
+        raise MemoryError("no memory for the post-filter")
     return out, activity
 
 

@@ -1,129 +1,50 @@
-"""Bands of rows, worked on side by side by the threads that a process may use.
+"""Number of threads that compute, and who of them is at work.
 
-Native kernels release the interpreter's lock, so plain threads are enough. They sleep until there
-is work, and the caller works, too: a thread that the system does not run costs nothing, since the
-others take its bands.
+Native kernels work on bands of rows side by side (``native/bands.cpp``): helpers sleep until a call
+invites them. Tasks on Python threads (:mod:`roicodec.tasks`) say here that they are at work, and
+calls invite no more helpers than there are threads without work.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from itertools import count
-from queue import SimpleQueue
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["in_bands", "set_threads", "threads"]
+from roicodec.kernels.native import library
 
-_PER_THREAD = 3
-"""Bands for each thread, so that none waits long for another."""
+__all__ = ["occupied", "set_threads", "threads"]
 
-_ALIGN = 16
-"""Bands begin at multiples of this many rows, the tile of the matrix kernels."""
-
-
-class _Job:
-    """Bands of one call, taken by whoever comes first."""
-
-    def __init__(self, work: Callable[[int, int], None], bands: list[tuple[int, int]]) -> None:
-        self._work, self._bands = work, bands
-        self._next = count()
-        self._state = threading.Condition()
-        self._busy = 0
-        self._error: BaseException | None = None
-
-    def help(self) -> None:
-        """Work on bands until none is left."""
-        with self._state:
-            self._busy += 1
-        try:
-            while (number := next(self._next)) < len(self._bands):
-                self._work(*self._bands[number])
-        except BaseException as error:
-            self._error = error
-        finally:
-            with self._state:
-                self._busy -= 1
-                self._state.notify_all()
-
-    def finish(self) -> None:
-        """Work, then wait for the bands that others have taken.
-
-        Raises:
-            BaseException: what a band raised.
-        """
-        self.help()
-        with self._state:
-            self._state.wait_for(lambda: not self._busy)
-        if self._error is not None:
-            raise self._error
-
-
-class _Pool:
-    """Threads that help with jobs."""
-
-    def __init__(self) -> None:
-        self.size = len(os.sched_getaffinity(0))
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._helpers = 0
-        self._lock = threading.Lock()
-
-    def run(self, job: _Job) -> None:
-        with self._lock:
-            while self._helpers < self.size - 1:
-                name = f"roicodec-{self._helpers}"
-                threading.Thread(target=self._serve, name=name, daemon=True).start()
-                self._helpers += 1
-        for _ in range(self.size - 1):
-            self._jobs.put(job)
-        job.finish()
-
-    def _serve(self) -> None:
-        while True:
-            self._jobs.get().help()
-
-
-_pool = _Pool()
-
-
-def _after_fork() -> None:
-    """A child process has none of its parent's threads."""
-    global _pool
-    size, _pool = _pool.size, _Pool()
-    _pool.size = size
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_asked: int | None = None
 
 
 def threads() -> int:
-    """Number of threads that work on a call; by default the cores that the process may use."""
-    return _pool.size
+    """Number of threads that compute; by default the cores that the process may use."""
+    return _asked or len(os.sched_getaffinity(0))
 
 
 def set_threads(number: int) -> None:
-    """Setting of the number of threads that work on a call; 1 is the caller's alone.
+    """Setting of the number of threads that compute; with 1, everything is the caller's.
 
     Args:
         number: 1 or more.
     """
-    _pool.size = max(number, 1)
+    global _asked
+    _asked = max(number, 1)
+    found = library()
+    if found is not None:
+        found.rq_set_threads(_asked)
 
 
-def in_bands(rows: int, work: Callable[[int, int], None], *, least: int) -> None:
-    """Calls of ``work(begin, end)``, in parallel, for bands that cover ``0 <= row < rows``.
-
-    Args:
-        rows: how many.
-        work: must not depend on other bands.
-        least: rows of a band, below which more threads do not pay.
-
-    Raises:
-        Exception: what a band raises.
-    """
-    bands = min(_pool.size * _PER_THREAD, rows // max(least, 1))
-    if _pool.size == 1 or bands < 2:
-        work(0, rows)
+@contextmanager
+def occupied() -> Iterator[None]:
+    """Context in which the calling thread is at work, so that its core is not given away."""
+    found = library()
+    if found is None:
+        yield
         return
-    edges = [rows * band // bands // _ALIGN * _ALIGN for band in range(bands)]
-    _pool.run(_Job(work, list(zip(edges, [*edges[1:], rows], strict=True))))
+    found.rq_occupy(1)
+    try:
+        yield
+    finally:
+        found.rq_occupy(-1)

@@ -16,7 +16,6 @@ from roicodec.bitstream.entropy import Ints
 from roicodec.kernels.compensation import LUMA_FILTERS
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
-from roicodec.kernels.threads import in_bands
 from roicodec.picture import Plane
 
 __all__ = [
@@ -42,9 +41,6 @@ _MARGIN = UNIT + 8
 _REACH = 4
 _ROWS = 512
 """Units at a time whose temporaries stay in the cache."""
-
-_BAND_LINES = 48
-"""Lines of a band for which waking a thread pays."""
 
 _STEEP = 17.3
 """A coefficient of c steps is priced 0.5 log2(1 + 17.3 c^2) bits: what its square is worth while
@@ -219,13 +215,9 @@ def _native_interpolate(plane: Plane) -> NDArray[np.uint8]:
     if height % UNIT or width % UNIT:
         raise ValueError(f"a plane {plane.shape} to interpolate")
     out = np.empty((16, height + 2 * _MARGIN, width + 2 * _MARGIN), np.uint8)
-    call = function("rq_interpolate", "pllllp", "i")
-
-    def work(first: int, last: int) -> None:
-        if call(address(plane, np.uint8), height, width, first, last, address(out, np.uint8)):
-            raise MemoryError("no memory to interpolate a plane")
-
-    in_bands(out.shape[1], work, least=_BAND_LINES)
+    call = function("rq_interpolate", "pllp", "i")
+    if call(address(plane, np.uint8), height, width, address(out, np.uint8)):
+        raise MemoryError("no memory to interpolate a plane")
     return out
 
 

@@ -24,7 +24,6 @@ from roicodec.bitstream.entropy import Ints
 from roicodec.encoder.motion.match import probe_planes
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
-from roicodec.kernels.threads import in_bands
 from roicodec.picture import Plane
 
 __all__ = ["Level", "Pyramid", "halve", "hierarchical", "search_all", "search_near"]
@@ -40,7 +39,6 @@ _PASSES = ((2, 1), (2, 2), (3, 1), (0,))
 """Most steps downhill of every pass, by level."""
 _BIT_PRICE = 1.0
 """Sum of absolute differences that a bit of motion is worth, in quantizer steps, on full size."""
-_BAND_BLOCKS = 16
 _RING = ((0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1))
 
 
@@ -226,12 +224,8 @@ def _level_arguments(level: Level) -> tuple[int, ...]:
 def _native_search_all(level: Level, weight: int, reach: int) -> Field:
     out = np.empty((*level.grid, 2), np.int16)
     fixed = _level_arguments(level)
-    call = function("rq_search_all", "pplllllll" + "iillp")
-
-    def work(first: int, last: int) -> None:
-        call(*fixed, weight, reach, first, last, address(out, np.int16))
-
-    in_bands(level.grid[0], work, least=_BAND_BLOCKS)
+    call = function("rq_search_all", "pplllllll" + "iip")
+    call(*fixed, weight, reach, address(out, np.int16))
     return out
 
 
@@ -245,15 +239,11 @@ def _native_search_near(
         raise ValueError(f"vectors {vectors.shape} and {others.shape} of blocks {level.grid}")
     out = np.empty(shape, np.int16)
     fixed = _level_arguments(level)
-    call = function("rq_search_near", "pplllllll" + "iippllllp")
-
-    def work(first: int, last: int) -> None:
-        call(
-            *fixed, weight, limit, address(vectors, np.int16), address(others, np.int16),
-            len(others), steps, first, last, address(out, np.int16),
-        )  # fmt: skip
-
-    in_bands(level.grid[0], work, least=_BAND_BLOCKS)
+    call = function("rq_search_near", "pplllllll" + "iippllp")
+    call(
+        *fixed, weight, limit, address(vectors, np.int16), address(others, np.int16),
+        len(others), steps, address(out, np.int16),
+    )  # fmt: skip
     return out
 
 

@@ -29,7 +29,6 @@ from roicodec.encoder.motion.match import (
 from roicodec.encoder.motion.vector_costs import UnitCosts, base_costs, difference_bits, lengths
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
-from roicodec.kernels.threads import in_bands
 
 __all__ = ["VECTOR_WEIGHT", "refine", "refine_colour"]
 
@@ -47,9 +46,6 @@ _SPLIT_BITS, _WHOLE_BITS, _SAME_BITS, _OTHER_BITS, _NEW_BITS = 5120, 307, 819, 3
 
 _REMEMBERED = 24
 """Vectors of a unit whose prices native code remembers."""
-
-_BAND_UNITS = 16
-"""Rows of units of a band for which waking a thread pays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +187,8 @@ def _native_refine_colour(state: Refinement, ring: Ints, colour: int) -> None:
         np.ascontiguousarray(array, np.int32)
         for array in (before.base, before.split, before.calm, before.blocks)
     ]
-    call = function("rq_refine_vectors", "pllpppp" + "ppi" + "pppp" + "pppi" + "pl" + "plll")
-    fixed = (
+    call = function("rq_refine_vectors", "pllpppp" + "ppi" + "pppp" + "pppi" + "pl" + "pl")
+    call(
         *frame_arguments(state.matcher),
         address(state.blocks, np.int32, writable=True),
         address(state.isnew, np.int32, writable=True),
@@ -203,9 +199,7 @@ def _native_refine_colour(state: Refinement, ring: Ints, colour: int) -> None:
         address(ring, np.int32),
         len(ring),
         address(state.memory, np.int32, writable=True),
-    )
-    in_bands(
-        before.grid[0], lambda first, last: call(*fixed, colour, first, last), least=_BAND_UNITS
+        colour,
     )
 
 
