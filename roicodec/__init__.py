@@ -12,6 +12,7 @@ from roicodec.errors import InputError, ModelError, RoicodecError, StreamError
 
 if TYPE_CHECKING:
     from roicodec.api import decode, encode, info, open
+    from roicodec.batch import encode_all
     from roicodec.encoder.options import EncoderOptions
     from roicodec.kernels.threads import set_threads
     from roicodec.media.rgb import picture_from_rgb
@@ -37,6 +38,7 @@ _HOMES = {
     "Video": "video",
     "decode": "api",
     "encode": "api",
+    "encode_all": "batch",
     "info": "api",
     "open": "api",
     "picture_from_rgb": "media.rgb",
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "encode_all",
     "info",
     "open",
     "picture_from_rgb",

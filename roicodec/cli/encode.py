@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-
 import click
 
-from roicodec.cli.console import report, say
 from roicodec.cli.files import (
-    check_parts,
     check_stream_name,
     check_target,
-    clear_left_overs,
     refuse_stream,
 )
 from roicodec.cli.options import BIT_RATE, FILE, common, given_threads, jobs_option, roi_options
@@ -36,11 +29,17 @@ Examples:
   roicodec encode --start 1:30 --duration 10 --scale 720p film.mkv part.rq
   roicodec encode --roi none --frames 0:100 clip.y4m clip.rq
   roicodec encode --bitrate 800k cam.mkv cam.rq
+  roicodec encode --out-dir streams films/ talk.mp4
   ffmpeg -i cam.ts -f nut - | roicodec encode - - > cam.rq
 """
 )
-@click.argument("source", metavar="IN", type=FILE)
-@click.argument("target", metavar="OUT.rq", type=FILE)
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="IN OUT.rq")
+@click.option(
+    "--out-dir",
+    type=FILE,
+    metavar="DIR",
+    help="Encode any number of videos, and folders of videos, to streams in this folder.",
+)
 @click.option(
     "-q",
     "--quality",
@@ -123,8 +122,8 @@ Examples:
 @click.pass_obj
 def encode(
     factory: CodecFactory,
-    source: str,
-    target: str,
+    paths: tuple[str, ...],
+    out_dir: str | None,
     quality: int | None,
     bitrate: float | None,
     target_psnr: float | None,
@@ -159,6 +158,10 @@ def encode(
 
     While OUT.rq is made, its finished segments are in the folder OUT.rq.parts; after an
     interruption, --resume goes on from them.
+
+    With --out-dir, all arguments are videos or folders of videos, which are encoded one after
+    another to streams of their names. Those whose stream is there, whole and not older, are
+    skipped (but with -f); failures do not stop the rest. A table at the end tells all.
     """
     if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
         raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
@@ -170,17 +173,18 @@ def encode(
     if (roi_share is not None or roi_level is not None) and "auto" not in roi:
         name = "--roi-level" if roi_share is None else "--roi-share"
         raise click.UsageError(f"{name} is for --roi auto, which is not among {', '.join(roi)}")
-    refuse_stream(source)
-    check_target(target, force, [source, *(spec.removeprefix("file:") for spec in roi)])
-    check_stream_name(target, force)
+    if out_dir is None and len(paths) != 2:
+        raise click.UsageError("give IN and OUT.rq, or --out-dir and any number of videos")
+    if out_dir is None:
+        source, target = paths
+        refuse_stream(source)
+        check_target(target, force, [source, *(spec.removeprefix("file:") for spec in roi)])
+        check_stream_name(target, force)
     from roicodec.cli.threads import limit_threads
 
     limit_threads(threads)
-    from roicodec.cli.progress import ProgressListener, rate_text
+    from roicodec.cli.encode_file import EncodeSettings, encode_file, print_result
     from roicodec.encoder.options import EncoderOptions
-    from roicodec.output import OutputFile
-    from roicodec.segments.store import SegmentStore, parts_folder
-    from roicodec.transcode import encode_video
 
     options = EncoderOptions(
         quality=_DEFAULT_QUALITY if quality is None else quality,
@@ -193,69 +197,31 @@ def encode(
         bit_rate=bitrate,
         psnr=target_psnr,
     )
-    with ProgressListener("encode", quiet=quiet) as listener:
-        clear_left_overs(target, force or resume, listener.warn)
-        with contextlib.ExitStack() as opened:
-            store = None
-            if target != "-":
-                if not resume and not force:
-                    check_parts(target)
-                store = SegmentStore(parts_folder(target), resume=resume, discard=force)
-                opened.enter_context(store)
-            out = opened.enter_context(OutputFile(target, replace=force))
-            done = encode_video(
-                source,
-                out.stream,
-                options,
-                roi,
-                roi_share=roi_share,
-                roi_level=roi_level,
-                frames=choice.part,
-                filters=choice.filters,
-                tracks=choice.tracks,
-                strict=strict,
-                allow_network=allow_network,
-                backend=backend,
-                threads=threads,
-                store=store,
-                jobs=jobs,
-                worker_threads=given_threads(),
-                listener=listener,
-                factory=factory,
-            )
-    rate = 8 * done.bytes / done.duration if done.duration else None
-    fps = done.frames / done.seconds
-    console = sys.stderr if target == "-" else sys.stdout
-    if as_json:
-        result = {
-            "input": source,
-            "output": target,
-            "quality": None if bitrate or target_psnr else options.quality,
-            "target_bit_rate": bitrate,
-            "target_psnr": target_psnr,
-            "roi": list(roi),
-            "roi_share": roi_share,
-            "roi_level": roi_level,
-            "candidates": list(candidates),
-            "roi_strength": roi_strength,
-            "complexity": complexity,
-            "gop": gop,
-            "structure": structure,
-            "effort": effort,
-            "threads": threads,
-            "jobs": done.jobs,
-            "frames": done.frames,
-            "bytes": done.bytes,
-            "video_bytes": done.video_bytes,
-            "duration": done.duration,
-            "bit_rate": rate,
-            "seconds": done.seconds,
-            "cpu_seconds": done.cpu_seconds,
-            "fps": fps,
-            "warnings": listener.warnings,
-        }
-        say(json.dumps(result), console)
-    elif not quiet:
-        shown = f", {rate / 1000:.1f} kbit/s" if rate else ""
-        speed = rate_text(done.frames, done.seconds)
-        report(f"{target}: {done.frames} frames, {done.bytes} bytes{shown}, {speed}", console)
+    described = {
+        "quality": None if bitrate or target_psnr else options.quality,
+        "target_bit_rate": bitrate,
+        "target_psnr": target_psnr,
+        "roi": list(roi),
+        "roi_share": roi_share,
+        "roi_level": roi_level,
+        "candidates": list(candidates),
+        "roi_strength": roi_strength,
+        "complexity": complexity,
+        "gop": gop,
+        "structure": structure,
+        "effort": effort,
+        "threads": threads,
+    }
+    reading = {
+        "strict": strict, "allow_network": allow_network, "backend": backend, "threads": threads,
+        "jobs": jobs, "worker_threads": given_threads(),
+    }  # fmt: skip
+    settings = EncodeSettings(
+        options, roi, roi_share, roi_level, choice, reading, force, resume, quiet, described
+    )
+    if out_dir is not None:
+        from roicodec.cli.encode_many import encode_many
+
+        encode_many(paths, out_dir, settings, factory, as_json=as_json)
+        return
+    print_result(encode_file(source, target, settings, factory), as_json=as_json, quiet=quiet)

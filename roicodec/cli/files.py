@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from roicodec.batch import VIDEO_NAMES
 from roicodec.errors import InputError, StreamError
 
 __all__ = [
@@ -38,10 +39,6 @@ _SIGNATURES = (
     (0, b"\x89PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"GIF8", "a GIF image"),
-)
-_VIDEO_NAMES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".y4m", ".yuv", ".ts", ".m2ts", ".mpg"),
-    *(".mpeg", ".flv", ".wmv", ".nut", ".ogv", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf"),
 )
 
 
@@ -115,7 +112,7 @@ def check_stream_name(target: str, force: bool) -> None:
         InputError: if a stream would get the name of a video, and ``force`` is not given.
     """
     suffix = Path(target).suffix.lower()
-    if suffix in _VIDEO_NAMES and not force:
+    if suffix in VIDEO_NAMES and not force:
         raise InputError(
             f"{target}: encode writes a roicodec stream, which no player takes for a {suffix} file;"
             f" call it {Path(target).with_suffix('.rq')}, or give -f"

@@ -4,6 +4,7 @@ on."""
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,8 @@ from roicodec.segments.stream import pack_segment, unpack_segment
 __all__ = ["SegmentStore", "finished_parts", "parts_folder", "temporary_store"]
 
 _SUFFIX = ".parts"
+_LONGEST_NAME = 255
+"""Bytes of a file name."""
 _SETTINGS = "settings.json"
 _HALF = ".half"
 
@@ -31,6 +34,9 @@ _HALF = ".half"
 def parts_folder(target: str) -> Path:
     """Folder of the finished segments of an output."""
     final = Path(os.path.realpath(target))
+    name = os.fsencode(final.name)
+    if len(name) + len(_SUFFIX) > _LONGEST_NAME:
+        return final.with_name("roicodec-" + hashlib.sha256(name).hexdigest()[:16] + _SUFFIX)
     return final.with_name(final.name + _SUFFIX)
 
 

@@ -155,7 +155,7 @@ def test_errors(run: Run, clip: Path, tmp_path: Path, arguments: list[str], mess
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encode"], "Missing argument 'IN'"),
+        (["encode"], "Missing argument 'IN OUT.rq'"),
         (["encode", "a", "b", "-q", "64"], "0<=x<=63"),
         (["encode", "a", "b", "--candidates", "4,x"], "whole numbers"),
         (["encode", "a", "b", "--candidates", "1"], "2 to 16, or 0"),
