@@ -67,6 +67,7 @@ def encode(
     backend: str | None = None,
     resume: bool = False,
     jobs: int | None = 1,
+    cluster: str | None = None,
     listener: Listener | None = None,
 ) -> EncodeReport:
     """A video file as a stream, with its audio and other tracks.
@@ -97,6 +98,7 @@ def encode(
         resume: whether to go on from the finished segments of an interrupted run.
         jobs: number of processes that encode; None for what cores and memory allow. The stream
             does not depend on it.
+        cluster: address of a dask.distributed scheduler whose workers encode, instead.
         listener: receiver of progress and warnings.
 
     Raises:
@@ -136,6 +138,7 @@ def encode(
             backend=backend,
             store=store,
             jobs=jobs,
+            cluster=cluster,
             listener=listener,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
@@ -71,7 +71,7 @@ class EncodeReport(_Report):
         bytes: of the whole stream.
         video_bytes: of the frame chunks alone.
         duration: of the video, seconds; 0 when unknown.
-        jobs: number of processes that encoded.
+        jobs: number of processes of this machine that encoded; 0 where a cluster did.
     """
 
     jobs: int = 1
@@ -126,6 +126,7 @@ def encode_video(
     store: SegmentStore | None = None,
     jobs: int | None = 1,
     worker_threads: int | None = None,
+    cluster: str | None = None,
     factory: CodecFactory | None = None,
 ) -> EncodeReport:
     """Encoding of a video file to a stream.
@@ -148,6 +149,7 @@ def encode_video(
         jobs: number of processes that encode; None for what cores and memory allow where the
             video is long enough. The stream does not depend on it.
         worker_threads: for each of several processes to compute with; None to share the cores.
+        cluster: address of a dask.distributed scheduler whose workers encode, instead.
         factory: makes the encoder; None for the installed networks.
 
     Raises:
@@ -155,8 +157,8 @@ def encode_video(
         ModelError: if the networks are not there.
     """
     # Decoding needs neither the encoder nor torch.
-    from roicodec.segments.executors import LocalExecutor
-    from roicodec.segments.parallel import encode_in_parallel, encode_jobs
+    from roicodec.segments.executors import Executor, LocalExecutor
+    from roicodec.segments.parallel import check_portable, encode_in_parallel, encode_jobs
     from roicodec.segments.sequential import encode_in_order
     from roicodec.segments.store import temporary_store
     from roicodec.segments.work import Work
@@ -177,13 +179,23 @@ def encode_video(
             raise InputError(f"{source}: can be read only once, so nothing of it can be resumed")
         listener.start(reader.frame_count)
         factory = factory or NetworkFactory()
-        workers = encode_jobs(work, reader.info, jobs, listener)
+        if cluster:
+            check_portable(work)
+        workers = 0 if cluster else encode_jobs(work, reader.info, jobs, listener)
         if workers == 1:
             kept = store if work.again else None
             done = encode_in_order(work, reader, out, factory, kept, listener)
         else:
             with temporary_store() if store is None else nullcontext(store) as kept:
-                start = partial(LocalExecutor, work, factory, jobs=workers, threads=worker_threads)
+                start: Callable[[int], Executor] = partial(
+                    LocalExecutor, work, factory, jobs=workers, threads=worker_threads
+                )
+                if cluster:
+                    from roicodec.segments.cluster import ClusterExecutor
+
+                    start = partial(
+                        ClusterExecutor, work, factory, address=cluster, warn=listener.warn
+                    )
                 done, others = encode_in_parallel(work, reader, out, start, kept, listener)
         for message in filter(None, (*reader.warnings, done.missed)):
             listener.warn(message)

@@ -114,6 +114,12 @@ Examples:
 @source_options
 @jobs_option
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Scheduler of a dask.distributed cluster whose workers encode instead of this machine, as"
+    " tcp://host:8786.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on from the finished segments that an interrupted run has left in OUT.rq.parts.",
@@ -141,6 +147,7 @@ def encode(
     allow_network: bool,
     choice: SourceChoice,
     jobs: int | None,
+    cluster: str | None,
     resume: bool,
     backend: str,
     threads: int,
@@ -173,6 +180,8 @@ def encode(
     if (roi_share is not None or roi_level is not None) and "auto" not in roi:
         name = "--roi-level" if roi_share is None else "--roi-share"
         raise click.UsageError(f"{name} is for --roi auto, which is not among {', '.join(roi)}")
+    if jobs is not None and cluster is not None:
+        raise click.UsageError("--jobs and --cluster exclude each other")
     if out_dir is None and len(paths) != 2:
         raise click.UsageError("give IN and OUT.rq, or --out-dir and any number of videos")
     if out_dir is None:
@@ -214,7 +223,7 @@ def encode(
     }
     reading = {
         "strict": strict, "allow_network": allow_network, "backend": backend, "threads": threads,
-        "jobs": jobs, "worker_threads": given_threads(),
+        "jobs": jobs, "worker_threads": given_threads(), "cluster": cluster,
     }  # fmt: skip
     settings = EncodeSettings(
         options, roi, roi_share, roi_level, choice, reading, force, resume, quiet, described

@@ -12,6 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import BinaryIO
 
 from roicodec.bitstream.writer import StreamWriter
@@ -59,22 +60,23 @@ def encode_jobs(work: Work, info: VideoInfo, jobs: int | None, listener: Progres
                 return jobs
         return 1
     if jobs > 1:
-        if not work.again:
-            raise InputError(
-                f"{work.source}: can be read only once, so one process has to encode it",
-                parameter="jobs",
-            )
         check_portable(work)
         check_memory(jobs, pixels, "encode", listener.warn)
     return jobs
 
 
 def check_portable(work: Work) -> None:
-    """Check that a work can be sent to other processes.
+    """Check that a work can be had by other processes.
 
     Raises:
-        InputError: if its ROI is a function that cannot.
+        InputError: if its source can be read only once, or its ROI is a function that cannot be
+            sent.
     """
+    if not work.again:
+        raise InputError(
+            f"{work.source}: can be read only once, so one process has to encode it",
+            parameter="jobs",
+        )
     try:
         pickle.dumps(work)
     except Exception as error:
@@ -209,11 +211,7 @@ def _encode(
                 size += len(result.data)
                 done += result.segment.frames
                 busy -= 1
-                results.append(
-                    EncodedSegment(
-                        result.segment, b"", result.missed, result.replaced, result.cpu_seconds
-                    )
-                )
+                results.append(replace(result, data=b""))
             listener.size(size)
             listener.frame(done + executor.frames)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class EncodedSegment:
         missed: a line on a goal of rate or PSNR that was missed; empty otherwise.
         replaced: a line for each field of the header that had to be replaced.
         cpu_seconds: time that it took, reading included.
+        crc32: of ``data``.
     """
 
     segment: Segment
@@ -36,6 +38,7 @@ class EncodedSegment:
     missed: str
     replaced: tuple[str, ...]
     cpu_seconds: float
+    crc32: int
 
 
 class SegmentTask:
@@ -97,7 +100,9 @@ class SegmentTask:
             )
         data = pack_segment(self._header, frames)
         seconds = time.process_time() - clock
-        return EncodedSegment(segment, data, self._encoder.missed(), self._replaced, seconds)
+        return EncodedSegment(
+            segment, data, self._encoder.missed(), self._replaced, seconds, zlib.crc32(data)
+        )
 
     def close(self) -> None:
         """End of reading."""
