@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "media": {*LEAVES, "text", "bitstream.color", "bitstream.fields", "output"},
     "segments": {
         *LEAVES,
-        *("bitstream", "description", "encoder", "factory", "media", "output"),
+        *("bitstream", "decoder.weights", "description", "encoder", "factory", "media", "output"),
     },
 }
 """What each package may import besides itself."""
