@@ -19,7 +19,16 @@ _OUTSIDE = {"README.md": "readme", "CHANGELOG.md": "changelog", "CONTRIBUTING.md
 _COPIED = (".md", ".svg", ".jpg", ".png", ".webp", ".ipynb")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _API = {
-    "Whole files": ("open", "encode", "decode", "info", "write_report", "thumbnail"),
+    "Whole files": (
+        "open",
+        "encode",
+        "encode_all",
+        "decode",
+        "info",
+        "play",
+        "write_report",
+        "thumbnail",
+    ),
     "Picture by picture": ("Encoder", "Decoder", "EncoderOptions"),
     "Pictures": ("Video", "DecodedPicture", "Picture", "picture_from_rgb"),
     "Reports": ("EncodeReport", "DecodeReport", "Listener"),
