@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
@@ -167,8 +168,9 @@ def encode_in_parallel(
         plan = _Plan(work, reader, spool, listener)
         results = _encode(plan, start, store, listener)
         spool.seek(0)
-        done = Encoded()
+        done, begun = Encoded(), time.perf_counter()
         _join(plan, reader, out, store, spool, done)
+        done.join_seconds = time.perf_counter() - begun
     done.duration = float((plan.end - plan.first_pts) * reader.info.time_base)
     missed = [(result.segment, result.missed) for result in results if result.missed]
     missed.sort(key=lambda found: found[0].start)

@@ -41,6 +41,7 @@ class Encoded:
         bytes, video_bytes: of the whole stream, and of the frame chunks alone.
         duration: of the video, seconds; 0 when unknown.
         missed: a line on a goal of rate or PSNR that was missed; empty otherwise.
+        join_seconds: time that joining of segments took, where several processes made them.
     """
 
     frames: int = 0
@@ -48,6 +49,7 @@ class Encoded:
     video_bytes: int = 0
     duration: float = 0.0
     missed: str = ""
+    join_seconds: float = 0.0
 
 
 def encode_in_order(
