@@ -46,6 +46,7 @@ class Build(build_ext):
             "msvc": ["/std:c++17", "/O2", "/fp:precise"],
             "unix": [
                 *("-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"),
+                "-fno-math-errno",
                 *("-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra"),
             ],
         }

@@ -14,6 +14,7 @@ from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
 from roicodec.decoder.latents import decode_squares, encode_squares
 from roicodec.encoder.motion import match, refine
+from roicodec.encoder.roi import features
 from roicodec.kernels import back_projection, compensation, latents, packing, post_filter
 
 __all__ = ["OPERATION_CASES"]
@@ -173,6 +174,14 @@ def refinement_cases() -> Iterator[Case]:
     yield Case("damped steps of latents", steps, error.size, "latents")
 
 
+def feature_cases() -> Iterator[Case]:
+    """Features of regions of 1280x720."""
+    rng = np.random.default_rng(0)
+    plane, mask = rng.integers(0, 256, (720, 1280), np.uint8), rng.random((45, 80)) < 0.2
+    run = partial(features.region_sums.native, plane, mask, 16)
+    yield Case("sums of regions", run, plane.size, "samples")
+
+
 def _written(tables: Tables, symbols: Ints, index: Ints) -> bytes:
     encoder = NativeEncoder()
     encoder.put(tables, symbols, index)
@@ -186,5 +195,6 @@ OPERATION_CASES: list[Callable[[], Iterator[Case]]] = [
     latent_cases,
     search_cases,
     refinement_cases,
+    feature_cases,
 ]
 """Functions that yield cases, one for each module of operations."""

@@ -18,6 +18,7 @@ MODULES = (
     "encoder.motion.match",
     "encoder.motion.pyramid",
     "encoder.motion.refine",
+    "encoder.roi.features",
     "kernels.back_projection",
     "kernels.compensation",
     "kernels.convolution",

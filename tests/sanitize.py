@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _SHARES = {"info": 0.6, "decoder": 0.4}
 """Parts of the executions by target of the fuzzer."""
 _FLAGS = (
-    *("-std=c++17", "-O1", "-g", "-fPIC", "-pthread", "-shared", "-fno-omit-frame-pointer"),
+    *("-std=c++17", "-O1", "-g", "-ffp-contract=off", "-fPIC", "-pthread", "-shared"),
+    "-fno-omit-frame-pointer",
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
 )
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from roicodec.encoder.roi.features import FEATURES, region_features
+from roicodec.encoder.roi.features import FEATURES, region_features, region_sums
+from roicodec.kernels import native
 from roicodec.picture import Picture
+from tests.kernels.operations import agree
 
 
 def flat(width: int, height: int, y: int = 100, u: int = 120, v: int = 140) -> Picture:
@@ -163,3 +165,26 @@ def test_the_same_numbers_wherever_memory_lies() -> None:
     got = np.frombuffer(found.pop()).reshape(2, 10)[:, FEATURES.index("gradient_y")]
     for part, value in zip((inside, ~inside), got, strict=True):
         assert value * np.count_nonzero(part) * 16384 == pytest.approx(fine[part].sum(), abs=1e-3)
+
+
+@pytest.mark.parametrize("level", native.LEVELS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (7, 1), (33, 70), (16, 64)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_native_sums(level: str, height: int, width: int, kind: type) -> None:
+    if level not in native.levels():
+        pytest.skip(f"{level}: {native.reason()}")
+    rng = np.random.default_rng((height, width))
+    low, high = (0, 256) if kind is np.uint8 else (-2047, 2048)
+    extremes = rng.choice([low, high - 1], (height, width))
+    for plane in (rng.integers(low, high, (height, width)), extremes):
+        for cell in (2, 8, 16):
+            mask = rng.random((-(-height // cell), -(-width // cell))) < 0.4
+            with native.forced(level):
+                agree(region_sums, plane.astype(kind), mask, cell)
+
+
+def test_a_mask_that_is_too_small_is_refused() -> None:
+    if not native.levels():
+        pytest.skip(native.reason())
+    with pytest.raises(ValueError, match=r"\(9, 9\)"):
+        region_sums.native(np.zeros((9, 9), np.uint8), np.ones((1, 2), np.bool_), 8)

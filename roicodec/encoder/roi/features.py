@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import BLOCK, CELL
 from roicodec.bitstream.masks import Mask, samples_of
+from roicodec.kernels.native import address, function
+from roicodec.kernels.operations import Arrays, Operation
 from roicodec.picture import Picture
 
-__all__ = ["FEATURES", "Features", "region_features"]
+__all__ = ["FEATURES", "Features", "region_features", "region_sums"]
 
 FEATURES = (
     "sigma_y",
@@ -30,7 +32,6 @@ FEATURES = (
 
 Features = NDArray[np.float64]
 
-_STRIP = 64  # Rows at a time: gradients of a whole plane would not stay in the cache.
 _FINE = 16384
 """Steps that gradients of 1 are counted in: sums of integers are the same in any order, and so
 on any processor and wherever memory lies."""
@@ -73,42 +74,71 @@ def region_features(
 
 def _describe(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.float64]:
     """(sigma, gradient) of ROI and non-ROI, ``[2, 2]``."""
-    height, width = plane.shape
-    plane = np.ascontiguousarray(plane)
-    roi = samples_of(mask, width, height, cell).astype(np.uint8)
     out = np.zeros((2, 2))
-    for row, region in enumerate((roi, 1 - roi)):
-        size = cv2.countNonZero(region)
+    sums = region_sums(np.ascontiguousarray(plane), mask, cell).tolist()
+    for row, (size, total, squares, steepness) in enumerate(sums):
         if size:
-            out[row, 0] = cv2.meanStdDev(plane, mask=region)[1].item()
-            out[row, 1] = 1 / (size * _FINE)
-    total = np.zeros(2)
-    for top in range(0, height, _STRIP):
-        strip = slice(top, top + _STRIP)
-        steepness = _steepness(plane, top, min(top + _STRIP, height))
-        whole = cv2.sumElems(steepness)[0]
-        # The ROI is 0 or 1, so that this is the sum within it.
-        inside = cv2.sumElems(steepness * roi[strip])[0]
-        total += inside, whole - inside
-    out[:, 1] *= total
+            part = 1 / size
+            mean = total * part
+            out[row] = max(squares * part - mean * mean, 0) ** 0.5, steepness / (size * _FINE)
     return out
 
 
-def _steepness(plane: NDArray[Any], top: int, bottom: int) -> NDArray[np.int32]:
-    """Gradient magnitude of rows ``top`` to ``bottom``, in 1/16384, rounded."""
-    first, last = max(top - 1, 0), min(bottom + 1, len(plane))
-    rows = slice(top - first, bottom - first)
-    slopes = (
-        cv2.Sobel(
-            plane[first:last], cv2.CV_32F, dx, 1 - dx, ksize=1, borderType=cv2.BORDER_REPLICATE
-        )
-        for dx in (1, 0)
-    )
-    across, down = (np.asarray(slope, np.float32)[rows] for slope in slopes)
-    # Not cv2.magnitude: its last bit may depend on where memory lies.
-    across *= across
-    down *= down
-    across += down
-    np.sqrt(across, out=across)
-    across *= _FINE / 2
-    return np.rint(across, out=across).astype(np.int32)
+# --- reference ----------------------------------------------------------------------------------
+
+
+def _region_sums(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.int64]:
+    height, width = plane.shape
+    wide = np.pad(plane.astype(np.int32), 1, mode="edge")
+    across = (wide[1:-1, 2:] - wide[1:-1, :-2]).astype(np.float32)
+    down = (wide[2:, 1:-1] - wide[:-2, 1:-1]).astype(np.float32)
+    steepness = np.rint(np.sqrt(across * across + down * down) * np.float32(_FINE / 2))
+    roi = samples_of(mask, width, height, cell).astype(np.bool_)
+    out = np.zeros((2, 4), np.int64)
+    for row, region in enumerate((roi, ~roi)):
+        own = plane[region].astype(np.int64)
+        slopes = int(steepness[region].astype(np.int64).sum())
+        out[row] = len(own), own.sum(), (own * own).sum(), slopes
+    return out
+
+
+# --- native -------------------------------------------------------------------------------------
+
+
+def _native_region_sums(plane: NDArray[Any], mask: Mask, cell: int) -> NDArray[np.int64]:
+    height, width = plane.shape
+    rows, columns = mask.shape
+    if cell < 1 or not min(height, width) or height > rows * cell or width > columns * cell:
+        raise ValueError(f"a plane {plane.shape} of {mask.shape} cells of {cell}")
+    words = plane.dtype != np.uint8
+    own = np.ascontiguousarray(mask)
+    out = np.empty((2, 4), np.int64)
+    if function("rq_region_sums", "pillpllp", "i")(
+        address(plane, np.int16 if words else np.uint8), int(words), height, width,
+        address(own, np.bool_), columns, cell, address(out, np.int64),
+    ):  # fmt: skip
+        raise MemoryError("no memory for a row of gradients")
+    return out
+
+
+# --- operation ----------------------------------------------------------------------------------
+
+
+def _probe(form: Callable[[NDArray[Any], Mask, int], NDArray[np.int64]]) -> Arrays:
+    y, x = np.indices((13, 37))
+    mask = (np.arange(10) % 3 == 0).reshape(2, 5)
+    for plane in ((x * y * 31 + x) % 256, np.where(x % 3, 255, 0)):
+        yield form(plane.astype(np.uint8), mask, 8)
+    yield form(((x * y * 977) % 4095 - 2047).astype(np.int16), mask, 8)
+
+
+region_sums = Operation("sums of regions", _region_sums, _native_region_sums, _probe, 0xC717E771)
+"""Number of samples, sum of them, of their squares and of their gradient magnitudes, of the ROI and
+of the rest, int64 ``[2, 4]``. Magnitudes are of differences over two samples, the edge repeated, in
+1/16384, each rounded.
+
+Args:
+    plane: uint8, or int16 within 2047 of 0, ``[H, W]``, contiguous, not empty.
+    mask: bool ``[>= H / cell, >= W / cell]``.
+    cell: samples of a cell's side.
+"""
