@@ -26,6 +26,8 @@ __all__ = [
 
 UNKNOWN, LIMITED, FULL = 0, 1, 2
 RGB, BT709, UNSPECIFIED = 0, 1, 2
+_BITS = 8
+"""Bits of a sample that is coded."""
 _DIRECT = {"yuv420p", "yuvj420p", "yuva420p"}
 
 
@@ -82,8 +84,15 @@ def run_graph(graph: Graph, frame: VideoFrame) -> VideoFrame:
 class Scaler:
     """FFmpeg's ``scale`` filter, which changes pixel format and nothing else.
 
-    YUV to YUV keeps matrix and range; RGB becomes BT.709, limited range.
+    YUV to YUV keeps matrix and range; RGB becomes BT.709, limited range. Samples of
+    more than 8 bits are dithered by the same ordered pattern in every picture, which keeps slow
+    gradients.
+
+    Attributes:
+        dithers: whether they are; else they are rounded.
     """
+
+    dithers = True
 
     def __init__(
         self, source: VideoFormat, width: int, height: int, target: str, info: VideoInfo
@@ -100,7 +109,7 @@ class Scaler:
             "out_color_matrix": "bt709",
             "in_chroma_loc": LOCATIONS[info.chroma_location or 1],
             "out_chroma_loc": LOCATIONS[info.chroma_location or 1],
-            "sws_dither": "none",
+            "sws_dither": "bayer" if self.dithers and _is_deep(source) else "none",
             "flags": "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact",
         }
         if not rgb:
@@ -118,6 +127,10 @@ class Scaler:
         frame.color_primaries = frame.color_trc = UNSPECIFIED
         frame.pts = None
         return run_graph(self._graph, frame)
+
+
+def _is_deep(format: VideoFormat) -> bool:
+    return any(component.bits > _BITS for component in format.components)
 
 
 def _is_gray(format: VideoFormat) -> bool:

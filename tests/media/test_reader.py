@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
@@ -142,11 +143,13 @@ def test_mirrored_pictures_stay_mirrored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("color_range", [1, 2])
-def test_ten_bits_are_rounded_to_eight(tmp_path: Path, color_range: int) -> None:
-    # 401 / 4 = 100.25, 602 / 4 = 150.5 (up), 299 / 4 = 74.75
+def test_ten_bits_keep_their_mean_in_eight(tmp_path: Path, color_range: int) -> None:
     path = flat(tmp_path / "a.mkv", "yuv420p10le", [401, 602, 299], color_range=color_range)
     reader, shown, _ = read(path)
-    assert [set(p.ravel()) for p in shown[0].planes] == [{100}, {151}, {75}]
+    luma = 401 / 4 if color_range == 1 else 401 * 255 / 1023
+    for plane, level in zip(shown[0].planes, (luma, 602 / 4, 299 / 4), strict=True):
+        assert set(plane.ravel()) <= {math.floor(level), math.ceil(level)}
+        assert plane.mean() == pytest.approx(level, abs=0.06)
     assert reader.info.color_range == color_range
     assert reader.info.pixel_format == "yuv420p10le"
     assert reader.warnings == ["converted from yuv420p10le to 8-bit 4:2:0"]
@@ -285,3 +288,30 @@ def test_a_size_that_changes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.h264").write_bytes(one.read_bytes() + other.read_bytes())
     with pytest.raises(InputError, match="size changes to 96x64 at frame 8"):
         read(tmp_path / "c.h264")
+
+
+@pytest.mark.parametrize(("format", "bits"), [("yuv420p10le", 10), ("yuv422p12le", 12)])
+def test_samples_of_more_bits_are_dithered(tmp_path: Path, format: str, bits: int) -> None:
+    """A slow gradient keeps its means, by a pattern that is the same in every picture."""
+    gradient = np.repeat(np.linspace(100, 110, 256)[None], 64, 0)
+    deep = np.round(gradient * 2 ** (bits - 8)).astype(np.uint16)
+    with av.open(str(tmp_path / "deep.mkv"), "w") as out:
+        video = out.add_stream("ffv1", rate=25)
+        assert isinstance(video, av.VideoStream)
+        video.width, video.height, video.pix_fmt = 256, 64, format
+        for number in range(2):
+            frame = av.VideoFrame(256, 64, format)
+            for plane in frame.planes:
+                samples = np.full((plane.height, plane.line_size // 2), 1 << (bits - 1), np.uint16)
+                if plane.width == 256:
+                    samples[:, :256] = deep
+                plane.update(samples.tobytes())
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    reader, (first, second), _ = read(tmp_path / "deep.mkv")
+    assert reader.warnings == [f"converted from {format} to 8-bit 4:2:0"]
+    means = first.y.reshape(8, 8, 32, 8).mean((1, 3))
+    assert np.abs(means - gradient[:8, :].reshape(8, 32, 8).mean(2)).max() < 0.1
+    np.testing.assert_array_equal(first.y, second.y)
+    assert set(first.u.flat) == {128}
