@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["eval_command"]
 
+_LEAST_POINTS = 4
+"""Points of a curve that BD-BR takes."""
 _CONFIGS = ("ld", "default", "intra")
 _SUFFIXES = (".mkv", ".mp4", ".mov", ".y4m", ".webm", ".avi", ".m4v")
 
@@ -117,6 +119,23 @@ Examples:
     show_default=True,
     help="Folder of the results. What is finished there is not repeated.",
 )
+@click.option(
+    "--few",
+    is_flag=True,
+    help="Go on with fewer than four qualities of a codec, which have no BD-BR.",
+)
+@click.option(
+    "--markdown",
+    is_flag=True,
+    help="Print BD-BR as tables of Markdown, instead of everything for a terminal.",
+)
+@click.option(
+    "--metric",
+    multiple=True,
+    metavar="KEY",
+    help="With --markdown: a measure to show, such as psnr_yuv, msssim_y or wpsnr_y; give it"
+    " several times for several. BD-BR by clip is of the first.  [default: all]",
+)
 @click.option("--quiet", is_flag=True, help="No line for every encode.")
 @click.pass_obj
 def eval_command(
@@ -134,6 +153,9 @@ def eval_command(
     jobs: int,
     threads: int,
     out: Path,
+    few: bool,
+    markdown: bool,
+    metric: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Compare roicodec with other codecs on CLIPs: real files, decoded and measured.
@@ -143,6 +165,7 @@ def eval_command(
     frame of roicodec's), plots (PNG, SVG), report.html, and the coded files. The exit status is 1
     if an encode failed; the others are in the results.
     """
+    from roicodec.evaluate.markdown import chosen_measures, markdown_lines
     from roicodec.evaluate.points import read_points
     from roicodec.evaluate.results import about_run, check_plotting, usable_points, write_results
     from roicodec.evaluate.run import Plan, run_plan
@@ -159,6 +182,15 @@ def eval_command(
     names = dict.fromkeys([*(c.name for c in coders), *(p.codec for p in stored)])
     if reference is not None and reference not in names:
         raise InputError(f"--reference {reference!r}: there are {', '.join(names)}")
+    if metric and not markdown:
+        raise click.UsageError("--metric chooses the columns of --markdown; give both")
+    measures = chosen_measures(metric)
+    short = [coder for coder in coders if len(coder.qualities) < _LEAST_POINTS]
+    if short and not few:
+        raise InputError(
+            f"{short[0].name}: {len(short[0].qualities)} qualities have no BD-BR, which takes"
+            f" {_LEAST_POINTS}: give more, or --few to go on without"
+        )
     screen = Screen(len(videos) * sum(len(c.qualities) for c in coders), quiet=quiet)
     for message in messages:
         screen.warn(message)
@@ -177,7 +209,12 @@ def eval_command(
     about = about_run(shlex.join(["roicodec", *sys.argv[1:]]), encodes)
     comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
     layers = write_statistics(out, found, encodes)
-    screen.show(encodes, comparisons, against_what, layers)
+    if markdown:
+        for line in markdown_lines(encodes, comparisons, against_what, measures):
+            click.echo(printable(line))
+        click.echo()
+    else:
+        screen.show(encodes, comparisons, against_what, layers)
     click.echo(printable(f"{out / 'report.html'}, results.json, results.csv, regions.csv, plots/"))
     if screen.failures:
         raise InputError(f"{screen.failures} encodes failed, see above; the others are in {out}")

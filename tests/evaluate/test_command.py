@@ -29,7 +29,8 @@ def call(*arguments: object) -> Result:
 def test_the_command_writes_everything(clip: Path, masks: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [clip, "--against", "x264,svtav1", "--anchor-qualities", "20,38",
-                 "--qualities", "3", "--frames", 3, "--roi", masks, "--out", out]  # fmt: skip
+                 "--qualities", "3", "--few", "--frames", 3, "--roi", masks,
+                 "--out", out]  # fmt: skip
     result = call(*arguments)
     assert result.exception is None, result.output
     for text in ("roicodec_ld+roi", "x264_medium_ld_psnr+roi6", "svtav1_p4_ld", "[1/12]"):
@@ -80,6 +81,11 @@ def test_wrong_use_is_told(clip: Path, tmp_path: Path) -> None:
     assert "there are roicodec_ld, x264" in error(clip, "--reference", "x264")
     assert "whole numbers" in error(clip, "--qualities", "a,b")
     assert "cannot be read" in error(clip, "--points", tmp_path / "none.csv")
+    for few in (("--qualities", "3,12,30"), ("--anchor-qualities", "20,30,40")):
+        assert "3 qualities have no BD-BR, which takes 4" in error(clip, *few)
+    assert "give both" in error(clip, "--metric", "psnr_y")
+    assert "metric vmaf: known are psnr_y" in error(clip, "--markdown", "--metric", "vmaf")
+    assert not (tmp_path / "out").exists()  # before anything was encoded
     (tmp_path / "b").mkdir()
     shutil.copy(clip, tmp_path / "b" / clip.name)
     assert "both called moving" in error(clip, tmp_path / "b")
@@ -94,7 +100,7 @@ def test_a_failed_encode_fails_the_command(
     monkeypatch.setenv("FAKE_NO_MODEL", "1")
     out = tmp_path / "out"
     result = call(clip, "--against", "x264", "--anchor-qualities", 30, "--qualities", 3,
-                  "--out", out)  # fmt: skip
+                  "--few", "--out", out)  # fmt: skip
     assert isinstance(result.exception, InputError)
     assert "1 encodes failed" in str(result.exception)
     assert "released weights are missing" in result.output

@@ -46,7 +46,7 @@ def test_a_comparison_of_clips_with_odd_names(tmp_path: Path) -> None:
     done = CliRunner().invoke(
         eval_command,
         [*map(str, odd), "--against", "x264", "--anchor-qualities", "20,30,40",
-         "--qualities", "3", "--out", str(out)],
+         "--qualities", "3", "--few", "--out", str(out)],
         obj=FakeFactory(),
     )  # fmt: skip
     assert done.exception is None, done.output

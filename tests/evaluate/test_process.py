@@ -116,7 +116,7 @@ def test_a_comparison_that_is_interrupted_leaves_no_process(
 ) -> None:
     (tmp_path / "clip.y4m").write_bytes(y4m())
     process = in_process_of_its_own(
-        "eval", "clip.y4m", "--qualities", "3", "--against", "x264", "--out", "out",
+        "eval", "clip.y4m", "--qualities", "3", "--few", "--against", "x264", "--out", "out",
         env={"FAKE_SECONDS": "30"}, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     encodes: list[int] = []
