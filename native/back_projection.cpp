@@ -155,17 +155,19 @@ RQ_EXPORT int32_t rq_back_block(const void* const* table, int16_t* rows,
 // error: [P, A]; order: [N] of its rows; weight: [A]; rows: [N, A + B].
 RQ_EXPORT void rq_pull_rows(const int16_t* error, int64_t a, const int32_t* order, int64_t count,
                             const float* weight, int64_t b, int16_t* rows) {
-  for (int64_t n = 0; n < count; ++n) {
-    const int16_t* from = error + int64_t{order[n]} * a;
-    int16_t* to = rows + n * (a + b);
-    for (int64_t c = 0; c < a; ++c) {
-      float value = static_cast<float>(from[c]) * weight[c];
-      value = value < -32768.0f ? -32768.0f : value > 32767.0f ? 32767.0f : value;
-      // Adding 1.5 * 2^23 leaves no room for a fraction: rounds to the nearest, ties to even.
-      to[c] = static_cast<int16_t>((value + 12582912.0f) - 12582912.0f);
+  rq::in_bands(count, 16 * kTile, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int16_t* from = error + int64_t{order[n]} * a;
+      int16_t* to = rows + n * (a + b);
+      for (int64_t c = 0; c < a; ++c) {
+        float value = static_cast<float>(from[c]) * weight[c];
+        value = value < -32768.0f ? -32768.0f : value > 32767.0f ? 32767.0f : value;
+        // Adding 1.5 * 2^23 leaves no room for a fraction: rounds to the nearest, ties to even.
+        to[c] = static_cast<int16_t>((value + 12582912.0f) - 12582912.0f);
+      }
+      std::memset(to + a, 0, static_cast<size_t>(b) * sizeof(int16_t));
     }
-    std::memset(to + a, 0, static_cast<size_t>(b) * sizeof(int16_t));
-  }
+  });
 }
 
 // Damped steps of latents: damping * (latents - gradient * scale - target), at some positions.
@@ -176,12 +178,14 @@ RQ_EXPORT void rq_latent_steps(const int16_t* gradient, int64_t channels, const 
                                const unsigned char* part, int64_t count, const float* scale,
                                const int16_t* latents, const float* target, float damping,
                                float* moves) {
-  for (int64_t n = 0; n < count; ++n) {
-    const int64_t at = int64_t{order[n]} * channels;
-    const float* own = scale + int64_t{part[n]} * channels;
-    for (int64_t c = 0; c < channels; ++c) {
-      const float pull = static_cast<float>(gradient[n * channels + c]) * own[c];
-      moves[at + c] = damping * ((static_cast<float>(latents[at + c]) - pull) - target[at + c]);
+  rq::in_bands(count, 16 * kTile, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t at = int64_t{order[n]} * channels;
+      const float* own = scale + int64_t{part[n]} * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        const float pull = static_cast<float>(gradient[n * channels + c]) * own[c];
+        moves[at + c] = damping * ((static_cast<float>(latents[at + c]) - pull) - target[at + c]);
+      }
     }
-  }
+  });
 }

@@ -19,6 +19,7 @@ constexpr int kPhases[2][2] = {{0, 2}, {3, 1}};
 constexpr int kSymbolShift = 4, kSymbolBits = 8, kLargest = 2;
 constexpr int kHyperContexts = 8;
 constexpr int64_t kBandPositions = 256;  // Of a band for which waking a thread pays.
+constexpr int64_t kBandLatents = kBandPositions * 24;
 
 }  // namespace
 
@@ -85,38 +86,43 @@ RQ_EXPORT void rq_choose_symbols(const float* target, const int64_t* pairs, cons
                                  const int32_t* steps, const int32_t* index, int64_t count,
                                  const double* bits, int64_t columns, int32_t low, int32_t high,
                                  double lambda, int32_t* symbols) {
-  for (int64_t n = 0; n < count; ++n) {
-    symbols[n] = 0;
-    if (!index[n]) continue;
-    const float difference = target[pairs[n]] - static_cast<float>(mean[n]);
-    const double residual = static_cast<double>(difference) / (steps[n] * 0.0625);
-    const double limit = 1 << 30;
-    const int32_t k = static_cast<int32_t>(std::nearbyint(clamp(residual, -limit, limit)));
-    symbols[n] = k;
-    if (!k || lambda == 0 || k >= high || k <= -high) continue;
-    const double* row = bits + index[n] * columns;
-    const int32_t options[3] = {k, k > 0 ? k - 1 : k + 1, 0};
-    double least = 0;
-    for (int option = 0; option < 3; ++option) {
-      const double off = residual - options[option];
-      const double cost = off * off + lambda * row[clamp(options[option], low, high) - low];
-      if (option == 0 || cost < least) {
-        least = cost;
-        symbols[n] = options[option];
+  rq::in_bands(count, kBandLatents, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      symbols[n] = 0;
+      if (!index[n]) continue;
+      const float difference = target[pairs[n]] - static_cast<float>(mean[n]);
+      const double residual = static_cast<double>(difference) / (steps[n] * 0.0625);
+      const double limit = 1 << 30;
+      const int32_t k = static_cast<int32_t>(std::nearbyint(clamp(residual, -limit, limit)));
+      symbols[n] = k;
+      if (!k || lambda == 0 || k >= high || k <= -high) continue;
+      const double* row = bits + index[n] * columns;
+      const int32_t options[3] = {k, k > 0 ? k - 1 : k + 1, 0};
+      double least = 0;
+      for (int option = 0; option < 3; ++option) {
+        const double off = residual - options[option];
+        const double cost = off * off + lambda * row[clamp(options[option], low, high) - low];
+        if (option == 0 || cost < least) {
+          least = cost;
+          symbols[n] = options[option];
+        }
       }
     }
-  }
+  });
 }
 
 // Add the bits of symbols to those of their rows of latents; of escapes, their table's.
 RQ_EXPORT void rq_add_bits(const int32_t* symbols, const int32_t* index, const int64_t* pairs,
                            int64_t count, int64_t channels, const double* bits, int64_t columns,
                            int32_t low, int32_t high, double* rows) {
-  for (int64_t n = 0; n < count; ++n) {
-    const bool outside = symbols[n] < low || symbols[n] > high;
-    const double own = bits[index[n] * columns + (outside ? high + 1 : symbols[n]) - low];
-    rows[pairs[n] / channels] += index[n] ? own : 0;
-  }
+  // A position has as many latents in a step, so its sum is all in one band.
+  rq::in_bands(count, kBandLatents, channels / kSteps, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const bool outside = symbols[n] < low || symbols[n] > high;
+      const double own = bits[index[n] * columns + (outside ? high + 1 : symbols[n]) - low];
+      rows[pairs[n] / channels] += index[n] ? own : 0;
+    }
+  });
 }
 
 // --- hyper-latents -------------------------------------------------------------------------------

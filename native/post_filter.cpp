@@ -286,7 +286,13 @@ RQ_EXPORT int32_t rq_post_filter(const uint8_t* plane, int64_t height, int64_t w
 RQ_EXPORT void rq_post_filter_gains(const uint8_t* before, const uint8_t* after,
                                     const uint8_t* activity, int64_t width, const uint8_t* target,
                                     int64_t rows, int64_t columns, int64_t* won) {
-  gains(before, after, activity, width, target, rows, columns, won);
+  rq::in_bands((rows + 3) / 4, kBandBlocks, 1, [=](int64_t top, int64_t bottom) {
+    int64_t own[kSwitches] = {};
+    const int64_t from = 4 * top * width, last = 4 * bottom < rows ? 4 * bottom : rows;
+    gains(before + from, after + from, activity + top * (width / 4), width,
+          target + 4 * top * columns, last - 4 * top, columns, own);
+    rq::add_together(own, won, kSwitches);
+  });
 }
 
 // Samples after the filter where the block's activity is switched on, else those before.
