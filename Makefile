@@ -38,9 +38,10 @@ lint: $(READY) ## ruff, its format, and mypy strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width
+bench: $(READY) ## size, PSNR and speed on real clips; cost of every bit-width; threads
 	$(BIN)/python -m benchmarks.clips
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bitwidths
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.threads
 bench-kernels: $(READY) ## rate of every native kernel at every instruction set
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.native
 results: $(READY) ## compare with other codecs, write docs/results.md (resumes from runs/eval)

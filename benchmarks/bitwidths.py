@@ -166,6 +166,36 @@ class Trial:
         arrays = load_arrays()["inter"]
         return complexity(decoder_layers(arrays, shape)).bit_ops / 1e9
 
+    def giga_macs(self) -> float:
+        """MACs of decoding the frame in 10^9."""
+        shape = FrameShape.of(self.inter.setting.mask, None, self.choice.b_roi, self.choice.b_bg)
+        return complexity(decoder_layers(load_arrays()["inter"], shape)).macs / 1e9
+
+
+def peak() -> float:
+    """10^9 MACs a second of 8-bit integers on one thread: the best that any product of matrices
+    reaches here, of sizes that fit in the cache."""
+    best = 0.0
+    for size in (256, 512, 1024):
+        one = torch.randint(-128, 128, (size, size), dtype=torch.int8)
+        torch._int_mm(one, one)
+        for _ in range(20):
+            start = time.process_time()
+            for _ in range(4):
+                torch._int_mm(one, one)
+            best = max(best, 4 * size**3 / max(time.process_time() - start, 1e-9) / 1e9)
+    return best
+
+
+def distance(giga_macs: float, decode_ms: float, giga_macs_a_second: float) -> str:
+    """Line on the whole decoder's time by that of its MACs at the peak."""
+    floor = 1000 * giga_macs / giga_macs_a_second
+    return (
+        f"Distance to the limit: the whole decoder at 8 bits takes {decode_ms:.0f} ms, its"
+        f" {giga_macs:.1f} GMACs {floor:.1f} ms at this CPU's measured int8 peak of"
+        f" {giga_macs_a_second:.0f} GMAC/s (torch._int_mm): {decode_ms / floor:.1f} times."
+    )
+
 
 def choices() -> list[Choice]:
     """Single bit-widths, then every pair at every share."""
@@ -201,7 +231,9 @@ def print_table(width: int, height: int, runs: int, backend: str | None) -> None
             f"{cost.encode:8.0f}{cost.decode:8.0f}{cost.networks:9.0f}"
             f"{cost.networks / eight:11.2f}{cost.networks / unrounded[2]:12.2f}"
         )
-    print(*in_words(costs, unrounded[2], exact.backend.name), sep="\n", flush=True)
+    print(*in_words(costs, unrounded[2], exact.backend.name), sep="\n")
+    whole = next(t for t in trials if t.choice == Choice(8, 8, 0) and t.model is exact)
+    print(distance(whole.giga_macs(), costs[whole.choice].decode, peak()), flush=True)
 
 
 @dataclass(frozen=True)
@@ -248,6 +280,15 @@ def in_words(costs: dict[Choice, Cost], float_ms: float, backend: str) -> list[s
         for mixed, name in (
             (costs[Choice(16, 8, 25)], "at 8"),
             (costs[Choice(16, 0, 25)], "skipped"),
+        )
+    ]
+    lines += [
+        f"In the whole decoder 16 bits everywhere take {sixteen.decode / mixed.decode:.2f} times as"
+        f" long as 16 in a ROI of 25 % and the rest {name} (bar {bar}); the networks are"
+        f" {sixteen.networks / sixteen.decode:.0%} and {mixed.networks / mixed.decode:.0%} of it."
+        for mixed, name, bar in (
+            (costs[Choice(16, 8, 25)], "at 8", "1.5"),
+            (costs[Choice(16, 0, 25)], "skipped", "3"),
         )
     ]
     lines.append(
