@@ -12,15 +12,6 @@ def test_the_ratio_is_of_the_best_rounds(capsys: pytest.CaptureFixture[str]) -> 
     assert compare("decode", 2, lambda: ("pictures", next(times))) == "pictures"
     said = capsys.readouterr().out
     assert said.split() == ["decode", "200.0", "ms", "100.0", "ms", "10.0", "fps", "2.00"]
-        "decode",
-        "200.0",
-        "ms",
-        "100.0",
-        "ms",
-        "10.0",
-        "fps",
-        "2.00",
-    ]
 
 
 def test_a_result_that_depends_on_threads_is_an_error() -> None:
