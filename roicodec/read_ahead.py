@@ -16,7 +16,7 @@ __all__ = ["DecodedItem", "ReadAhead"]
 D = TypeVar("D", bound=Decoded)
 
 _ITEMS, _BYTES = 256, 1 << 23
-"""Number and payloads of items that end reading ahead."""
+"""Number and payloads of items that end reading ahead, for a decoder of 128 frames or less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,8 @@ class ReadAhead(Generic[D]):
             return True
         if self._decoder is None or not self._submitted or self._stopped:
             return False  # what is not decoded need not be ahead of anything
-        if len(self._read) >= _ITEMS or self._bytes >= _BYTES:
+        more = max(1, 2 * self._decoder.ahead // _ITEMS)
+        if len(self._read) >= more * _ITEMS or self._bytes >= more * _BYTES:
             return False
         return self._submitted < self._decoder.ahead and self._has_come()
 

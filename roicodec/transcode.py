@@ -17,7 +17,9 @@ from roicodec.description import video_info_of
 from roicodec.errors import InputError, StreamError
 from roicodec.factory import (
     CodecFactory,
+    Decoded,
     NetworkFactory,
+    PictureDecoder,
 )
 from roicodec.kernels.threads import occupied
 from roicodec.media import Problems, TrackPacket, Writer
@@ -219,6 +221,8 @@ def decode_stream(
     overlay: bool = False,
     backend: str | None = None,
     threads: int = 0,
+    jobs: int = 1,
+    worker_threads: int | None = None,
     max_pixels: int = MAX_AREA,
     max_frames: int = MAX_FRAMES,
     listener: Listener | None = None,
@@ -236,6 +240,9 @@ def decode_stream(
             (:func:`roicodec.stream_overlay.draw_decoded`).
         backend: as :func:`encode_video` takes it.
         threads: for encoding the output; 0 lets the encoder choose.
+        jobs: number of processes that decode, each one GOP after another. The pictures do not
+            depend on it.
+        worker_threads: for each of several processes to compute with; None to share the cores.
         max_pixels, max_frames: largest picture and number of frames to take, as
             :class:`roicodec.bitstream.reader.StreamReader` takes them.
         listener: takes progress, and warnings: the first ten on the stream, then their number.
@@ -250,7 +257,14 @@ def decode_stream(
     warn = WarningLimit(listener.warn)
     reader = StreamReader(stream, max_pixels=max_pixels, max_frames=max_frames)
     header = reader.header
-    decoder = (factory or NetworkFactory()).decoder(header, backend)
+    factory = factory or NetworkFactory()
+    decoder: PictureDecoder[Decoded]
+    if jobs == 1:
+        decoder = factory.decoder(header, backend)
+    else:
+        from roicodec.segments.decoding import PooledDecoder
+
+        decoder = PooledDecoder(header, factory, backend, jobs=jobs, threads=worker_threads)
 
     def damage(message: str) -> None:
         report.damages += 1

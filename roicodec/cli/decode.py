@@ -10,7 +10,15 @@ import click
 
 from roicodec.cli.console import report, say
 from roicodec.cli.files import check_target, clear_left_overs, open_stream
-from roicodec.cli.options import FILE, common, given, limits, part_options
+from roicodec.cli.options import (
+    FILE,
+    common,
+    decode_jobs_option,
+    given,
+    given_threads,
+    limits,
+    part_options,
+)
 from roicodec.errors import StreamError
 from roicodec.factory import CodecFactory
 from roicodec.media.info import IMAGES
@@ -59,6 +67,7 @@ Examples:
 @click.option(
     "--overlay", is_flag=True, help="Draw ROI, bit-widths and quality of each frame over it."
 )
+@decode_jobs_option
 @limits
 @common
 @click.pass_obj
@@ -75,6 +84,7 @@ def decode(
     audio_codec: str,
     format: str | None,
     overlay: bool,
+    jobs: int,
     max_pixels: int | None,
     max_frames: int | None,
     backend: str,
@@ -118,6 +128,8 @@ def decode(
                 overlay=overlay,
                 backend=backend,
                 threads=threads,
+                jobs=jobs,
+                worker_threads=given_threads(),
                 listener=listener,
                 factory=factory,
                 **given(max_pixels=max_pixels, max_frames=max_frames),

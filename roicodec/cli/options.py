@@ -21,6 +21,7 @@ __all__ = [
     "TIME",
     "backend_option",
     "common",
+    "decode_jobs_option",
     "given",
     "given_threads",
     "jobs_option",
@@ -154,6 +155,19 @@ def given_threads() -> int | None:
     context = click.get_current_context()
     asked = context.get_parameter_source("threads") is not click.core.ParameterSource.DEFAULT
     return context.params["threads"] if asked else None
+
+
+def decode_jobs_option(command: Command) -> Command:
+    """``--jobs`` of decoding."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Processes that decode, each one GOP after another with cores / N threads. The result"
+        " does not depend on it.",
+    )(command)
 
 
 def jobs_option(command: Command) -> Command:

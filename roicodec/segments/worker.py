@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
@@ -20,15 +19,8 @@ __all__ = ["EncodeJob", "Job", "serve"]
 class Job(Protocol):
     """What a worker is for; sent to it first."""
 
-    def start(self, factory: CodecFactory, send: Callable[[object], None]) -> Task:
-        """What does its tasks; ``send`` sends something back."""
-
-
-class Task(Protocol):
-    """What does tasks one after the other."""
-
-    def __call__(self, task: object) -> object:
-        """The result of one."""
+    def serve(self, channel: Connection, factory: CodecFactory) -> None:
+        """Work for the other end of a channel, until it is closed there."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +35,12 @@ class EncodeJob:
     work: Work
     first_pts: int
 
-    def start(self, factory: CodecFactory, send: Callable[[object], None]) -> Task:
+    def serve(self, channel: Connection, factory: CodecFactory) -> None:
+        """A result for each segment that comes, and True for each picture."""
         encoder = SegmentTask(self.work, factory, self.first_pts)
-
-        def encode(task: object) -> object:
-            assert isinstance(task, Segment)
-            return encoder.encode(task, lambda: send(True))
-
-        return encode
+        while True:
+            segment: Segment = channel.recv()
+            channel.send(encoder.encode(segment, lambda: channel.send(True)))
 
 
 def serve(channel: Connection, factory: CodecFactory) -> None:
@@ -62,9 +52,7 @@ def serve(channel: Connection, factory: CodecFactory) -> None:
     try:
         job: Job = channel.recv()
         try:
-            does = job.start(factory, channel.send)
-            while True:
-                channel.send(does(channel.recv()))
+            job.serve(channel, factory)
         except (EOFError, OSError):
             raise
         except Exception as error:
