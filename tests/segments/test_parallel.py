@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -96,7 +97,9 @@ def test_errors_of_a_worker_are_those_of_one_process(source: Path, tmp_path: Pat
         encoded(source, roi=str(tmp_path / "masks.npy"))
     with pytest.raises(InputError) as shared:
         encoded(source, roi=str(tmp_path / "masks.npy"), jobs=2)
-    assert str(shared.value) == str(alone.value)
+    # Two segments fail, and either may be the first.
+    frames = re.compile(r"frame \d+")
+    assert frames.sub("", str(shared.value)) == frames.sub("", str(alone.value))
 
 
 def test_what_cannot_be_shared_is_told(source: Path, tmp_path: Path) -> None:
