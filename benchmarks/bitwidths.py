@@ -113,7 +113,7 @@ class Trial:
         self.choice, self.model, self.frames = choice, model, frames
         roi = CentredRoi(first.width, first.height, choice.share)
         # No cells are skipped: only the bit-widths differ.
-        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}))
+        options = EncoderOptions(QUALITY, tuple({choice.b_roi, choice.b_bg}), structure="low-delay")
         self.encoder = FrameEncoder(
             first.width, first.height, options, roi, model, choice,
             effort=replace(EFFORTS[3], early_skip=False),

@@ -60,7 +60,7 @@ def figures(path: Path, model: Model, quality: int, frames: int) -> NDArray[np.f
     with Reader(str(path), slice(0, frames)) as reader:
         pictures = list(reader)
     size = pictures[0].width, pictures[0].height
-    options = EncoderOptions(quality=quality, frames=len(pictures))
+    options = EncoderOptions(quality=quality, frames=len(pictures), structure="low-delay")
     effort = Effort(1, 0, 0, early_skip=False)
     encoder = FrameEncoder(*size, options, NoRoi(*size), model, effort=effort)
     watched = Watched(encoder.codec, effort)

@@ -84,7 +84,9 @@ def points(
     whole: list[tuple[float, float]] = []
     shares: list[float] = []
     for quality in _QUALITIES:
-        options = EncoderOptions(quality=quality, frames=len(clip), effort=effort)
+        options = EncoderOptions(
+            quality=quality, frames=len(clip), effort=effort, structure="low-delay"
+        )
         encoder = FrameEncoder(width, height, options, NoRoi(width, height), model)
         frames, skip = [], None
         for t, picture in enumerate(clip):

@@ -176,7 +176,9 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     candidates = tuple(int(b) for b in asked.candidates.split(","))
-    options = EncoderOptions(quality=40, candidates=candidates, effort=asked.effort)
+    options = EncoderOptions(
+        quality=40, candidates=candidates, effort=asked.effort, structure="low-delay"
+    )
     model = load_model()
     named = [c.rpartition("=") for c in asked.clips] or [
         (str(find_clip(name)), "=", "auto") for name in CLIPS

@@ -40,7 +40,7 @@ Curve = tuple[list[float], list[float]]
 def point(pictures: list[Picture], quality: int, bits: int, model: Model) -> tuple[float, float]:
     """Bytes of a clip and its mean PSNR (6Y + U + V) / 8 in dB."""
     size = pictures[0].width, pictures[0].height
-    options = EncoderOptions(quality=quality, candidates=(bits,))
+    options = EncoderOptions(quality=quality, candidates=(bits,), structure="low-delay")
     encoder = FrameEncoder(*size, options, NoRoi(*size), model)
     header = Header(*size, gop=options.gop, **encoder.header_fields)
     coded = [c for p in pictures for c in encoder.encode(p)]

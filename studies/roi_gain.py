@@ -224,6 +224,7 @@ def main() -> int:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     deadline = time.monotonic() + 60 * asked.minutes
     options = EncoderOptions(
+        structure="low-delay",
         effort=asked.effort,
         roi_strength=asked.roi_strength,
         candidates=tuple(int(b) for b in asked.candidates.split(",")),

@@ -17,7 +17,7 @@ from examples.clips import find_clip
 from roicodec.bitstream.chunks import Chunk
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.reader import StreamReader
-from roicodec.encoder.gop import STRUCTURES
+from roicodec.encoder.gop import PYRAMIDS
 from roicodec.encoder.options import EncoderOptions
 from roicodec.media import Reader
 from roicodec.picture import Picture
@@ -27,7 +27,7 @@ __all__ = ["FOLDER", "LOST", "STREAMS"]
 
 FOLDER = Path(__file__).parent / "golden"
 
-STREAMS = {name: f"{name if name == 'low-delay' else f'pyramid-{name}'}.rq" for name in STRUCTURES}
+STREAMS = {name: f"{name if name == 'low-delay' else f'pyramid-{name}'}.rq" for name in PYRAMIDS}
 """File of each coding structure."""
 
 LOST = "lost.rq"

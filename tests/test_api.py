@@ -23,7 +23,9 @@ from tests import tiny_model
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT, COUNT = 64, 48, 7
-OPTIONS = roicodec.EncoderOptions(quality=30, gop=3, effort=1, time_base=Fraction(1, 10))
+OPTIONS = roicodec.EncoderOptions(
+    quality=30, gop=3, effort=1, time_base=Fraction(1, 10), structure="low-delay"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

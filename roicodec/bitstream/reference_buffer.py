@@ -50,6 +50,11 @@ class ReferenceBuffer(Generic[T]):
                 raise ReferenceLost(f"frame {shown}, which it refers to, is lost")
         return tuple(self._kept[shown] for shown in wanted)
 
+    def __copy__(self) -> ReferenceBuffer[T]:
+        other: ReferenceBuffer[T] = ReferenceBuffer(self._size)
+        other._kept = dict(self._kept)
+        return other
+
     def keep(self, number: int, frame: T) -> None:
         """New entry of a frame that others refer to."""
         self._kept[number] = frame

@@ -86,9 +86,16 @@ Examples:
     type=click.Choice(STRUCTURES),
     default=STRUCTURES[0],
     show_default=True,
-    help="Coding structure: every frame from the one before, or pyramids of 4, 8 or 16 frames with"
-    " bidirectional ones. Pyramids need fewer bits where the picture moves slowly, and wait for"
-    " as many pictures.",
+    help="Coding structure: every frame from the one before (for calls and live pictures), or"
+    " pyramids of 4, 8 or 16 frames with bidirectional ones, which wait for as many pictures and"
+    " need fewer bits where the picture moves slowly. auto tries both and keeps the better.",
+)
+@click.option(
+    "--lookahead",
+    type=click.IntRange(1, 8),
+    default=8,
+    show_default=True,
+    help="Most pictures that --structure auto waits for; below 4 it is low delay.",
 )
 @click.option(
     "--effort",
@@ -141,6 +148,7 @@ def encode(
     complexity: float,
     gop: int,
     structure: str,
+    lookahead: int,
     effort: int | None,
     preset: str | None,
     strict: bool,
@@ -200,6 +208,7 @@ def encode(
         candidates=candidates,
         gop=gop,
         structure=structure,
+        lookahead=lookahead,
         effort=effort,
         roi_strength=roi_strength,
         complexity=complexity,
@@ -218,6 +227,7 @@ def encode(
         "complexity": complexity,
         "gop": gop,
         "structure": structure,
+        "lookahead": lookahead,
         "effort": effort,
         "threads": threads,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import BIDIRECTIONAL, INTER, INTRA, MAX_DISTANCE, QUANTIZER_STEPS
-from roicodec.bitstream.frame_chunk import LOW_DELAY, Place
+from roicodec.bitstream.frame_chunk import Place
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model
@@ -18,7 +18,7 @@ from roicodec.encoder.effort import Effort
 from roicodec.encoder.gop import prices
 from roicodec.encoder.motion.bidirectional import bidirectional_motion
 from roicodec.encoder.motion.chain import MotionChain
-from roicodec.encoder.motion.search import SearchPlane, search_pair, unmatched_share
+from roicodec.encoder.motion.search import SearchPlane, match_of, search_pair
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features, region_features
 from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
@@ -88,6 +88,8 @@ class Arrived:
         mask: its ROI, bool ``[ceil(H/16), ceil(W/16)]``.
         vectors: motion against the picture before, int16 ``[Hp / 8, Wp / 8, 2]``; None where an
             intra frame is due.
+        matched: whether that is against the decoded picture before.
+        price: of its residual, predicted by the picture before, about the bits that it takes.
     """
 
     picture: Picture
@@ -95,6 +97,8 @@ class Arrived:
     number: int
     mask: Mask
     vectors: Field | None
+    matched: bool
+    price: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +129,6 @@ class FrameDecisions:
     ) -> None:
         self._options, self._effort = options, effort
         self._roi, self._selector = roi, selector
-        self._average = FeatureAverage()
         self._chain = MotionChain(2 * MAX_DISTANCE)
         self._since_intra = 0
         self._count = 0
@@ -143,17 +146,18 @@ class FrameDecisions:
                 is then against that, else against the original.
         """
         due = self._since_intra % self._options.gop == 0
-        plane, vectors = SearchPlane(picture.y), None
+        plane, vectors, price = SearchPlane(picture.y), None, 0.0
         if self._before is not None and not due:
             step = float(QUANTIZER_STEPS[quality])
-            vectors = self._from_before(plane, self._before[1], source, step)
+            vectors, price = self._from_before(plane, self._before[1], source, step)
             if vectors is None:
                 self._before = None
         before = self._before[0] if self._before else None
         mask = self._roi.mask(self._count, self._time(picture), picture, before)
         if vectors is not None:
             self._chain.add(self._count, vectors)
-        arrived = Arrived(picture, plane, self._count, mask, vectors)
+        matched = source is not None
+        arrived = Arrived(picture, plane, self._count, mask, vectors, matched, price)
         # Not the plane itself, which a search gives all quarter samples: 16 times its bytes.
         self._before = picture, SearchPlane(picture.y)
         self._count += 1
@@ -162,8 +166,8 @@ class FrameDecisions:
 
     def _from_before(
         self, plane: SearchPlane, original: SearchPlane, source: Source | None, step: float
-    ) -> Field | None:
-        """Motion from the picture before; None where a new scene begins."""
+    ) -> tuple[Field | None, float]:
+        """Motion from the picture before, None where a new scene begins; bits of the residual."""
         vectors = None
         if source is not None:
             motion = source.reference.motion
@@ -171,16 +175,23 @@ class FrameDecisions:
                 plane, source.plane, step=step, previous=motion.vectors if motion else None,
                 sweeps=self._effort.sweeps,
             )  # fmt: skip
-            if unmatched_share(plane, source.plane, vectors, step=step) <= _CUT:
-                return vectors
+            match = match_of(plane, source.plane, vectors, step=step)
+            if match.unmatched <= _CUT:
+                return vectors, match.bits
         # Coarse quantization may leave nothing to match, so the pictures themselves have the word.
         own = search_pair(plane, original, step=step)
-        if unmatched_share(plane, original, own, step=step) > _CUT:
-            return None
-        return own if vectors is None else vectors
+        match = match_of(plane, original, own, step=step)
+        if match.unmatched > _CUT:
+            return None, match.bits
+        return own if vectors is None else vectors, match.bits
 
     def setting(
-        self, arrived: Arrived, place: Place, quality: int, sources: Sequence[Source]
+        self,
+        arrived: Arrived,
+        place: Place,
+        quality: int,
+        sources: Sequence[Source],
+        average: FeatureAverage,
     ) -> FrameSetting:
         """Setting of a frame, without skip map and intra-coded cells; in coding order.
 
@@ -189,20 +200,21 @@ class FrameDecisions:
             place: among the others.
             quality: index 0..63.
             sources: what it refers to; nothing of an intra frame.
+            average: of the features of frames coded before, which this one's join.
         """
         kind, mask = (INTRA, INTER, BIDIRECTIONAL)[len(sources)], arrived.mask
         motion = None
         if sources:
             motion = self._motion(arrived, place, quality, sources)
         features = region_features(arrived.picture, arrived.vectors if sources else None, mask)
-        features = self._average.add(features, mask, intra=not sources)
+        features = average.add(features, mask, intra=not sources)
         b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
         return FrameSetting(kind, quality, b_roi, b_bg, mask, motion)
 
     def _motion(
         self, arrived: Arrived, place: Place, quality: int, sources: Sequence[Source]
     ) -> Motion:
-        if place == LOW_DELAY and arrived.vectors is not None:
+        if arrived.matched and arrived.vectors is not None:
             return Motion(arrived.vectors)
         step, weight = float(QUANTIZER_STEPS[quality]), prices(place.layer).vectors
         references = tuple(source.reference for source in sources)

@@ -9,14 +9,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTER, INTRA, MAX_QUALITY
 from roicodec.bitstream.entropy import Ints
-from roicodec.bitstream.frame_chunk import LOW_DELAY, FrameChunk, Place
+from roicodec.bitstream.frame_chunk import FrameChunk, Place
 from roicodec.bitstream.header import Candidate
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.motion_section import Bidirectional, encode_motion
@@ -25,15 +28,28 @@ from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting, Prepa
 from roicodec.decoder.latents import put_hyper
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import References, expected_motion
-from roicodec.encoder.decisions import Arrived, FrameDecisions, Source, bit_width_selector
+from roicodec.encoder.decisions import (
+    Arrived,
+    FeatureAverage,
+    FrameDecisions,
+    Source,
+    bit_width_selector,
+)
 from roicodec.encoder.effort import EFFORTS, Effort
-from roicodec.encoder.gop import PYRAMIDS, STRUCTURES, Prices, mini_gop, prices, references_kept
+from roicodec.encoder.gop import (
+    Planned,
+    Prices,
+    mini_gop,
+    prices,
+    references_kept,
+)
 from roicodec.encoder.motion.search import SearchPlane
 from roicodec.encoder.options import EncoderOptions, rate_control
 from roicodec.encoder.rate_control import PsnrControl, RateControl
 from roicodec.encoder.rdoq import LatentWriter
 from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.encoder.roi.sources import NoRoi, RoiSource
+from roicodec.encoder.structure import Tried, structure
 from roicodec.encoder.trials import FrameTrials, TriedFrame, filter_switches
 from roicodec.errors import InputError
 from roicodec.picture import Picture
@@ -64,6 +80,49 @@ class CodedFrame:
     hyper: Ints
     symbols: list[tuple[Distribution, Ints]]
     references: References
+
+
+@dataclass(eq=False)
+class _State:
+    """What the next frame depends on: as it is after one way of coding those before.
+
+    Attributes:
+        buffer: references.
+        average: of the features of the regions.
+        newest: the reference that was coded last.
+    """
+
+    buffer: ReferenceBuffer[Source]
+    average: FeatureAverage
+    newest: Source | None = None
+
+    def fork(self) -> _State:
+        """A state that can be changed without changing this one."""
+        return _State(copy(self.buffer), copy(self.average), self.newest)
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Frames that were coded at one base quality, in coding order.
+
+    Attributes:
+        base: quality index before offsets.
+        pairs: each picture and its frame.
+        after: the state that they leave.
+    """
+
+    base: int
+    pairs: list[tuple[Picture, CodedFrame]]
+    after: _State
+
+    @property
+    def bits(self) -> int:
+        """Of all frames."""
+        return sum(8 * (_section_bytes(made.chunk) + _OVERHEAD) for _, made in self.pairs)
+
+    def psnr(self) -> float:
+        """Mean PSNR (6 Y + U + V) / 8 of the frames, in dB."""
+        return fmean(psnr(picture, made.reconstruction)[3] for picture, made in self.pairs)
 
 
 class FrameEncoder:
@@ -106,11 +165,11 @@ class FrameEncoder:
         self._trials = FrameTrials(self.codec, effort)
         self._price = price
         self._count = 0
-        self._length = PYRAMIDS[STRUCTURES.index(options.structure)]
-        self._pending: list[Arrived] = []
-        self._newest: Source | None = None
-        references = references_kept(self._length)
-        self._buffer: ReferenceBuffer[Source] = ReferenceBuffer(references)
+        self._structure = structure(options.structure, options.lookahead)
+        self._waiting: list[Arrived] = []
+        self._intra_offset = self._structure.intra_offset if options.gop > 1 else 0
+        references = references_kept(self._structure.longest)
+        self._state = _State(ReferenceBuffer(references), FeatureAverage())
         self.header_fields: dict[str, Any] = {
             "candidates": tuple(Candidate(b, o) for b, o in offsets.items()),
             "model_id": model.id,
@@ -129,7 +188,7 @@ class FrameEncoder:
             InputError: if the picture's size is not the video's.
         """
         if picture is None:
-            return self._mini_gop()
+            return self._ready(ended=True)
         codec = self.codec
         if (picture.width, picture.height) != (codec.width, codec.height):
             raise InputError(
@@ -137,36 +196,77 @@ class FrameEncoder:
                 f" {codec.width}x{codec.height}; scale the video to one size"
             )
         if self._count == 0 and isinstance(self._control, PsnrControl):
-            self._control.tried(lambda quality: self._intra_psnr(quality, picture))
-        newest = self._newest if self._length == 1 else None
+            boost = self._intra_offset
+            self._control.tried(lambda quality: self._intra_psnr(quality, picture), boost)
+        newest = self._state.newest if self._structure.longest == 1 else None
         arrived = self._decisions.arrive(picture, self._control.quality(INTER), newest)
         self._count += 1
         if arrived.vectors is None:
-            return [*self._mini_gop(), self._coded(arrived, INTRA, LOW_DELAY, 0)]
-        self._pending.append(arrived)
-        return self._mini_gop() if len(self._pending) == self._length else []
+            before = self._ready(ended=True)
+            self._structure.begin()
+            intra = Planned(1, INTRA, offset=self._intra_offset)
+            return [*before, *self._kept(INTRA, self._mini_gops([arrived], [intra]))]
+        self._waiting.append(arrived)
+        return self._ready(ended=False)
 
-    def _mini_gop(self) -> list[CodedFrame]:
-        """The frames that wait, in coding order."""
-        pending, self._pending = self._pending, []
-        if not pending:
-            return []
-        return [
-            self._coded(pending[p.number - 1], p.kind, p.place, p.offset)
-            for p in mini_gop(len(pending))
-        ]
+    def _ready(self, *, ended: bool) -> list[CodedFrame]:
+        """Frames that wait, in coding order, as far as their structure is chosen.
 
-    def _coded(self, arrived: Arrived, kind: int, place: Place, offset: int) -> CodedFrame:
-        sources = self._buffer.references(kind, place, arrived.number)
-        base = self._control.quality(INTRA if kind == INTRA else INTER)
-        quality = min(max(base + offset, 0), MAX_QUALITY)
-        setting = self._decisions.setting(arrived, place, quality, sources)
+        Args:
+            ended: whether an intra frame or nothing follows those that wait.
+        """
+        coded: list[CodedFrame] = []
+        while self._waiting:
+            prices = [arrived.price for arrived in self._waiting]
+            lengths = self._structure.lengths(prices, ended=ended)
+            if not lengths:
+                break
+            group = self._waiting[: max(lengths)]
+            del self._waiting[: max(lengths)]
+            coded += self._kept(INTER, self._best(group, lengths))
+        return coded
+
+    def _best(self, group: list[Arrived], lengths: Sequence[int]) -> _Group:
+        """The frames, coded by mini-GOPs of the best of some lengths."""
+        start = self._state
+        tried = []
+        for length in lengths:
+            self._state = start.fork()
+            tried.append(self._mini_gops(group, mini_gop(length)))
+        if len(tried) == 1:
+            return tried[0]
+        results = [Tried(made.bits, made.psnr()) for made in tried]
+        best = tried[self._structure.best(results, tried[0].base)]
+        self._state = best.after
+        return best
+
+    def _mini_gops(self, group: list[Arrived], planned: Sequence[Planned]) -> _Group:
+        """Frames, coded by mini-GOPs that are all planned alike, or an intra frame."""
+        base = self._control.quality(INTRA if planned[0].kind == INTRA else INTER)
+        pairs = []
+        for start in range(0, len(group), len(planned)):
+            for p in planned:
+                arrived = group[start + p.number - 1]
+                pairs.append((arrived.picture, self._coded(arrived, p, base)))
+        return _Group(base, pairs, self._state)
+
+    def _kept(self, kind: int, group: _Group) -> list[CodedFrame]:
+        """Frames that will be written; the controller learns of them."""
+        coded = [made for _, made in group.pairs]
+        self._control.coded(kind, group.base, group.bits, group.psnr, len(coded))
+        return coded
+
+    def _coded(self, arrived: Arrived, planned: Planned, base: int) -> CodedFrame:
+        place, state = planned.place, self._state
+        sources = state.buffer.references(planned.kind, place, arrived.number)
+        quality = min(max(base + planned.offset, 0), MAX_QUALITY)
+        setting = self._decisions.setting(arrived, place, quality, sources, state.average)
         worth = prices(place.layer)
         if self._price is not None:
             worth = replace(worth, symbols=self._price)
         frame = self.codec.prepare(setting, tuple(source.reference for source in sources))
         tried = self._trials.run(frame, arrived.picture, worth)
-        return self._written(tried, arrived, place, worth, base)
+        return self._written(tried, arrived, place, worth)
 
     def missed(self) -> str:
         """One line on how far the stream is from the goal of bit rate or PSNR; empty if near."""
@@ -180,7 +280,7 @@ class FrameEncoder:
         return psnr(picture, encoder.encode(picture)[0].reconstruction)[3]
 
     def _written(
-        self, tried: TriedFrame, arrived: Arrived, place: Place, worth: Prices, base: int
+        self, tried: TriedFrame, arrived: Arrived, place: Place, worth: Prices
     ) -> CodedFrame:
         """The coded frame, kept for those that refer to it."""
         codec, frame, setting = self.codec, tried.frame, tried.frame.setting
@@ -208,13 +308,14 @@ class FrameEncoder:
             place=place,
         )
         if place.kept:
-            self._newest = Source(made, SearchPlane(made.planes[0]))
-            self._buffer.keep(arrived.number, self._newest)
-        bits = 8 * (len(chunk.mask) + len(chunk.motion) + len(chunk.latents) + _OVERHEAD)
-        kind = INTRA if setting.kind == INTRA else INTER
-        quality = setting.quality if kind == INTRA else base
-        self._control.coded(kind, quality, bits, lambda: psnr(picture, shown)[3])
+            newest = Source(made, SearchPlane(made.planes[0]))
+            self._state.newest = newest
+            self._state.buffer.keep(arrived.number, newest)
         return CodedFrame(chunk, shown, setting, tried.hyper, writer.coded, frame.references)
+
+
+def _section_bytes(chunk: FrameChunk) -> int:
+    return len(chunk.mask) + len(chunk.motion) + len(chunk.latents)
 
 
 def _motion_section(frame: PreparedFrame, place: Place) -> bytes:

@@ -11,15 +11,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from roicodec.bitstream.constants import BIDIRECTIONAL, INTER
-from roicodec.bitstream.frame_chunk import Place
+from roicodec.bitstream.frame_chunk import LOW_DELAY, Place
 
-__all__ = ["PYRAMIDS", "STRUCTURES", "Planned", "Prices", "mini_gop", "prices", "references_kept"]
+__all__ = [
+    "AUTO",
+    "AUTO_INTRA_OFFSET",
+    "INTRA_OFFSETS",
+    "MAX_LOOKAHEAD",
+    "PYRAMIDS",
+    "STRUCTURES",
+    "Planned",
+    "Prices",
+    "mini_gop",
+    "prices",
+    "references_kept",
+]
 
-STRUCTURES = ("low-delay", "4", "8", "16")
-"""Coding structures: every frame refers to the one before; pyramids of bidirectional frames."""
+PYRAMIDS = {"low-delay": 1, "4": 4, "8": 8, "16": 16}
+"""Length of a mini-GOP of each coding structure: every frame refers to the one before, or pyramids
+of bidirectional frames."""
 
-PYRAMIDS = (1, 4, 8, 16)
-"""Length of a mini-GOP of each."""
+AUTO = "auto"
+"""The structure that is chosen a mini-GOP at a time."""
+
+STRUCTURES = (AUTO, *PYRAMIDS)
+
+MAX_LOOKAHEAD = 8
+"""Most pictures that wait for the choice of ``auto``."""
+
+INTRA_OFFSETS, AUTO_INTRA_OFFSET = (14, 16), 15
+"""Quality indices that an intra frame gets on top for the frames that refer to it: before low
+delay, before pyramids, whose frames are further away, and before it is known which."""
 
 _OFFSETS = {1: (0,), 2: (-2, 2), 4: (-3, 0, 4), 8: (-2, 0, 3, 7), 16: (-2, 0, 2, 5, 9)}
 """Quality indices on top of a pyramid's frames, from the leaves to the last frame."""
@@ -59,15 +81,15 @@ class Planned:
 
     Attributes:
         number: in the order of presentation, 1 for the first.
-        kind: ``INTER`` or ``BIDIRECTIONAL``.
+        kind: ``INTER`` or ``BIDIRECTIONAL``; ``INTRA`` of a frame alone.
         place: among the other frames.
         offset: quality indices that it gets on top.
     """
 
     number: int
     kind: int
-    place: Place
-    offset: int
+    place: Place = LOW_DELAY
+    offset: int = 0
 
 
 def mini_gop(length: int) -> list[Planned]:
@@ -77,7 +99,7 @@ def mini_gop(length: int) -> list[Planned]:
         length: number of frames, 1..16.
     """
     if length == 1:
-        return [Planned(1, INTER, Place(), 0)]
+        return [Planned(1, INTER)]
     size = next(pyramid for pyramid in _OFFSETS if pyramid >= length)
     offsets = _OFFSETS[size]
     planned = [Planned(length, INTER, Place(length - 1, length), offsets[-1])]

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from roicodec.bitstream.constants import MAX_QUALITY
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
-from roicodec.encoder.gop import STRUCTURES
+from roicodec.encoder.gop import AUTO, MAX_LOOKAHEAD, STRUCTURES
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
 from roicodec.errors import InputError
@@ -17,10 +17,6 @@ __all__ = ["EncoderOptions", "rate_control"]
 _CASCADE = 1.4
 """Quality cascade: the first inter frame of a GOP is this many indices above the requested quality,
 the last this many below."""
-_INTRA_OFFSET = 14
-"""Quality indices that an intra frame gets on top, for the frames that refer to it."""
-_PYRAMID_OFFSET = 2
-"""The same once more where frames refer to others far away."""
 _MAX_GOP = 0xFFFF
 
 
@@ -42,6 +38,8 @@ class EncoderOptions:
         time_base: seconds per unit of the pictures' pts, above 0, for ROI sources that go by time.
         effort: 1..9, see :data:`~roicodec.encoder.effort.EFFORTS`.
         structure: coding structure, one of :data:`~roicodec.encoder.gop.STRUCTURES`.
+        lookahead: 1..8, most pictures that wait until the structure ``auto`` chooses; its pyramids
+            are not longer, and below 4 there are none.
         roi_strength: 0..2, how far the quality of the regions is apart, see
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
@@ -60,7 +58,8 @@ class EncoderOptions:
     frames: int | None = None
     time_base: Fraction = Fraction(1, 90000)
     effort: int = DEFAULT_EFFORT
-    structure: str = "low-delay"
+    structure: str = AUTO
+    lookahead: int = MAX_LOOKAHEAD
     roi_strength: float = 1.0
     complexity: float = 0.0
 
@@ -68,6 +67,7 @@ class EncoderOptions:
         _within("quality", self.quality, 0, MAX_QUALITY)
         _within("gop", self.gop, 1, _MAX_GOP)
         _within("effort", self.effort, min(EFFORTS), max(EFFORTS))
+        _within("lookahead", self.lookahead, 1, MAX_LOOKAHEAD)
         _within("roi_strength", self.roi_strength, 0, 2)
         if self.structure not in STRUCTURES:
             raise InputError(f"structure {self.structure}: give one of {', '.join(STRUCTURES)}")
@@ -101,14 +101,11 @@ def rate_control(options: EncoderOptions, samples: int) -> RateControl:
         options: of the encoder.
         samples: luma samples per picture.
     """
-    offset = _INTRA_OFFSET if options.gop > 1 else 0
-    if options.structure != "low-delay":
-        offset += _PYRAMID_OFFSET
     gop, frames = options.gop, options.frames
     if options.bit_rate is not None:
         goal = options.bit_rate / float(options.frame_rate)
-        return BitrateControl(goal, samples, gop=gop, frames=frames, boost=offset)
+        return BitrateControl(goal, samples, gop=gop, frames=frames)
     if options.psnr is not None:
-        return PsnrControl(options.psnr, gop=gop, frames=frames, boost=offset)
+        return PsnrControl(options.psnr, gop=gop, frames=frames)
     length = min(gop, frames or gop)
-    return ConstantQuality(options.quality, offset, _CASCADE if length > 2 else 0, length)
+    return ConstantQuality(options.quality, _CASCADE if length > 2 else 0, length)

@@ -15,6 +15,7 @@ from typing import Protocol
 import av
 
 import roicodec
+from roicodec.encoder.gop import AUTO
 from roicodec.errors import InputError
 from roicodec.evaluate import anchors
 from roicodec.factory import NetworkFactory
@@ -84,9 +85,11 @@ class OwnCoder:
     """roicodec, through its command line.
 
     Attributes:
-        config: ``ld`` makes one GOP of the clip, ``intra`` one of every frame.
+        config: ``ld`` makes one GOP of the clip, in low delay unless another structure is named,
+            ``intra`` a GOP of every frame.
         roi: ``none``, ``auto``, or ``masks``: the masks that the anchors get.
         program: words that start the command line.
+        structure: coding structure; empty for that of the configuration.
     """
 
     config: str
@@ -96,11 +99,14 @@ class OwnCoder:
     options: tuple[str, ...] = ()
     suffix: str = ".rq"
     program: tuple[str, ...] = NetworkFactory.command
+    structure: str = ""
 
     @property
     def name(self) -> str:
         config = "" if self.config == "default" else f"_{self.config}"
-        return f"roicodec{config}" + {"none": "", "auto": "+auto", "masks": "+roi"}[self.roi]
+        structure = f"_{self.structure}" if self.structure else ""
+        roi = {"none": "", "auto": "+auto", "masks": "+roi"}[self.roi]
+        return f"roicodec{config}{structure}{roi}"
 
     @property
     def with_masks(self) -> bool:
@@ -127,7 +133,10 @@ class OwnCoder:
     def _words(self, quality: int, frames: str, masks: str) -> list[str]:
         gop = {"ld": ["--gop", frames], "intra": ["--gop", "1"], "default": []}[self.config]
         roi = ["--roi", masks if self.roi == "masks" else self.roi]
-        return ["-q", str(quality), *roi, *gop, "--threads", str(self.threads), *self.options]
+        named = self.structure or {"ld": "low-delay"}.get(self.config, AUTO)
+        structure = ["--structure", named]
+        threads = ["--threads", str(self.threads)]
+        return ["-q", str(quality), *roi, *gop, *structure, *threads, *self.options]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,7 @@ def own_coder(
     threads: int = 1,
     options: tuple[str, ...] = (),
     program: tuple[str, ...] = NetworkFactory.command,
+    structure: str = "",
 ) -> Coder:
     """roicodec in a configuration, its ROI ``none``, ``auto`` or ``masks``.
 
@@ -227,12 +237,14 @@ def own_coder(
         qualities: quality indices 0..63.
         options: more of ``roicodec encode``'s options.
         program: words that start the command line.
+        structure: one of :data:`~roicodec.encoder.gop.STRUCTURES`; empty for that of the
+            configuration: low delay for ``ld``, else ``auto``.
     """
     chosen = OWN_QUALITIES if qualities is None else qualities
     for q in chosen:
         if not 0 <= q <= 63:
             raise InputError(f"quality {q} is not in 0..63")
-    return OwnCoder(config, roi, chosen, threads, options, program=program)
+    return OwnCoder(config, roi, chosen, threads, options, program=program, structure=structure)
 
 
 def anchor_coders(

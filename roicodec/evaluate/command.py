@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from roicodec.encoder.gop import STRUCTURES
 from roicodec.errors import InputError
 from roicodec.factory import CodecFactory, NetworkFactory
 from roicodec.text import printable
@@ -37,6 +38,20 @@ class _Integers(click.ParamType[tuple[int, ...]]):
             found = tuple(sorted({int(word) for word in str(value).split(",")}))
         except ValueError:
             self.fail(f"'{value}' is not a list of whole numbers such as 12,22,32", param, ctx)
+        return found
+
+
+class _Structures(click.ParamType[tuple[str, ...]]):
+    name = "name,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        found = tuple(dict.fromkeys(str(value).split(",")))
+        if unknown := [name for name in found if name not in STRUCTURES]:
+            self.fail(f"'{unknown[0]}' is not one of {', '.join(STRUCTURES)}", param, ctx)
         return found
 
 
@@ -78,9 +93,18 @@ Examples:
 @click.option(
     "--config",
     type=click.Choice(_CONFIGS),
-    default="ld",
+    default="default",
     show_default=True,
-    help="ld: one intra frame, no B frames; default: each codec's own; intra: every frame intra.",
+    help="default: each codec's own, B frames included; ld: one intra frame, no B frames; intra:"
+    " every frame intra.",
+)
+@click.option(
+    "--structure",
+    "structures",
+    type=_Structures(),
+    metavar="NAME,...",
+    help=f"Coding structures of roicodec: {', '.join(STRUCTURES)}; several are compared.  [default:"
+    " auto; low-delay for --config ld]",
 )
 @click.option("--qualities", type=_Integers(), help="roicodec's quality indices, 0..63.")
 @click.option(
@@ -145,6 +169,7 @@ def eval_command(
     roi: str,
     masks: str,
     config: str,
+    structures: tuple[str, ...] | None,
     qualities: tuple[int, ...] | None,
     anchor_qualities: tuple[int, ...] | None,
     frames: int | None,
@@ -177,7 +202,14 @@ def eval_command(
     stored = [point for path in points for point in read_points(path)]
     roi = "" if roi == "none" else roi
     coders, messages = _coders(
-        against, config, roi, qualities, anchor_qualities, threads, factory or NetworkFactory()
+        against,
+        config,
+        structures or ("",),
+        roi,
+        qualities,
+        anchor_qualities,
+        threads,
+        factory or NetworkFactory(),
     )
     names = dict.fromkeys([*(c.name for c in coders), *(p.codec for p in stored)])
     if reference is not None and reference not in names:
@@ -244,6 +276,7 @@ def _videos(clips: Sequence[Path]) -> tuple[Path, ...]:
 def _coders(
     against: str,
     config: str,
+    structures: tuple[str, ...],
     roi: str,
     qualities: tuple[int, ...] | None,
     anchor_qualities: tuple[int, ...] | None,
@@ -256,10 +289,12 @@ def _coders(
     if unknown := [f for f in families if f not in AGAINST]:
         raise InputError(f"--against {unknown[0]!r}: known are {', '.join(AGAINST)}, or none")
     program = factory.command
-    coders = [own_coder(config, "none", qualities, threads, program=program)]
-    if roi:
-        given = "auto" if roi == "auto" else "masks"
-        coders.append(own_coder(config, given, qualities, threads, program=program))
+    given = ["auto" if roi == "auto" else "masks"] if roi else []
+    coders = [
+        own_coder(config, kind, qualities, threads, program=program, structure=structure)
+        for kind in ("none", *given)
+        for structure in structures
+    ]
     messages: list[str] = []
     for family in dict.fromkeys(families):
         more, notes = anchor_coders(family, config, anchor_qualities, roi=bool(roi))

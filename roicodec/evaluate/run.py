@@ -37,7 +37,7 @@ from roicodec.picture import Picture
 
 __all__ = ["Clip", "Encode", "Listener", "Plan", "jsonable", "run_plan"]
 
-_RECORD_VERSION = 2
+_RECORD_VERSION = 3
 _ASSUMED_RATE = 25.0
 _PARTS: dict[type, tuple[str, str]] = {
     Usage: ("encoding", "decoding"),
@@ -60,6 +60,8 @@ class Encode:
         version: of the encoder.
         encoding, decoding: the processes; None for points of another program's run.
         encode_cost, decode_cost: of roicodec's networks; None for other codecs.
+        frame_psnr: (6 Y + U + V) / 8 of each frame in dB, in the order of presentation; empty for
+            points of another program's run.
         stream: path of the file within the output folder; empty for such points.
     """
 
@@ -79,6 +81,7 @@ class Encode:
     stream: str = ""
     encode_cost: Cost | None = None
     decode_cost: Cost | None = None
+    frame_psnr: tuple[float, ...] = ()
 
     @property
     def bpp(self) -> float:
@@ -98,6 +101,7 @@ class Encode:
                     part = fields[name]
                     unknown = {k: nan for k in ("wall_s", "cpu_s") if part.get(k, 0) is None}
                     fields[name] = kind(**part | unknown)
+        fields["frame_psnr"] = tuple(fields.get("frame_psnr", ()))
         known = {k: nan if v is None else v for k, v in fields["quality"].items()}
         return Encode(**{**fields, "quality": Quality(**known)})
 
@@ -306,7 +310,8 @@ class _ClipRun:
             measured = self._compare(clip, decoded, stream.with_suffix(".png"))
         finally:
             decoded.unlink(missing_ok=True)
-        costs = network_costs(stream, self._networks) if stream.suffix == ".rq" else None
+        own = stream.suffix == ".rq"
+        costs = (network_costs(stream, self._networks) if own else None) or (None, None)
         rate = clip.info.frame_rate
         return Encode(
             clip.name,
@@ -317,16 +322,19 @@ class _ClipRun:
             clip.info.height,
             float(rate) if rate else _ASSUMED_RATE,
             stream.stat().st_size,
-            measured,
+            mean_quality(measured),
             coder.settings(setting),
             coder.version,
             encoding,
             decoding,
             str(stream.relative_to(self._plan.out)),
-            *(costs or ()),
+            encode_cost=costs[0],
+            decode_cost=costs[1],
+            frame_psnr=tuple(round(frame.psnr_yuv, 4) for frame in measured),
         )
 
-    def _compare(self, clip: Clip, decoded: Path, shown: Path) -> Quality:
+    def _compare(self, clip: Clip, decoded: Path, shown: Path) -> list[Quality]:
+        """Quality of every frame."""
         scored: Sequence[Mask] | None = None
         if clip.scored:
             scored = np.load(self._scored, mmap_mode="r")
@@ -343,7 +351,7 @@ class _ClipRun:
                 measured.append(quality(a, b, mask))
                 if number == clip.middle:
                     _save_picture(b, clip.info, shown)
-        return mean_quality(measured)
+        return measured
 
 
 def _recorded(record: Path, stream: Path, key: dict[str, Any]) -> Encode | None:

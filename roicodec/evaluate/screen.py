@@ -210,12 +210,14 @@ def _costs(encodes: Sequence[Encode]) -> Table:
 
 
 def _layers(layers: Sequence[LayerStatistics]) -> Table:
-    columns = ["layer", "frames", "bytes", "quality", "skip", "average", "past", "future", "direct"]
-    table = _table("Frames by temporal layer: bytes, skipped cells, prediction modes in %", columns)
+    columns = ["layer", "frames", "bytes", "quality", "PSNR", "skip"]
+    columns += ["average", "past", "future", "direct"]
+    title = "Frames by temporal layer: bytes, skipped cells, prediction modes in %; PSNR of YUV"
+    table = _table(title, columns)
     for row in layers:
         shares = [row.byte_share, row.skip_share, *row.modes]
         size, skip, *modes = ("" if isnan(v) else f"{100 * v:.1f}" for v in shares)
-        table.add_row(
-            _text(row.codec), row.layer, str(row.frames), size, f"{row.quality:.1f}", skip, *modes
-        )
+        psnr = "" if isnan(row.psnr) else f"{row.psnr:.2f}"
+        start = row.layer, str(row.frames), size, f"{row.quality:.1f}", psnr
+        table.add_row(_text(row.codec), *start, skip, *modes)
     return table

@@ -42,6 +42,7 @@ class FrameStatistics:
         layer: temporal layer, 0..7.
         bytes: of its chunk.
         quality: quality index.
+        psnr: (6 Y + U + V) / 8 in dB; NaN if unknown.
         b_roi, b_bg: bit-widths.
         roi_share, skip_share: shares of the 16x16 grid, 0..1.
         bit_ops: BitOPs of decoding it.
@@ -56,6 +57,7 @@ class FrameStatistics:
     layer: int
     bytes: int
     quality: int
+    psnr: float
     b_roi: int
     b_bg: int
     roi_share: float
@@ -70,9 +72,13 @@ class FrameStatistics:
 
 
 def _frame_statistics(
-    stream: Path, pictures: Iterator[Picture], networks: Mapping[str, Arrays]
+    stream: Path,
+    pictures: Iterator[Picture],
+    networks: Mapping[str, Arrays],
+    psnr: Sequence[float] = (),
 ) -> Iterator[FrameStatistics]:
-    """Statistics of every frame of a ``.rq`` file, of which ``pictures`` are the source.
+    """Statistics of every frame of a ``.rq`` file, of which ``pictures`` are the source and
+    ``psnr`` the quality.
 
     Raises:
         StreamError: if the file is damaged.
@@ -94,6 +100,7 @@ def _frame_statistics(
             layer=chunk.place.layer,
             bytes=frame.size,
             quality=chunk.quality,
+            psnr=psnr[frame.number] if frame.number < len(psnr) else nan,
             b_roi=chunk.b_roi,
             b_bg=chunk.b_bg,
             roi_share=float(frame.mask.mean()),
@@ -132,6 +139,7 @@ class LayerStatistics:
         frames: number of frames.
         byte_share: of all bytes of the codec's frames, 0..1.
         quality: mean quality index.
+        psnr: mean PSNR (6 Y + U + V) / 8 in dB; NaN if unknown.
         skip_share: mean share of skipped cells, 0..1.
         modes: mean shares of the modes average, past, future and direct in its bidirectional
             frames, 0..1; NaN if there are none.
@@ -142,6 +150,7 @@ class LayerStatistics:
     frames: int
     byte_share: float
     quality: float
+    psnr: float
     skip_share: float
     modes: tuple[float, float, float, float]
 
@@ -171,6 +180,7 @@ def by_layer(statistics: Mapping[str, Sequence[FrameStatistics]]) -> list[LayerS
                     frames=len(group),
                     byte_share=sum(f.bytes for f in group) / total,
                     quality=fmean(f.quality for f in group),
+                    psnr=fmean(f.psnr for f in group),
                     skip_share=fmean(f.skip_share for f in group),
                     modes=(average, past, future, direct),
                 )
@@ -199,7 +209,9 @@ def write_statistics(
             for encode in (e for e in encodes if e.clip == clip.name and e.stream.endswith(".rq")):
                 with Reader(str(clip.path), slice(0, clip.frames), threads=1) as reader:
                     pictures = (p for p in reader.items() if isinstance(p, Picture))
-                    for frame in _frame_statistics(out / encode.stream, pictures, networks):
+                    for frame in _frame_statistics(
+                        out / encode.stream, pictures, networks, encode.frame_psnr
+                    ):
                         statistics.setdefault(encode.codec, []).append(frame)
                         values = [_text(getattr(frame, name)) for name in plain]
                         numbers = frame.features.round(3).ravel().tolist()

@@ -188,7 +188,9 @@ def _encoders(
     for number, clip in enumerate(clips):
         start = int(clip.cuts[-1]) if len(clip.frames) - clip.cuts[-1] >= _FRAMES else 0
         quality = _QUALITIES[number % len(_QUALITIES)]
-        options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
+        options = EncoderOptions(
+            quality=quality, candidates=(8,), gop=_FRAMES, structure="low-delay"
+        )
         roi = NoRoi(clip.width, clip.height)
         frames = clip.frames[start : start + _FRAMES]
         pictures = [picture_of(frame, t) for t, frame in enumerate(frames)]

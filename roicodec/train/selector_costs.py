@@ -165,7 +165,12 @@ def _coded(
     fixed = _Fixed(pair)
     count = len(pictures)
     options = EncoderOptions(
-        quality=quality, candidates=BITS, gop=count, frames=count, effort=_EFFORT
+        quality=quality,
+        candidates=BITS,
+        gop=count,
+        frames=count,
+        effort=_EFFORT,
+        structure="low-delay",
     )
     encoder = FrameEncoder(pictures[0].width, pictures[0].height, options, roi, model, fixed)
     bits, psnr = 0.0, []

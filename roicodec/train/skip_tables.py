@@ -58,7 +58,7 @@ def _usable(clip: Clip) -> bool:
 
 def _maps(clip: Clip, quality: int, model: Model) -> Iterator[Mask]:
     size = clip.width, clip.height
-    options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES)
+    options = EncoderOptions(quality=quality, candidates=(8,), gop=_FRAMES, structure="low-delay")
     encoder = FrameEncoder(*size, options, NoRoi(*size), model)
     for t, frame in enumerate(clip.frames[:_FRAMES]):
         for coded in encoder.encode(picture_of(frame, t)):

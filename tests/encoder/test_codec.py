@@ -100,7 +100,7 @@ def encode(
     **options: object,
 ) -> Coded:
     size = pictures[0].width, pictures[0].height
-    chosen = EncoderOptions(**{"quality": 30, "gop": 3, **options})  # type: ignore[arg-type]
+    chosen = EncoderOptions(**{"quality": 30, "gop": 3, "structure": "low-delay", **options})  # type: ignore[arg-type]
     selector = Fixed(cycle(pairs)) if pairs else None
     encoder = FrameEncoder(
         *size,
@@ -457,7 +457,7 @@ def test_arithmetic_is_priced_as_that_of_inter_frames(gop: int) -> None:
     cells, arrays = 4, model.inter.network.arrays.raw
     frames = [FrameShape(0, cells, b, b) for b in (4, 8, 16)]
     bit_ops = [complexity(decoder_layers(arrays, frame)).bit_ops for frame in frames]
-    options = EncoderOptions(complexity=50, gop=gop)
+    options = EncoderOptions(complexity=50, gop=gop, structure="low-delay")
     found, given = AutoRoi(SpectralMotion(), 64, 64), NoRoi(64, 64)
     selector = bit_width_selector(options, model, found)
     assert isinstance(selector, LinearSelector)
@@ -476,15 +476,15 @@ def test_a_psnr_begins_with_one_trial_of_the_first_frame() -> None:
             return np.eye(4, dtype=bool)
 
     class Trying(PsnrControl):
-        def tried(self, first: Callable[[int], float]) -> None:
+        def tried(self, first: Callable[[int], float], boost: int) -> None:
             def trial(quality: int) -> float:
                 tried.append(quality)
                 return first(quality)
 
-            super().tried(trial)
+            super().tried(trial, boost)
 
-    options = EncoderOptions(psnr=30.0, gop=2, effort=1)
-    control = Trying(30.0, gop=2, frames=None, boost=14)
+    options = EncoderOptions(psnr=30.0, gop=2, effort=1, structure="low-delay")
+    control = Trying(30.0, gop=2, frames=None)
     model = tiny_model.model()
     encoder = FrameEncoder(64, 64, options, Counting(64, 64), model, control=control)
     for picture in tiny_model.pictures(64, 64, 3):

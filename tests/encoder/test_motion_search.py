@@ -12,9 +12,9 @@ from roicodec.encoder.motion.refine import refine
 from roicodec.encoder.motion.search import (
     SearchPlane,
     filled,
+    match_of,
     refine_pair,
     search_pair,
-    unmatched_share,
 )
 from roicodec.kernels.compensation import compensate
 from roicodec.kernels.packing import unpack
@@ -193,13 +193,13 @@ def test_only_what_is_new_has_no_match() -> None:
     for plane in planes:
         current = SearchPlane(plane)
         field = search_pair(current, reference, step=10.0)
-        shares.append(unmatched_share(current, reference, field, step=10.0))
+        shares.append(match_of(current, reference, field, step=10.0).unmatched)
     assert shares[0] < 0.15
     assert 0.25 < shares[1] < 0.65
     assert shares[2] > 0.6
     flat = SearchPlane(np.full((128, 128), 90, np.uint8))
     still = np.zeros((16, 16, 2), np.int16)
-    assert unmatched_share(flat, flat, still, step=10.0) == 0
+    assert match_of(flat, flat, still, step=10.0) == (0, 0)
 
 
 def test_missing_vectors_are_those_of_the_nearest_block() -> None:

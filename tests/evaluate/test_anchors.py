@@ -286,6 +286,22 @@ def test_own_commands() -> None:
         own_coder("ld", "none", (64,))
 
 
+@pytest.mark.parametrize(
+    ("config", "named", "structure", "name"),
+    [
+        ("default", "", "auto", "roicodec"),
+        ("ld", "", "low-delay", "roicodec_ld"),
+        ("intra", "", "auto", "roicodec_intra"),
+        ("default", "8", "8", "roicodec_8"),
+        ("ld", "auto", "auto", "roicodec_ld_auto"),
+    ],
+)
+def test_own_structures(config: str, named: str, structure: str, name: str) -> None:
+    coder = own_coder(config, "none", (20,), structure=named)
+    assert f"--structure {structure} " in coder.settings(20)
+    assert coder.name == name
+
+
 def test_vvc_needs_its_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "vvc" in AGAINST

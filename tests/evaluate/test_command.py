@@ -33,11 +33,11 @@ def test_the_command_writes_everything(clip: Path, masks: Path, tmp_path: Path) 
                  "--out", out]  # fmt: skip
     result = call(*arguments)
     assert result.exception is None, result.output
-    for text in ("roicodec_ld+roi", "x264_medium_ld_psnr+roi6", "svtav1_p4_ld", "[1/12]"):
+    for text in ("roicodec+roi", "x264_medium_psnr+roi6", "svtav1_p4", "[1/12]"):
         assert text in result.output
     results = json.loads((out / "results.json").read_text())
     assert len(results["encodes"]) == 12
-    assert results["reference"] == "x264_medium_ld"
+    assert results["reference"] == "x264_medium"
     assert any("svtav1" in message for message in results["messages"])
     for e in results["encodes"]:
         assert e["command"]
@@ -78,7 +78,8 @@ def test_wrong_use_is_told(clip: Path, tmp_path: Path) -> None:
     assert "known are x264" in error(clip, "--against", "x266")
     assert "0..63" in error(clip, "--qualities", "70")
     assert "x264: quality 60 is not in 0..51" in error(clip, "--anchor-qualities", "30,60")
-    assert "there are roicodec_ld, x264" in error(clip, "--reference", "x264")
+    assert "there are roicodec, x264" in error(clip, "--reference", "x265")
+    assert "'9' is not one of auto, low-delay" in error(clip, "--structure", "8,9")
     assert "whole numbers" in error(clip, "--qualities", "a,b")
     assert "cannot be read" in error(clip, "--points", tmp_path / "none.csv")
     for few in (("--qualities", "3,12,30"), ("--anchor-qualities", "20,30,40")):

@@ -40,6 +40,7 @@ def found(tmp_path: Path) -> list[LayerStatistics]:
     encode = Encode(
         "clip", CODEC, 38, len(frames), width, height, 25.0, GOLDEN.stat().st_size,
         quality(picture, picture), "", "", None, None, "a.rq",
+        frame_psnr=tuple(30.0 + number for number in range(len(frames))),
     )  # fmt: skip
     return write_statistics(tmp_path, [clip], [encode])
 
@@ -58,6 +59,7 @@ def test_layers_are_those_of_the_pyramid(found: list[LayerStatistics], tmp_path:
             sum(f.size for f in chunks) / sum(f.size for f in frames)
         )
         assert row.quality == pytest.approx(np.mean([f.chunk.quality for f in chunks]))
+        assert row.psnr == pytest.approx(30 + np.mean([f.number for f in chunks]))
     for row in found[:2]:
         assert all(isnan(share) for share in row.modes)
     for row in found[2:]:

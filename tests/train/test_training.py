@@ -254,7 +254,7 @@ def test_release(
     model = load_model(tmp_path, "reference")
     assert model.id.hex() in capsys.readouterr().out
     clip = tiny_model.pictures(70, 50, 4, seed=1)
-    options = EncoderOptions(quality=40, candidates=(4, 8), gop=3)
+    options = EncoderOptions(quality=40, candidates=(4, 8), gop=3, structure="low-delay")
     encoder = FrameEncoder(70, 50, options, RectangleRoi((0, 0, 32, 32), (70, 50)), model)
     coded = [c for p in clip for c in encoder.encode(p)]
     decoder = FrameDecoder(Header(70, 50, gop=3, **encoder.header_fields), model)

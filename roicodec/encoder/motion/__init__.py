@@ -5,5 +5,5 @@ weight=0.35)`` gives the field of a picture against any other, up to 16 frames a
 ``[Hp / 8, Wp / 8, 2]`` in quarter samples. ``search.SearchPlane(luma)`` holds what searches need of
 a picture and is given in place of its luma where it is searched more than once.
 ``search.refine_pair`` refines both fields of a B frame on the average of their predictions;
-``search.unmatched_share`` tells a new scene.
+``search.match_of`` tells a new scene.
 """

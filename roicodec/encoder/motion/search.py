@@ -8,6 +8,7 @@ against their neighbours' by what they really predict and by what this codec cha
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import PAD, VECTOR_LIMIT
 from roicodec.bitstream.motion_vectors import bases, units
 from roicodec.encoder.motion.match import (
+    BIT,
     UNIT,
     Matcher,
     flat_phases,
@@ -27,7 +29,7 @@ from roicodec.encoder.motion.pyramid import Pyramid, hierarchical
 from roicodec.encoder.motion.refine import VECTOR_WEIGHT, refine
 from roicodec.picture import Plane
 
-__all__ = ["SearchPlane", "filled", "refine_pair", "search_pair", "unmatched_share"]
+__all__ = ["Match", "SearchPlane", "filled", "match_of", "refine_pair", "search_pair"]
 
 Field = NDArray[np.int16]
 
@@ -61,6 +63,19 @@ class SearchPlane:
     def phases(self) -> NDArray[np.uint8]:
         """The picture at all quarter samples; 16 times its bytes."""
         return interpolate(self.luma)
+
+
+class Match(NamedTuple):
+    """How well a picture is predicted by another.
+
+    Attributes:
+        unmatched: share of the units that their vectors predict no better than their blocks' own
+            means do.
+        bits: about those of the residual, what it costs in distortion included.
+    """
+
+    unmatched: float
+    bits: float
 
 
 def _plane(given: Plane | SearchPlane) -> SearchPlane:
@@ -150,10 +165,8 @@ def refine_pair(
     return found[0], found[1]
 
 
-def unmatched_share(
-    current: SearchPlane, reference: SearchPlane, field: Field, *, step: float
-) -> float:
-    """Share of the units that their vectors predict no better than their blocks' own means do.
+def match_of(current: SearchPlane, reference: SearchPlane, field: Field, *, step: float) -> Match:
+    """How well a picture is predicted by a field.
 
     Args:
         current, reference: the planes.
@@ -169,7 +182,8 @@ def unmatched_share(
     means = coarse[margin : margin + rows // 8, margin : margin + columns // 8]
     flat = Matcher.of(current.luma, flat_phases(means.repeat(8, 0).repeat(8, 1)), step)
     by_means = match_prices(flat, number, np.zeros_like(vectors))
-    return float((by_vector.sum(1) >= _UNMATCHED * by_means.sum(1) + UNIT).mean())
+    unmatched = by_vector.sum(1) >= _UNMATCHED * by_means.sum(1) + UNIT
+    return Match(float(unmatched.mean()), float(by_vector.sum()) / BIT)
 
 
 def filled(vectors: Field, missing: NDArray[np.bool_]) -> Field:
