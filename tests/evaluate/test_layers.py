@@ -80,6 +80,6 @@ def test_the_terminal_shows_them(
     start = next(n for n, line in enumerate(lines) if "by temporal layer" in line)
     shown = [line.split() for line in lines[start:] if CODEC in line]
     assert [row[1] for row in shown] == ["intra", "0", "1", "2", "3"]
-    assert [len(row) for row in shown] == [6, 6, 10, 10, 10]
+    assert [len(row) for row in shown] == [7, 7, 11, 11, 11]
     for row, layer in zip(shown, found, strict=True):
         assert row[2:4] == [str(layer.frames), f"{100 * layer.byte_share:.1f}"]
