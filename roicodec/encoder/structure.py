@@ -24,8 +24,8 @@ _MIDDLE = 36
 """Quality index of the first of these."""
 
 _LEAST = -0.07
-"""Growth from which a pyramid is chosen. The estimate errs by about 0.1, and it was fitted at effort
-3, at which pyramids gain about 0.03 more than at the default."""
+"""Growth from which a pyramid is chosen. The estimate errs by about 0.1, and it was fitted at
+effort 3, at which pyramids gain about 0.03 more than at the default."""
 
 _CHANGED, _SELDOM = 1.5, 32
 """Ratio of prices of residuals from which a choice is made anew within a GOP, and the frames after
