@@ -69,10 +69,12 @@ class Encoder:
         from roicodec.encoder.encoder import FrameEncoder
         from roicodec.encoder.options import EncoderOptions
         from roicodec.encoder.roi.given import roi_source
+        from roicodec.encoder.roi.zoned import zoned_roi
         from roicodec.segments.encoder import segmented
 
         options = options or EncoderOptions()
-        self._roi = roi_source(roi, width, height)
+        found = roi_source(roi, width, height)
+        self._roi = zoned_roi(found, options.zones, width, height, options.time_base)
         model = load_model(backend=backend)
         self._encoder = segmented(
             lambda options, roi: FrameEncoder(width, height, options, roi, model),

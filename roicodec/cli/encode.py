@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from roicodec.cli.files import (
@@ -9,11 +11,22 @@ from roicodec.cli.files import (
     check_target,
     refuse_stream,
 )
-from roicodec.cli.options import BIT_RATE, FILE, common, given_threads, jobs_option, roi_options
+from roicodec.cli.options import (
+    BIT_RATE,
+    FILE,
+    ZONE,
+    common,
+    given_threads,
+    jobs_option,
+    roi_options,
+)
 from roicodec.cli.source_options import SourceChoice, source_options
 from roicodec.encoder.effort import DEFAULT_EFFORT, PRESETS
 from roicodec.encoder.gop import STRUCTURES
 from roicodec.factory import CodecFactory
+
+if TYPE_CHECKING:
+    from roicodec.encoder.zones import Zone
 
 __all__ = ["encode"]
 
@@ -56,6 +69,31 @@ Examples:
     type=click.FloatRange(20, 60),
     metavar="DB",
     help="Instead of -q: mean PSNR, (6Y+U+V)/8.",
+)
+@click.option(
+    "--target-roi-psnr",
+    type=click.FloatRange(20, 60),
+    metavar="DB",
+    help="Instead of -q: mean PSNR of the ROI, (6Y+U+V)/8.",
+)
+@click.option(
+    "--maxrate",
+    type=BIT_RATE,
+    help="Most bits a second, beyond which no stretch goes by more than --bufsize.",
+)
+@click.option(
+    "--bufsize",
+    type=BIT_RATE,
+    metavar="BITS",
+    help="Bits of the decoder's buffer for --maxrate, as 1M.  [default: a second of it]",
+)
+@click.option(
+    "--zones",
+    type=ZONE,
+    multiple=True,
+    metavar="START,END,q=N,roi=SPEC",
+    help="Another quality, ROI or both from one time to another: 1:00,1:30,q=50. Give it several"
+    " times for several zones.",
 )
 @roi_options
 @click.option(
@@ -140,6 +178,10 @@ def encode(
     quality: int | None,
     bitrate: float | None,
     target_psnr: float | None,
+    target_roi_psnr: float | None,
+    maxrate: float | None,
+    bufsize: float | None,
+    zones: tuple[Zone, ...],
     roi: tuple[str, ...],
     roi_share: float | None,
     roi_level: float | None,
@@ -178,8 +220,13 @@ def encode(
     another to streams of their names. Those whose stream is there, whole and not older, are
     skipped (but with -f); failures do not stop the rest. A table at the end tells all.
     """
-    if sum(value is not None for value in (quality, bitrate, target_psnr)) > 1:
-        raise click.UsageError("--quality, --bitrate and --target-psnr exclude each other")
+    goals = (quality, bitrate, target_psnr, target_roi_psnr)
+    if sum(value is not None for value in goals) > 1:
+        raise click.UsageError(
+            "--quality, --bitrate, --target-psnr and --target-roi-psnr exclude each other"
+        )
+    if bufsize is not None and maxrate is None:
+        raise click.UsageError("--bufsize is for --maxrate")
     if effort is not None and preset is not None:
         raise click.UsageError("--effort and --preset exclude each other")
     effort = PRESETS[preset] if preset else effort or DEFAULT_EFFORT
@@ -214,11 +261,19 @@ def encode(
         complexity=complexity,
         bit_rate=bitrate,
         psnr=target_psnr,
+        roi_psnr=target_roi_psnr,
+        max_rate=maxrate,
+        buffer_bits=bufsize,
+        zones=zones,
     )
     described = {
-        "quality": None if bitrate or target_psnr else options.quality,
+        "quality": None if any(goals[1:]) else options.quality,
         "target_bit_rate": bitrate,
         "target_psnr": target_psnr,
+        "target_roi_psnr": target_roi_psnr,
+        "max_rate": maxrate,
+        "buffer_bits": bufsize,
+        "zones": [repr(zone) for zone in zones],
         "roi": list(roi),
         "roi_share": roi_share,
         "roi_level": roi_level,

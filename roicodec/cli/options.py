@@ -14,11 +14,14 @@ from roicodec.errors import InputError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from roicodec.encoder.zones import Zone
+
 __all__ = [
     "BIT_RATE",
     "FILE",
     "FRAME_RANGE",
     "TIME",
+    "ZONE",
     "backend_option",
     "common",
     "decode_jobs_option",
@@ -106,6 +109,23 @@ class _BitRate(click.ParamType[float]):
         return rate
 
 
+class _Zone(click.ParamType["Zone"]):
+    name = "start,end,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Zone:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        from roicodec.encoder.zones import Zone
+        from roicodec.media.part import seconds_of
+
+        start, _, rest = value.partition(",")
+        end, _, rest = rest.partition(",")
+        try:
+            return Zone.of(rest, [seconds_of(start), seconds_of(end)])
+        except InputError as error:
+            self.fail(str(error))
+
+
 class _File(click.ParamType[str]):
     """A name of a file: text, which a shell completes by the files that are there."""
 
@@ -125,6 +145,7 @@ class _File(click.ParamType[str]):
 _UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 BIT_RATE = _BitRate()
 _CANDIDATES = _Candidates()
+ZONE = _Zone()
 FILE = _File()
 FRAME_RANGE = _FrameRange()
 TIME = _Time()

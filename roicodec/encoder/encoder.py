@@ -22,6 +22,7 @@ from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.frame_chunk import FrameChunk, Place
 from roicodec.bitstream.header import Candidate
 from roicodec.bitstream.mask_coding import encode_mask
+from roicodec.bitstream.masks import samples_of
 from roicodec.bitstream.motion_section import Bidirectional, encode_motion
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting, PreparedFrame
@@ -51,9 +52,10 @@ from roicodec.encoder.roi.selector import BitWidthSelector, quality_offsets
 from roicodec.encoder.roi.sources import NoRoi, RoiSource
 from roicodec.encoder.structure import Tried, structure
 from roicodec.encoder.trials import FrameTrials, TriedFrame, filter_switches
+from roicodec.encoder.zones import zone_shift
 from roicodec.errors import InputError
 from roicodec.picture import Picture
-from roicodec.psnr import psnr
+from roicodec.psnr import psnr, psnr_regions
 
 __all__ = ["CodedFrame", "FrameEncoder"]
 
@@ -109,11 +111,13 @@ class _Group:
         base: quality index before offsets.
         pairs: each picture and its frame.
         after: the state that they leave.
+        of_roi: whether the PSNR of the ROI is measured.
     """
 
     base: int
     pairs: list[tuple[Picture, CodedFrame]]
     after: _State
+    of_roi: bool
 
     @property
     def bits(self) -> int:
@@ -122,7 +126,15 @@ class _Group:
 
     def psnr(self) -> float:
         """Mean PSNR (6 Y + U + V) / 8 of the frames, in dB."""
-        return fmean(psnr(picture, made.reconstruction)[3] for picture, made in self.pairs)
+        return fmean(_decibels(picture, made, of_roi=self.of_roi) for picture, made in self.pairs)
+
+
+def _decibels(picture: Picture, made: CodedFrame, *, of_roi: bool) -> float:
+    """PSNR (6 Y + U + V) / 8 of a frame, or of its ROI where there is one, in dB."""
+    if of_roi and made.setting.mask.any():
+        mask = samples_of(made.setting.mask, picture.width, picture.height)
+        return psnr_regions(picture, made.reconstruction, mask).roi_yuv
+    return psnr(picture, made.reconstruction)[3]
 
 
 class FrameEncoder:
@@ -163,7 +175,7 @@ class FrameEncoder:
         selector = selector or bit_width_selector(options, model, roi)
         self._decisions = FrameDecisions(options, effort, roi, selector)
         self._trials = FrameTrials(self.codec, effort)
-        self._price = price
+        self._options, self._price = options, price
         self._count = 0
         self._structure = structure(options.structure, options.lookahead)
         self._waiting: list[Arrived] = []
@@ -248,7 +260,7 @@ class FrameEncoder:
             for p in planned:
                 arrived = group[start + p.number - 1]
                 pairs.append((arrived.picture, self._coded(arrived, p, base)))
-        return _Group(base, pairs, self._state)
+        return _Group(base, pairs, self._state, self._options.roi_psnr is not None)
 
     def _kept(self, kind: int, group: _Group) -> list[CodedFrame]:
         """Frames that will be written; the controller learns of them."""
@@ -259,7 +271,9 @@ class FrameEncoder:
     def _coded(self, arrived: Arrived, planned: Planned, base: int) -> CodedFrame:
         place, state = planned.place, self._state
         sources = state.buffer.references(planned.kind, place, arrived.number)
-        quality = min(max(base + planned.offset, 0), MAX_QUALITY)
+        time = arrived.picture.pts * self._options.time_base
+        shift = zone_shift(self._options.zones, self._options.quality, time)
+        quality = min(max(base + planned.offset + shift, 0), MAX_QUALITY)
         setting = self._decisions.setting(arrived, place, quality, sources, state.average)
         worth = prices(place.layer)
         if self._price is not None:

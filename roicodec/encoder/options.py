@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from roicodec.bitstream.constants import MAX_QUALITY
+from roicodec.encoder.buffer_control import BufferControl
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.encoder.gop import AUTO, MAX_LOOKAHEAD, STRUCTURES
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
+from roicodec.encoder.zones import Zone
 from roicodec.errors import InputError
 
 __all__ = ["EncoderOptions", "rate_control"]
@@ -44,6 +46,11 @@ class EncoderOptions:
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
             pixel of decoding are worth when bit-widths are chosen.
+        roi_psnr: mean PSNR (6 Y + U + V) / 8 of the ROI in dB, above 0, instead of a quality; of
+            frames without one, that of the whole.
+        max_rate: bits a second, above 0, that may never be exceeded by more than a buffer holds.
+        buffer_bits: size of that buffer, above 0; None for a second of ``max_rate``.
+        zones: stretches of time with another quality or ROI.
 
     Raises:
         InputError: naming the field that is out of its range.
@@ -62,6 +69,10 @@ class EncoderOptions:
     lookahead: int = MAX_LOOKAHEAD
     roi_strength: float = 1.0
     complexity: float = 0.0
+    roi_psnr: float | None = None
+    max_rate: float | None = None
+    buffer_bits: float | None = None
+    zones: tuple[Zone, ...] = ()
 
     def __post_init__(self) -> None:
         _within("quality", self.quality, 0, MAX_QUALITY)
@@ -73,12 +84,24 @@ class EncoderOptions:
             raise InputError(f"structure {self.structure}: give one of {', '.join(STRUCTURES)}")
         if not self.complexity >= 0:
             raise InputError(f"complexity {self.complexity:g}: give 0 or more")
-        for name in ("bit_rate", "psnr", "frame_rate", "frames", "time_base"):
+        for name in (
+            *("bit_rate", "psnr", "roi_psnr", "max_rate", "buffer_bits"),
+            *("frame_rate", "frames", "time_base"),
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} {value}: give a number above 0")
-        if self.bit_rate is not None and self.psnr is not None:
-            raise InputError("bit_rate and psnr: give one of them")
+        goals = (self.bit_rate, self.psnr, self.roi_psnr)
+        if sum(goal is not None for goal in goals) > 1:
+            raise InputError("bit_rate, psnr and roi_psnr: give one of them")
+        if self.buffer_bits is not None and self.max_rate is None:
+            raise InputError("buffer_bits: is for max_rate", parameter="buffer_bits")
+        if any(zone.quality is not None for zone in self.zones) and any(goals):
+            raise InputError(
+                "zones change the quality index, which a bit rate or PSNR chooses itself; give a"
+                " quality",
+                parameter="zones",
+            )
         unknown = [b for b in self.candidates if b not in QUALITY_OFFSETS]
         if unknown:
             known = ", ".join(str(b) for b in QUALITY_OFFSETS)
@@ -101,11 +124,21 @@ def rate_control(options: EncoderOptions, samples: int) -> RateControl:
         options: of the encoder.
         samples: luma samples per picture.
     """
+    control = _goal_control(options, samples)
+    if options.max_rate is None:
+        return control
+    rate, size = options.max_rate / float(options.frame_rate), options.buffer_bits
+    return BufferControl(control, rate, size or options.max_rate, samples)
+
+
+def _goal_control(options: EncoderOptions, samples: int) -> RateControl:
+    """The controller without a limit."""
     gop, frames = options.gop, options.frames
     if options.bit_rate is not None:
         goal = options.bit_rate / float(options.frame_rate)
         return BitrateControl(goal, samples, gop=gop, frames=frames)
-    if options.psnr is not None:
-        return PsnrControl(options.psnr, gop=gop, frames=frames)
+    decibels = options.psnr or options.roi_psnr
+    if decibels is not None:
+        return PsnrControl(decibels, gop=gop, frames=frames)
     length = min(gop, frames or gop)
     return ConstantQuality(options.quality, _CASCADE if length > 2 else 0, length)

@@ -188,7 +188,8 @@ class SegmentedEncoder:
 def segmented(make: EncoderMaker, options: EncoderOptions, roi: RoiSource) -> SegmentedEncoder:
     """Encoder of pictures of which nothing is known before they come: with a bit rate, whose
     budgets need to know all of them, in one segment."""
-    rules = None if options.bit_rate is not None else segment_rules(options)
+    whole = options.bit_rate is not None or options.max_rate is not None
+    rules = None if whole else segment_rules(options)
     return SegmentedEncoder(SegmentEncoder(make, options, roi), Segmenter(rules))
 
 

@@ -72,7 +72,8 @@ class SegmentRules:
 
 def segment_rules(options: EncoderOptions) -> SegmentRules:
     """The rules for an encoder's options."""
-    steered = options.bit_rate is not None or options.psnr is not None
+    goals = (options.bit_rate, options.psnr, options.roi_psnr)
+    steered = any(goal is not None for goal in goals)
     return SegmentRules(options.gop, _LEAST_STEERED if steered else _LEAST)
 
 

@@ -13,6 +13,7 @@ from roicodec.description import header_of
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.given import Roi, roi_list, roi_source
 from roicodec.encoder.roi.sources import RoiSource
+from roicodec.encoder.roi.zoned import zoned_roi
 from roicodec.factory import CodecFactory
 from roicodec.media import Reader, VideoInfo
 from roicodec.segments.encoder import EncoderMaker, SegmentEncoder
@@ -67,7 +68,8 @@ class Work:
             InputError: if it cannot be used.
         """
         size = info.width, info.height
-        return roi_source(self.roi, *size, share=self.roi_share, level=self.roi_level)
+        found = roi_source(self.roi, *size, share=self.roi_share, level=self.roi_level)
+        return zoned_roi(found, self.options.zones, *size, self.options.time_base)
 
     def encoder(self, factory: CodecFactory, info: VideoInfo, roi: RoiSource) -> SegmentEncoder:
         """Encoder of segments; the work is filled in.
@@ -100,6 +102,8 @@ class Work:
         rules = segment_rules(self.options)
         long = (self.options.frames or 0) >= 2 * rules.least
         if self.options.bit_rate is not None and not (self.again and long):
+            return None
+        if self.options.max_rate is not None:  # the buffer is as full as the frames before left it
             return None
         return rules
 
