@@ -301,3 +301,40 @@ def test_the_library_takes_the_same(tmp_path: Path, source: Path) -> None:
     ):
         with pytest.raises(roicodec.InputError, match=error):
             roicodec.encode(source, tmp_path / "a.rq", **options)
+
+
+# --- quality over time ----------------------------------------------------------------------
+
+
+def test_options_of_rate_reach_the_encoder(run: Run, source: Path) -> None:
+    options = ("--zones", "0:01,1.5,q=50,roi=0,0,16,16", "--zones", "0,0.4,roi=none")
+    done = run(
+        *("encode", source, "a.rq", "--json", "--maxrate", "2M", "--bufsize", "500k"),
+        *("--roi", "32,0,16,16", *options),
+    )
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert (found["max_rate"], found["buffer_bits"], len(found["zones"])) == (2e6, 5e5, 2)
+    frames = json.loads(run("info", "a.rq", "--json", "--frames").out)["frames"]
+    assert [f["roi_share"] for f in frames] == [*[0] * 10, *[1 / 12] * 40]
+    done = run("encode", source, "b.rq", "--json", "--target-roi-psnr", "40", "--roi", "none")
+    assert json.loads(done.out)["target_roi_psnr"] == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target-roi-psnr", "40", "-q", "3"), "exclude each other"),
+        (("--bufsize", "1M"), "--bufsize is for --maxrate"),
+        (("--zones", "2,1,q=3"), "the end lies after the start"),
+        (("--zones", "1,2,x=3"), "give start,end,q=0..63"),
+        (("--zones", "1,2"), "give start,end"),
+        (("--zones", "1,2,q=3", "--target-psnr", "40"), "zones change the quality index"),
+    ],
+)
+def test_options_of_rate_that_cannot_be(
+    run: Run, source: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run("encode", source, "a.rq", *options)
+    assert done.status in (1, 2)
+    assert message in done.error
