@@ -102,3 +102,19 @@ def test_what_other_processors_compile_is_exact(tmp_path: Path) -> None:
         "asked for, exact on this CPU, plain instructions",
         "{'native'}",
     ], done.stderr
+
+
+@pytest.mark.slow
+def test_it_compiles_for_arm(tmp_path: Path) -> None:
+    compiler = shutil.which("aarch64-linux-gnu-g++")
+    if not compiler:
+        pytest.skip("no cross compiler for aarch64")
+    for source in sorted((ROOT / "native").glob("*.cpp")):
+        flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-c", str(source)]
+        made = subprocess.run(
+            [compiler, *flags, "-o", str(tmp_path / "made.o")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not made.returncode, made.stderr
