@@ -26,7 +26,7 @@ from roicodec.factory import CodecFactory, NetworkFactory
 from tests.cli.running import y4m
 from tests.fake_codec import FakeFactory
 
-__all__ = ["Tally", "kill_at_moments"]
+__all__ = ["Tally", "fork", "kill_at_moments", "wait_for"]
 
 _ERRORS = "errors.txt"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -80,23 +80,23 @@ def kill_at_moments(folder: Path, moments: int, factory: CodecFactory) -> Iterat
     for command, (source, target) in commands.items():
         options = ["--quiet", "--threads", "1", *(["--roi", "none"] if command == "encode" else [])]
         start = time.monotonic()
-        assert _wait(_fork(folder, [command, source, target, *options], factory)) == 0
+        assert wait_for(fork(folder, [command, source, target, *options], factory)) == 0
         seconds = time.monotonic() - start
         expected = (folder / target).read_bytes()
         final = folder / f"new-{target}"
         for number in SIGNALS:
             tally = Tally(command, number)
             for moment in range(moments):
-                process = _fork(folder, [command, source, final.name, *options], factory)
+                process = fork(folder, [command, source, final.name, *options], factory)
                 time.sleep(seconds * moment / moments)
                 os.kill(process, number)
-                status = _wait(process)
+                status = wait_for(process)
                 err = (folder / _ERRORS).read_text()
                 _count(tally, status, err, final, expected)
             yield tally
 
 
-def _fork(folder: Path, arguments: list[str], factory: CodecFactory) -> int:
+def fork(folder: Path, arguments: list[str], factory: CodecFactory) -> int:
     """The process that runs a command in ``folder``, its standard error in a file there."""
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -121,7 +121,8 @@ def _fork(folder: Path, arguments: list[str], factory: CodecFactory) -> int:
         os._exit(status)
 
 
-def _wait(process: int) -> int:
+def wait_for(process: int) -> int:
+    """Exit status of a process of :func:`fork`, negative for a signal's."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
