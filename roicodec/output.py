@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ _OTHER_NAMES = 100
 
 _unfinished: set[Path] = set()
 _finished: list[str] = []
-_kept: dict[Path, int] = {}
+_kept: dict[Path, Callable[[], int]] = {}
 
 
 class OutputFile:
@@ -189,15 +190,15 @@ def finished() -> list[str]:
     return list(_finished)
 
 
-def keep_parts(folder: Path, count: int) -> None:
-    """Notice that ``count`` finished segments are in a folder, and stay there if this process
+def keep_parts(folder: Path, count: Callable[[], int]) -> None:
+    """Notice that finished segments in a folder, as many as ``count`` says, stay if this process
     ends."""
     _kept[folder] = count
 
 
 def kept_parts() -> list[tuple[Path, int]]:
     """Folders of finished segments that stay, with their number."""
-    return [(folder, count) for folder, count in _kept.items() if count]
+    return [(folder, number) for folder, count in _kept.items() if (number := count())]
 
 
 def discard_unfinished() -> None:

@@ -195,14 +195,12 @@ class SegmentStore:
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from error
         self._known[segment.start] = segment, path
-        keep_parts(self.folder, len(self._known))
 
     def remove(self) -> None:
         """End of the folder, whose segments are joined."""
         self.close()
         if self._known:
             shutil.rmtree(self.folder, ignore_errors=True)
-            keep_parts(self.folder, 0)
 
     def close(self) -> None:
         """End of the lock; a folder without segments goes."""
@@ -232,6 +230,7 @@ class SegmentStore:
         except OSError:  # a file system without locks
             pass
         self._lock = lock
+        keep_parts(self.folder, lambda: len(finished_parts(self.folder)))
         if fresh or not finished_parts(self.folder):
             with suppress(OSError):
                 settings.write_text(json.dumps(self._settings, indent=1))
