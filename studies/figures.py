@@ -71,7 +71,7 @@ def draw_first(clip: Path, out: Path, frames: int = FRAMES) -> None:
     """
     from matplotlib.figure import Figure
 
-    options = EncoderOptions(quality=QUALITY)
+    options = EncoderOptions(quality=QUALITY, structure="low-delay")
     with Reader(str(clip), slice(0, frames)) as reader:
         width, height = reader.info.width, reader.info.height
         encoder = FrameEncoder(

@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import pytest
 
-from roicodec import transcode
 from roicodec.bitstream.constants import MAX_CHUNK
 from roicodec.encoder.options import EncoderOptions
 from roicodec.media import Reader, contents
+from roicodec.segments import sequential
 from roicodec.transcode import Listener, decode_stream, encode_video
 from tests.fake_codec import FakeFactory
 from tests.media_clips import mux_gray, mux_text
@@ -96,7 +96,7 @@ def test_extras_of_any_size_fit_in_a_chunk() -> None:
 
 
 def test_a_packet_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcode, "MAX_CHUNK", 2 << 20)
+    monkeypatch.setattr(sequential, "MAX_CHUNK", 2 << 20)
     source = film(tmp_path / "a.mkv", [], text=b"x" * (3 << 20))
     reader, warnings = there_and_back(source)
     assert warnings == ["a packet of 3 MiB of the subtitle track subrip is left out"]

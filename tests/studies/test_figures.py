@@ -30,10 +30,9 @@ OTHERS = ("x264_medium_ld", "x265_medium_ld", "svtav1_p4_ld", "x265_medium_ld_tu
 
 def test_bits_are_those_of_the_frame() -> None:
     width, height = 80, 48
-    encoder = FrameEncoder(
-        width, height, EncoderOptions(quality=30, effort=1), roi_source("none", width, height),
-        tiny_model.model(),
-    )  # fmt: skip
+    options = EncoderOptions(quality=30, effort=1, structure="low-delay")
+    roi = roi_source("none", width, height)
+    encoder = FrameEncoder(width, height, options, roi, tiny_model.model())
     for picture in tiny_model.pictures(width, height, 2):
         (coded,) = encoder.encode(picture)
         bits = bits_by_cell(encoder, coded)
