@@ -1,10 +1,15 @@
 """The transposed synthesis of a network, by which errors are taken back to latents.
 
-Codes have 8 bits, and steps that are powers of two. Derivatives by the residual stream stay about
-as large as those by the reconstruction (measured: within 10 % in all channels together, behind
-every block of both networks at every quality), and each layer's are what follows from them if
-channels are independent. Weights have 8 bits but for the layers that add to the stream, whose
-rounding would double the error: the derivative is within 4 % of the one without rounding.
+A derivative goes through the synthesis backwards: every layer is transposed, and a ReLU that was
+closed lets nothing through (:mod:`roicodec.kernels.back_projection`). Here the stored weights
+become layers for that, in codes of 8 bits whose steps are powers of two.
+
+Steps follow from one assumption: behind every block, the derivative by a channel of the residual
+stream has a root mean square of :data:`SCALE` (measured with the released networks, all channels
+together: within 10 %, at every quality). A layer's outputs have the deviation that its weights make
+of that if channels are independent, and codes reach :data:`_ROOM` of them. Layers that add to the
+stream have weights of 14 bits, since with 8 the error would double. The whole is within some 4 % of
+the derivative without rounding.
 """
 
 from __future__ import annotations
@@ -22,21 +27,41 @@ from roicodec.kernels.integer import SKELETON, Depthwise, Grid, Pointwise, Quant
 __all__ = ["SCALE", "Transposed", "transposed"]
 
 Reals = NDArray[np.float64]
-Steps = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 SCALE = 256.0
-"""Root mean square that the derivative by luma samples is scaled to, in the integers of rows."""
+"""Root mean square that the derivative by luma samples is to be scaled to, in integers of rows."""
 
 _ROOM = 8.0
-"""Standard deviations that a code has room for: errors are neither normal nor independent."""
+"""Standard deviations that codes have room for: errors are neither normal nor independent."""
+
 _OPEN = 0.5
 """Share of ReLUs that are taken to be open."""
-_BYTE = 127
-_FINE = 8000
-"""Largest weights of layers to the stream, and of all others."""
-_HEAVIEST = 30000
-"""Largest sum of the weights of an output that reads 16-bit rows: accumulators have 32 bits."""
-_CODES, _SHIFTED = Grid(8, signed=True), Grid(8, signed=False)
+
+_SIGNED, _AROUND_MIDDLE = Grid(8, signed=True), Grid(8, signed=False)
+"""Codes of derivatives: as they are, and plus :data:`MIDDLE`."""
+
+_WEIGHT = 127
+"""Largest weight of layers between codes."""
+
+_STREAM_WEIGHT = 8000
+"""Largest weight of layers that add to the stream."""
+
+_WEIGHT_SUM = 30_000
+"""Largest sum of an output's weights where inputs have 16 bits: the accumulator has 32."""
+
+_GRADIENT = 1 << 11
+"""Integer that stands for :data:`_ROOM` deviations of the derivative by a latent. A few are much
+larger than that, and saturate at 16 times as much."""
+
+_STEPS = -14, 14
+"""Logarithms of steps, so that the shifts of quantizers are in range."""
+
+_SHIFTS = -7, 20
+"""Shifts from accumulator to output: the middle of the codes fits the accumulator, too."""
+
+_NOTHING = 1e-3
+"""Deviation of what is hardly ever anything but zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +70,8 @@ class Transposed:
 
     Attributes:
         chain: its layers.
-        unit: of the derivatives by latents in units, of those by samples, float32 ``[96]``.
+        unit: of what comes out: the derivative by each latent, in its units, that a 1 stands for,
+            where a 1 in the rows that go in is a derivative of 1 by a sample; float32 ``[96]``.
     """
 
     chain: BackChain
@@ -61,19 +87,14 @@ def transposed(arrays: NetworkArrays) -> Transposed:
     net = arrays.architecture
     blocks = tuple(_block(arrays, block) for block in net.synthesis)
     weight = _weight(arrays, net.up.name).T
-    # Derivatives by latents are small sums of large terms, and some much larger than others.
-    as_it_is, target = np.zeros(weight.shape[1], np.int64), _step_of(_deviations(weight), 1 << 11)
-    sizes = np.abs(weight)
-    highest = np.floor(_HEAVIEST * sizes.max(1) / np.maximum(sizes.sum(1), 1e-9))
-    codes, exponent = _rounded(weight, target, np.maximum(highest, 1))
-    bias = np.zeros(len(codes), np.int64)
-    up = Pointwise(codes, bias, target - exponent, SKELETON, SKELETON)
-    unit = np.exp2(target - arrays.spread).astype(np.float32)
-    return Transposed(BackChain(blocks, Quantize(as_it_is, SKELETON), up), unit)
+    step = _step(_deviation(weight), _GRADIENT)
+    unchanged = Quantize(np.zeros(weight.shape[1], np.int64), SKELETON)
+    unit = np.exp2(step - arrays.spread).astype(np.float32)
+    return Transposed(BackChain(blocks, unchanged, _up(weight, step)), unit)
 
 
 def _weight(arrays: NetworkArrays, name: str) -> Reals:
-    """Real weights of a layer, output channels first."""
+    """Real weights of a layer, output channels first, by the stream as it is."""
     weight = arrays.ints(f"{name}.weight").astype(np.float64)
     exponent = arrays.ints(f"{name}.exponent").reshape(-1, *[1] * (weight.ndim - 1))
     weight = np.ldexp(weight, exponent)
@@ -86,62 +107,75 @@ def _block(arrays: NetworkArrays, block: ResidualBlock) -> BackBlock:
     mix_in, mix_out, expand, project = (_weight(arrays, name).T for name in block.projections)
     turned = _weight(arrays, block.depthwise)[:, ::-1, ::-1]
     channels = block.stream.channels
-    steps = _step_of(np.full(channels, SCALE))
-    inside, between = _step_of(_deviations(project)), _deviations(mix_out)
-    outer = _step_of(between)
-    inner = _step_of(np.sqrt(np.square(turned).sum((1, 2)) * _OPEN) * between)
-    onto = np.zeros(channels, np.int64)
+    stream = np.zeros(channels, np.int64)
+    codes = _step(np.full(channels, SCALE))
+    hidden = _step(_deviation(project))
+    mixed = _deviation(mix_out)
+    spread = np.sqrt(np.square(turned).sum((1, 2)) * _OPEN) * mixed
+    outer, inner = _step(mixed), _step(spread)
     return BackBlock(
-        Quantize(steps, _CODES),
-        _pointwise(project, steps, inside, _CODES),
-        _pointwise(expand, inside, onto, SKELETON),
-        _pointwise(mix_out, steps, outer, _SHIFTED),
-        _depthwise(turned, outer, inner),
-        _pointwise(mix_in[:channels], inner, onto, SKELETON),
+        quantize=Quantize(codes, _SIGNED),
+        project=_pointwise(project, codes, hidden, _SIGNED),
+        expand=_pointwise(expand, hidden, stream, SKELETON),
+        mix_out=_pointwise(mix_out, codes, outer, _AROUND_MIDDLE),
+        depthwise=_depthwise(turned, outer, inner),
+        mix_in=_pointwise(mix_in[:channels], inner, stream, SKELETON),  # Without a context.
     )
 
 
-def _deviations(weight: Reals) -> Reals:
-    """Deviation of each output of a layer that reads derivatives by the stream."""
+def _deviation(weight: Reals) -> Reals:
+    """Deviation of each output of a layer that reads derivatives by the stream, in integers."""
     return np.asarray(SCALE * np.sqrt(np.square(weight).sum(1)))
 
 
-def _step_of(deviation: Reals, high: int = _BYTE) -> Steps:
-    """Logarithms of the steps of codes up to ``high``."""
-    least = np.maximum(deviation, 1e-3)
-    return np.rint(np.log2(_ROOM * least / high)).astype(np.int64).clip(-14, 14)
+def _step(deviation: Reals, highest: int = _SIGNED.high) -> Ints:
+    """Logarithms of the steps with which integers up to ``highest`` have room."""
+    room = _ROOM * np.maximum(deviation, _NOTHING)
+    return np.rint(np.log2(room / highest)).astype(np.int64).clip(*_STEPS)
 
 
-def _pointwise(weight: Reals, source: Steps, target: Steps, grid: Grid) -> Pointwise:
-    """A layer that reads codes.
+def _pointwise(weight: Reals, source: Ints, target: Ints, grid: Grid) -> Pointwise:
+    """A layer that reads signed codes.
 
     Args:
         weight: real, ``[Cout, Cin]``.
         source, target: logarithms of the steps of its inputs and of its outputs.
         grid: of its outputs.
     """
-    moved = np.ldexp(weight, source)
-    codes, exponent = _rounded(moved, target, _FINE if grid == SKELETON else _BYTE)
-    shift = target - exponent
+    largest = _STREAM_WEIGHT if grid == SKELETON else _WEIGHT
+    integers, shift = _rounded(np.ldexp(weight, source), target, largest)
     middle = 0 if grid.signed else MIDDLE
     bias = np.rint(np.ldexp(float(middle), shift)).astype(np.int64)
-    return Pointwise(codes, bias, shift, _CODES, grid)
+    return Pointwise(integers, bias, shift, _SIGNED, grid)
 
 
-def _depthwise(weight: Reals, source: Steps, target: Steps) -> Depthwise:
-    """The same of a depthwise layer, whose inputs are around the middle."""
-    moved = np.ldexp(weight, source[:, None, None])
-    codes, exponent = _rounded(moved, target, _BYTE)
-    return Depthwise(codes, -MIDDLE * codes.sum((1, 2)), target - exponent, _SHIFTED, _CODES)
+def _depthwise(weight: Reals, source: Ints, target: Ints) -> Depthwise:
+    """The same of a depthwise layer, ``[C, 3, 3]``, whose inputs are around the middle."""
+    integers, shift = _rounded(np.ldexp(weight, source[:, None, None]), target, _WEIGHT)
+    return Depthwise(integers, -MIDDLE * integers.sum((1, 2)), shift, _AROUND_MIDDLE, _SIGNED)
 
 
-def _rounded(weight: Reals, target: Steps, highest: Reals | int) -> tuple[Steps, Steps]:
-    """Weights of each output up to a highest, and the logarithms of their steps, from which shifts
-    to a target are in range."""
-    shape = (-1, *[1] * (weight.ndim - 1))
-    largest = np.abs(weight).reshape(len(weight), -1).max(1)
-    exponent = np.ceil(np.log2(np.maximum(largest / highest, 1e-9))).astype(np.int64)
-    exponent = exponent.clip(target - 20, target + 7)
-    codes = np.rint(np.ldexp(weight, -exponent.reshape(shape)))
-    limit = np.broadcast_to(highest, len(weight)).reshape(shape)
-    return codes.clip(-limit, limit).astype(np.int64), exponent
+def _up(weight: Reals, target: Ints) -> Pointwise:
+    """The last layer, which reads rows of 16 bits as they are: each output has the largest weights
+    that leave room for their sum."""
+    sizes = np.abs(weight)
+    largest = _WEIGHT_SUM * sizes.max(1) / np.maximum(sizes.sum(1), 1e-9)
+    integers, shift = _rounded(weight, target, np.maximum(np.floor(largest), 1))
+    return Pointwise(integers, np.zeros(len(integers), np.int64), shift, SKELETON, SKELETON)
+
+
+def _rounded(weight: Reals, target: Ints, largest: Reals | int) -> tuple[Ints, Ints]:
+    """Integers for the weights of each output, and the shifts from what they add up to.
+
+    Args:
+        weight: real, output channels first, times the steps of the inputs.
+        target: logarithms of the steps of the outputs.
+        largest: of the integers; one, or one of each output.
+    """
+    by_output = -1, *[1] * (weight.ndim - 1)
+    size = np.abs(weight).reshape(len(weight), -1).max(1)
+    exponent = np.ceil(np.log2(np.maximum(size / largest, 1e-9))).astype(np.int64)
+    shift = (target - exponent).clip(*_SHIFTS)
+    limit = np.broadcast_to(largest, len(weight)).reshape(by_output)
+    exact = np.ldexp(weight, (shift - target).reshape(by_output))
+    return np.rint(exact).clip(-limit, limit).astype(np.int64), shift

@@ -20,7 +20,8 @@ from roicodec.kernels.matrix import Field, PackedDepthwise, PackedPointwise
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 
-__all__ = ["BackBlock", "BackChain", "back_projected", "latent_steps", "marks", "pull_rows"]
+__all__ = ["MIDDLE", "BackBlock", "BackChain", "back_projected", "latent_steps", "marks",
+           "probe_chain", "pull_rows"]  # fmt: skip
 
 Words = NDArray[np.int16]
 Marks = NDArray[np.uint8]

@@ -69,45 +69,38 @@ def test_steps_of_latents(instructions: str, count: int) -> None:
     assert not np.delete(moves, order, 0).any()
 
 
-def _forward(bits: int, c: int, inside: int) -> list[Quantize | Pointwise | Depthwise]:
-    rng = np.random.default_rng(bits)
-    signed, unsigned, meet = (
-        Grid(bits, signed=True),
-        Grid(bits, signed=False),
-        Grid(8, signed=False),
-    )
+Forward = tuple[Quantize, Pointwise, Depthwise, Pointwise, Quantize, Pointwise, Pointwise]
+
+
+def _forward(rng: np.random.Generator, bits: int, c: int, inside: int) -> Forward:
+    """A block at a bit-width, in the forward direction."""
+    signed, unsigned = Grid(bits, signed=True), Grid(bits, signed=False)
+    meet = Grid(8, signed=False)
+    wide = 0 if bits <= 8 else 8
 
     def layer(cout: int, cin: int, source: Grid, target: Grid, shift: int) -> Pointwise:
         weight, bias = rng.integers(-90, 91, (cout, cin)), rng.integers(-999, 999, cout)
         return Pointwise(weight, bias, np.full(cout, shift), source, target)
 
-    wide = 0 if bits <= 8 else 8
     quantize = Quantize(np.full(c, 6 - wide // 2), signed)
-    return [
+    spatial, zero = rng.integers(-90, 91, (c, 3, 3)), np.zeros(c, int)
+    return (
         quantize,
         layer(c, c, signed, meet, 9 + wide),
-        Depthwise(
-            rng.integers(-90, 91, (c, 3, 3)), np.zeros(c, int), np.full(c, 9 - wide), meet, unsigned
-        ),
+        Depthwise(spatial, zero, np.full(c, 9 - wide), meet, unsigned),
         layer(c, c, unsigned, SKELETON, 6 + wide),
         quantize,
         layer(inside, c, signed, unsigned, 9),
         layer(c, inside, unsigned, SKELETON, 6 + wide),
-    ]
+    )
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16])
 def test_marks_are_the_codes_that_are_not_zero(instructions: str, bits: int) -> None:
     rng = np.random.default_rng(bits)
     c, inside, height, width = 40, 80, 5, 13
-    layers = _forward(bits, c, inside)
+    layers = _forward(rng, bits, c, inside)
     first, mix_in, spatial, mix_out, second, expand, _ = layers
-    assert isinstance(first, Quantize)
-    assert isinstance(second, Quantize)
-    assert isinstance(spatial, Depthwise)
-    assert isinstance(mix_in, Pointwise)
-    assert isinstance(mix_out, Pointwise)
-    assert isinstance(expand, Pointwise)
     order = rng.permutation(height * width)[:53]
     rows = words(rng, 53, c, span=4000)
     codes = np.zeros((height * width, c), np.int64)
