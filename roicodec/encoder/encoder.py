@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-import torch
-
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTER, INTRA, MAX_QUALITY
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.frame_chunk import FrameChunk, Place
@@ -189,7 +187,6 @@ class FrameEncoder:
             "references": references,
         }
 
-    @torch.inference_mode()
     def encode(self, picture: Picture | None) -> list[CodedFrame]:
         """Frames that are ready to be written, in coding order.
 
