@@ -73,6 +73,15 @@ class Version:
                 raise click.ClickException(f"{self.name}: roicodec {' '.join(words)}: {reason}")
         return usage.ru_utime + usage.ru_stime
 
+    def knows(self, option: str) -> bool:
+        """Whether ``roicodec encode`` of this version has an option."""
+        with_folder = os.environ | {"PYTHONPATH": str(self.folder)}
+        command = [sys.executable, "-m", "roicodec", "encode", "--help"]
+        told = subprocess.run(
+            command, env=with_folder, capture_output=True, text=True, cwd=tempfile.gettempdir()
+        )
+        return option in told.stdout
+
 
 @dataclass(frozen=True)
 class Ratios:
@@ -123,6 +132,7 @@ def measure(
     task: str,
     pairs: int,
     frames: int,
+    structure: str,
     options: Sequence[object],
 ) -> Measured:
     """Measurement of both versions on a clip, in turns.
@@ -131,17 +141,20 @@ def measure(
         task: ``encode`` or ``decode``.
         pairs: number of runs of each version.
         frames: number of frames from the start of the clip.
+        structure: coding structure; versions that know one only code low delay.
         options: further options of ``roicodec encode``.
 
     Raises:
         click.ClickException: if a command fails.
     """
     versions = old, new
+    ordering = [v for v in versions if v.knows("--structure")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
         def encode(version: Version, count: int, out: Path) -> float:
-            return version.run("encode", clip, out, "--frames", f"0:{count}", *options)
+            own = ("--structure", structure) if version in ordering else ()
+            return version.run("encode", clip, out, "--frames", f"0:{count}", *options, *own)
 
         def file(version: Version, count: int) -> Path:
             return folder / f"{versions.index(version)}-{count}.rq"
@@ -249,6 +262,7 @@ def _git(folder: Path, *words: str) -> str:
 @click.option("--frames", type=click.IntRange(1), default=24, help="Frames of each clip.")
 @click.option("--effort", type=click.IntRange(1, 9), default=5, help="Effort of the encoder.")
 @click.option("--quality", type=click.IntRange(0, 63), default=40, help="Quality index.")
+@click.option("--structure", default="low-delay", help="Of the versions that have several.")
 @click.option("--roi", default="auto", help="As roicodec encode takes it.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="Threads of each process.")
 def main(
@@ -259,6 +273,7 @@ def main(
     frames: int,
     effort: int,
     quality: int,
+    structure: str,
     roi: str,
     threads: int,
 ) -> None:
@@ -269,14 +284,15 @@ def main(
         old, new = Version("old", folder, threads), Version("new", ROOT, threads)
         click.echo(
             f"{task}, this working tree against {told}: {pairs} pairs, {frames} frames, effort"
-            f" {effort}, quality {quality}, ROI {roi}, {threads} thread(s)"
+            f" {effort}, quality {quality}, {structure}, ROI {roi}, {threads} thread(s)"
         )
         click.echo(f"{'CPU time':32}{'old':>10}{'new':>11}   new/old, median (range)")
         found: list[Measured] = []
         for clip in clips:
             result = measure(
-                old, new, clip.resolve(), task=task, pairs=pairs, frames=frames, options=options
-            )
+                old, new, clip.resolve(), task=task, pairs=pairs, frames=frames,
+                structure=structure, options=options,
+            )  # fmt: skip
             found.append(result)
             sizes = "{} bytes".format(" and ".join(map(str, dict.fromkeys(result.sizes))))
             same = "same pictures" if result.same else "pictures DIFFER"

@@ -59,7 +59,9 @@ def test_versions_take_turns_and_start_up_is_taken_off(
     versions: tuple[Recorded, Recorded], clip: Path
 ) -> None:
     old, new = versions
-    result = measure(old, new, clip, task="encode", pairs=2, frames=5, options=())
+    result = measure(
+        old, new, clip, task="encode", pairs=2, frames=5, structure="low-delay", options=()
+    )
     order = [name for name, task, *_ in log if task == "encode"]
     assert order == ["old", "old", "new", "new", "new", "new", "old", "old"]
     assert result.whole == Ratios((10.5, 10.5), (5.5, 5.5))
@@ -70,7 +72,9 @@ def test_versions_take_turns_and_start_up_is_taken_off(
 def test_decoding_takes_the_old_stream_for_both(
     versions: tuple[Recorded, Recorded], clip: Path
 ) -> None:
-    result = measure(*versions, clip, task="decode", pairs=1, frames=5, options=())
+    result = measure(
+        *versions, clip, task="decode", pairs=1, frames=5, structure="low-delay", options=()
+    )
     assert {name for name, task, *_ in log if task == "encode"} == {"old"}
     assert result.same
     assert result.sizes[0] == result.sizes[1]
