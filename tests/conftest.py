@@ -23,6 +23,14 @@ from tests.fake_codec import FakeFactory
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What runs in the background of a script ignores signals, and so would the processes of tests.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+
 settings.register_profile("roicodec", deadline=None, derandomize=True)
 settings.load_profile("roicodec")
 

@@ -45,7 +45,7 @@ def test_a_comparison_of_clips_with_odd_names(tmp_path: Path) -> None:
     kept.mkdir(parents=True)
     done = CliRunner().invoke(
         eval_command,
-        [*map(str, odd), "--against", "x264", "--anchor-qualities", "20,30,40",
+        [*map(str, odd), "--against", "x264", "--anchor-qualities", "20",
          "--qualities", "3", "--few", "--out", str(out)],
         obj=FakeFactory(),
     )  # fmt: skip

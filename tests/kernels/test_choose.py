@@ -230,11 +230,11 @@ def _run_chain(variables: tuple[str | None, str | None]) -> dict[tuple[str, int]
 
 
 def test_same_integers_on_every_instruction_set() -> None:
-    variables = [
-        (isa, capability)
-        for isa in (None, "SSE41", "AVX2", "AVX512_CORE")
-        for capability in ("default", "avx2", "avx512")
+    # oneDNN's instruction sets and torch's own are chosen apart, so each of either is enough.
+    variables: list[tuple[str | None, str]] = [
+        (None, capability) for capability in ("default", "avx2", "avx512")
     ]
+    variables += [(isa, "default") for isa in ("SSE41", "AVX2", "AVX512_CORE")]
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(_run_chain, variables))
     expected = quant_chain.digest(quant_chain.DefinitionBackend())

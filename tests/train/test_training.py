@@ -294,6 +294,7 @@ def test_curves(intra: dict[str, Any], inter: dict[str, Any], runs: Path, tmp_pa
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
 
 
+@pytest.mark.slow
 def test_two_processes_average_their_gradients(data: Path, runs: Path) -> None:
     """What torchrun trains, against both ranks' gradients computed here."""
     run = runs / "two"
