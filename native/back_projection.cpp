@@ -172,16 +172,16 @@ RQ_EXPORT void rq_pull_rows(const int16_t* error, int64_t a, const int32_t* orde
 
 // Damped steps of latents: damping * (latents - gradient * scale - target), at some positions.
 //
-// gradient: [N, C]; order: [N] positions; part: [N], 0 or 1; scale: [2, C]; latents: [P, C];
+// gradient: [N, C]; order: [N] positions; level: [N]; scale: [L, C]; latents: [P, C];
 // target, moves: [P, C]; only the positions of rows are written.
 RQ_EXPORT void rq_latent_steps(const int16_t* gradient, int64_t channels, const int32_t* order,
-                               const unsigned char* part, int64_t count, const float* scale,
+                               const unsigned char* level, int64_t count, const float* scale,
                                const int16_t* latents, const float* target, float damping,
                                float* moves) {
   rq::in_bands(count, 16 * kTile, 1, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       const int64_t at = int64_t{order[n]} * channels;
-      const float* own = scale + int64_t{part[n]} * channels;
+      const float* own = scale + int64_t{level[n]} * channels;
       for (int64_t c = 0; c < channels; ++c) {
         const float pull = static_cast<float>(gradient[n * channels + c]) * own[c];
         moves[at + c] = damping * ((static_cast<float>(latents[at + c]) - pull) - target[at + c]);

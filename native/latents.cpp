@@ -27,16 +27,16 @@ constexpr int64_t kBandLatents = kBandPositions * 24;
 // step, and its channel times the number of tables plus the table that the network named.
 //
 // named: [count, channels / 4], any integers. positions: of rows of latents, which are `width` to a
-// line. own: quantizer steps outside the ROI and in it [2, channels]. stand_ins: [channels, tables].
+// line. level: of every position. own: quantizer steps of each level. stand_ins: [channels, tables].
 RQ_EXPORT void rq_latent_model(const int32_t* named, const int64_t* positions, int64_t count,
-                               int64_t width, int64_t channels, int32_t step, const uint8_t* roi,
+                               int64_t width, int64_t channels, int32_t step, const uint8_t* level,
                                const int32_t* own, const int32_t* stand_ins, int64_t tables,
                                int64_t* pairs, int32_t* index, int32_t* steps, int64_t* place) {
   rq::in_bands(count, kBandPositions, 1, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin, at = begin * (channels / kSteps); n < end; ++n) {
       const int64_t position = positions[n];
       const int phase = kPhases[position / width % 2][position % width % 2];
-      const int32_t* sizes = own + (roi[position] ? channels : 0);
+      const int32_t* sizes = own + int64_t{level[position]} * channels;
       for (int64_t channel = (step - phase + kSteps) % kSteps; channel < channels;
            channel += kSteps, ++at) {
         pairs[at] = position * channels + channel;

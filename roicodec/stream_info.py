@@ -14,13 +14,14 @@ import numpy as np
 
 from roicodec.bitstream import sei
 from roicodec.bitstream.chunks import PACKET, TRACK, Chunk, Damage
-from roicodec.bitstream.constants import BIDIRECTIONAL, FRAME_TYPES, INTRA
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.constants import BIDIRECTIONAL, FRAME_TYPES, INTRA, MAP_STEP
+from roicodec.bitstream.frame_chunk import FrameChunk, has_map
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import Kind, decode_mask
-from roicodec.bitstream.masks import Mask, grid_shape
+from roicodec.bitstream.masks import Mask, computed_cells, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.presentation_order import PresentationOrder
+from roicodec.bitstream.quality_map import QualityMap, decode_map
 from roicodec.bitstream.reader import StreamReader
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.errors import ReferenceLost, StreamError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PARTS", "FrameInfo", "StreamInfo", "Totals"]
 
-PARTS = ("sei", "mask", "motion", "latents", "overhead")
+PARTS = ("sei", "mask", "motion", "map", "latents", "overhead")
 """Parts of a frame chunk that bytes are counted under; overhead is all that is not the others."""
 
 _KINDS: dict[Kind, str] = {"roi": "mask", "skip": "skip map"}
@@ -56,8 +57,10 @@ class FrameInfo:
         unmatched_share: share of the grid without a match in the reference, 0..1; None likewise.
         bit_ops_8: BitOPs if it had 8 bits everywhere and skipped the same cells; None likewise.
         layer: temporal layer, 0 for those that lower layers do without.
-        sei, mask, motion, latents, overhead: bytes, together those of the chunk; the skip map is
-            in motion, the hyper-latents are in latents.
+        sei, mask, motion, map, latents, overhead: bytes, together those of the chunk; the skip map
+            is in motion, map is the quality map, the hyper-latents are in latents.
+        map_mean, map_spread: mean and standard deviation of the quality map over the cells that are
+            computed, in quality indices; None when a loss hides it.
     """
 
     number: int
@@ -70,6 +73,7 @@ class FrameInfo:
     sei: int
     mask: int
     motion: int
+    map: int
     latents: int
     overhead: int
     skip_share: float | None = None
@@ -77,10 +81,12 @@ class FrameInfo:
     bit_ops: int | None = None
     layer: int = 0
     bit_ops_8: int | None = None
+    map_mean: float | None = 0.0
+    map_spread: float | None = 0.0
 
     @property
     def bytes(self) -> int:
-        return self.sei + self.mask + self.motion + self.latents + self.overhead
+        return self.sei + self.mask + self.motion + self.map + self.latents + self.overhead
 
 
 @dataclass(slots=True)
@@ -166,6 +172,8 @@ class StreamInfo:
         self._roi_maps, self._skip_maps = (
             _Maps(kind, shape, self.header.references) for kind in _KINDS
         )
+        self._quality_maps: ReferenceBuffer[QualityMap | None]
+        self._quality_maps = ReferenceBuffer(self.header.references)
         self.totals = Totals(header=reader.header_size)
         self._networks: Mapping[str, Arrays] | None = None
         if networks is not None:
@@ -225,12 +233,8 @@ class StreamInfo:
         else:
             self._masks.reach(shown if frame.kind == INTRA else shown - frame.place.past)
             self._give_masks(self._masks.add(shown, (shown, mask)))
-        sizes = {
-            "sei": sei.SIZE,
-            "mask": len(frame.mask),
-            "motion": len(frame.motion),
-            "latents": len(frame.latents),
-        }
+        spread = self._map_spread(chunk, frame, mask, skip)
+        sizes = {"sei": sei.SIZE, **frame.sections}
         sizes["overhead"] = chunk.size - sum(sizes.values())
         totals = self.totals
         coded, eight = self._bit_ops(frame, mask, skip)
@@ -259,6 +263,8 @@ class StreamInfo:
             bit_ops=coded,
             bit_ops_8=eight,
             layer=frame.place.layer,
+            map_mean=None if spread is None else spread[0],
+            map_spread=None if spread is None else spread[1],
             **sizes,
         )
 
@@ -281,6 +287,31 @@ class StreamInfo:
         eight = FrameShape.of(np.zeros_like(mask), skip, 8, 8)
         counts = [complexity(decoder_layers(network, s)).bit_ops for s in (coded, eight)]
         return counts[0], counts[1]
+
+    def _map_spread(
+        self, chunk: Chunk, frame: FrameChunk, mask: Mask | None, skip: Mask | None
+    ) -> tuple[float, float] | None:
+        """Mean and standard deviation of a frame's quality map; None where a loss hides it."""
+        if not has_map(self.header, frame.kind):
+            return 0.0, 0.0
+        number = chunk.number + frame.place.shift
+        try:
+            references = self._quality_maps.references(frame.kind, frame.place, number)
+            if mask is None or skip is None:
+                return None
+            computed = computed_cells(mask, skip, frame.b_roi, frame.b_bg)
+            found = decode_map(frame.offsets, computed, references[0] if references else None)
+        except ReferenceLost:
+            return None
+        except StreamError as error:
+            self._warn(f"quality map of frame {chunk.number}: {error}")
+            return None
+        if frame.place.kept:
+            self._quality_maps.keep(number, found)
+        if found is None or not computed.any():
+            return 0.0, 0.0
+        steps = MAP_STEP * found[computed].astype(np.float64)
+        return float(steps.mean()), float(steps.std())
 
     def _read(self, maps: _Maps, chunk: Chunk, frame: FrameChunk) -> Mask | None:
         try:

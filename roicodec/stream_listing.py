@@ -101,7 +101,7 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
         yield ""
         yield (
             " frame type  layer        time quality b_roi  b_bg    ROI"
-            "   skip    new   SEI   mask motion latents overhead   bytes  GBitOPs"
+            "   skip    new   SEI   mask motion    map latents overhead   bytes  GBitOPs"
         )
     for f in info.frames():
         if frames:
@@ -110,7 +110,7 @@ def text_lines(info: StreamInfo, *, frames: bool) -> Iterator[str]:
                 f"{f.b_roi:5d} {f.b_bg:5d} "
                 f"{_percent(f.roi_share):>6} {_percent(f.skip_share):>6} "
                 f"{_percent(f.unmatched_share):>6} {f.sei:5d} {f.mask:6d} {f.motion:6d} "
-                f"{f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
+                f"{f.map:6d} {f.latents:7d} {f.overhead:8d} {f.bytes:7d} {_giga(f.bit_ops):>8}"
             )
     yield ""
     yield from info.contents.text_lines()
@@ -172,10 +172,10 @@ def _totals_text(info: StreamInfo) -> Iterator[str]:
         )
     if t.frames:
         roi = _percent(t.roi / t.roi_frames if t.roi_frames else None)
-        mask = _percent(t.parts["mask"] / video)
+        mask, maps = (_percent(t.parts[part] / video) for part in ("mask", "map"))
         yield (
             f"mean        quality index {t.quality / t.frames:.1f}, ROI {roi} of the picture,"
-            f" its mask {mask} of the video's bytes"
+            f" its mask {mask} of the video's bytes, its maps {maps}"
         )
 
 

@@ -21,6 +21,7 @@ from roicodec.bitstream.frame_chunk import FrameChunk
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.quality_map import QualityMap, decode_map
 
 from . import independent_networks as nets
 from .independent_networks import SKELETON, Arrays, Ints, Mask, Parts, accumulate, clip, pointwise
@@ -107,6 +108,7 @@ class Decoder:
     mask: Mask
     features: Ints
     skip: Mask | None
+    offset_map: QualityMap | None
 
     def __init__(self, header: Header, networks: Mapping[str, Arrays]) -> None:
         assert header.model_id == nets.model_id(networks)
@@ -118,7 +120,7 @@ class Decoder:
         self.offsets = {c.bits: c.offset for c in header.candidates}
         self.networks = {name: nets.Network(networks[name]) for name in ("intra", "inter")}
         self.filters = {n: a.astype(np.int64) for n, a in networks["post_filter"].items()}
-        self.most = header.references
+        self.most, self.maps = header.references, header.maps
         self.kept: dict[int, Reference] = {}
         self.number = -1
 
@@ -199,6 +201,7 @@ class Decoder:
             left.past, left.a, left.skip = fields[0], chunk.place.past, self.skip
         if len(references) == 2:
             left.future, left.b = fields[1], chunk.place.future
+        left.offsets = self.offset_map
         halves = [-(-n // 2) for n in self.size]
         sizes = (self.size, halves, halves)
         shown = [self.shown(plane, part) for plane, part in zip(planes, (0, 1, 1), strict=True)]
@@ -262,6 +265,14 @@ class Decoder:
         self.computed = bits > 0
         self.parts: Parts = [(int(b), bits == b) for b in np.unique(bits[self.computed])]
         offsets = np.where(roi, self.offsets[chunk.b_roi], self.offsets[chunk.b_bg])
+        known = before.offsets if before else None
+        self.offset_map = None
+        if self.maps == 2 or (self.maps == 1 and self.intra):
+            inside = self.computed[: 2 * self.grid[0] : 2, : 2 * self.grid[1] : 2]
+            self.offset_map = decode_map(chunk.offsets, inside, known)
+        if self.offset_map is not None:
+            own = np.pad(self.offset_map.astype(np.int64), beyond, "edge")
+            offsets = offsets + 2 * own.repeat(2, 0).repeat(2, 1)
         self.q = clip(chunk.quality + offsets, (0, 63))
 
     def context(self, prediction: Ints) -> Ints:

@@ -95,6 +95,7 @@ class Reference:
     a: int = 0
     future: Vectors | None = None
     b: int = 0
+    offsets: NDArray[np.int8] | None = None
 
 
 def scaled(v: Vectors, a: int, d: int) -> Vectors:

@@ -42,6 +42,10 @@ __all__ = [
     "LATENT_TABLES",
     "LUMA_CHANNELS",
     "MAGIC",
+    "MAPS_ALL",
+    "MAPS_INTRA",
+    "MAP_LIMIT",
+    "MAP_STEP",
     "MAX_AREA",
     "MAX_BITS",
     "MAX_CHUNK",
@@ -58,6 +62,7 @@ __all__ = [
     "MAX_TEXT",
     "MID_GRAY",
     "MIN_SIDE",
+    "NO_MAPS",
     "PACKING",
     "PAD",
     "PAST",
@@ -129,6 +134,12 @@ QUALITIES = 64
 """Number of quality indices."""
 
 MAX_QUALITY = QUALITIES - 1
+
+MAP_STEP, MAP_LIMIT = 2, 10
+"""Quality indices of a step of the quality map, and its largest magnitude in steps."""
+
+NO_MAPS, MAPS_INTRA, MAPS_ALL = range(3)
+"""Frames of a stream that have a quality map: none, intra frames, all."""
 
 QUANTIZER_STEP_COARSEST, QUANTIZER_OCTAVES = 243.7, 75 / 14
 """Quantizer step at quality 0, in sample values, and how many times it halves up to quality 63."""

@@ -11,6 +11,8 @@ from roicodec.bitstream.constants import (
     BIDIRECTIONAL,
     INTER,
     INTRA,
+    MAPS_ALL,
+    MAPS_INTRA,
     MAX_DISTANCE,
     MAX_FRAMES,
     MAX_GAP,
@@ -21,7 +23,7 @@ from roicodec.bitstream.fields import Cursor, blob, signed, varint
 from roicodec.bitstream.header import Header
 from roicodec.errors import StreamError
 
-__all__ = ["LOW_DELAY", "MIN_FRAME", "FrameChunk", "Place"]
+__all__ = ["LOW_DELAY", "MIN_FRAME", "FrameChunk", "Place", "has_map"]
 
 _INTER_BIT, _TIME_BIT, _PLACED = 0x80, 0x40, 0xC0
 """First byte's upper bits: a frame that refers to the one before, one with a time stamp of its own,
@@ -73,6 +75,7 @@ class FrameChunk:
         latents: hyper-latents and latents, entropy-coded; empty where there is nothing.
         crc32: of the picture, post-filtered, as :meth:`roicodec.picture.Picture.crc32` gives.
         place: among the other frames.
+        offsets: quality map, entropy-coded; empty when it stays as it was.
     """
 
     b_roi: int
@@ -87,6 +90,17 @@ class FrameChunk:
     latents: bytes
     crc32: int
     place: Place = LOW_DELAY
+    offsets: bytes = b""
+
+    @property
+    def sections(self) -> dict[str, int]:
+        """Bytes of each entropy-coded section, by name."""
+        return {
+            "mask": len(self.mask),
+            "motion": len(self.motion),
+            "map": len(self.offsets),
+            "latents": len(self.latents),
+        }
 
     def pack(self, header: Header, number: int) -> bytes:
         """Payload of the chunk of frame ``number``, counted from 0 in the order of coding.
@@ -119,6 +133,7 @@ class FrameChunk:
                 *(map(signed, (late, longer)) if irregular else ()),
                 bytes(self.filters),
                 *map(blob, (self.mask, self.motion)),
+                *((blob(self.offsets),) if has_map(header, self.kind) else ()),
                 self.latents,
                 struct.pack(">I", self.crc32),
             ]
@@ -170,12 +185,13 @@ class FrameChunk:
             pts, duration = (min(header.nominal(n), _LATEST) for n in (shown, 1))
         luma, chroma = data.take(2)
         mask, motion = data.blob(), data.blob()
+        offsets = data.blob() if has_map(header, kind) else b""
         rest = data.rest()
         if len(rest) < 4:
             raise StreamError("the frame ends before the CRC of its planes")
         frame = cls(
             b_roi, b_bg, kind, quality, pts, duration, (luma, chroma), mask, motion, rest[:-4],
-            int.from_bytes(rest[-4:], "big"), place,
+            int.from_bytes(rest[-4:], "big"), place, offsets,
         )  # fmt: skip
         try:
             frame._check(header)
@@ -199,10 +215,22 @@ class FrameChunk:
             raise ValueError(f"layer {place.layer} is not in 0..{MAX_LAYER}")
         if not 0 <= self.quality <= MAX_QUALITY:
             raise ValueError(f"quality index {self.quality} is not in 0..{MAX_QUALITY}")
+        if self.offsets and not has_map(header, self.kind):
+            raise ValueError("a quality map where the header says that there is none")
         if not {self.b_roi, self.b_bg} <= {c.bits for c in header.candidates}:
             raise ValueError(f"bit-widths {self.b_roi}, {self.b_bg} are not among the candidates")
         if not (_in_time(self.pts) and _in_time(self.duration) and self.duration >= 0):
             raise ValueError(f"time stamp {self.pts} or duration {self.duration} out of range")
+
+
+def has_map(header: Header, kind: int) -> bool:
+    """Whether a frame has a quality map.
+
+    Args:
+        header: of the stream.
+        kind: frame type.
+    """
+    return header.maps == MAPS_ALL or (header.maps == MAPS_INTRA and kind == INTRA)
 
 
 def _in_time(value: int) -> bool:

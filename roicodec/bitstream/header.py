@@ -15,6 +15,8 @@ from roicodec.bitstream.constants import (
     COLOR_PRIMARIES,
     COLOR_RANGES,
     COLOR_TRANSFERS,
+    MAPS_ALL,
+    MAPS_INTRA,
     MAX_AREA,
     MAX_BITS,
     MAX_PERIOD,
@@ -24,12 +26,16 @@ from roicodec.bitstream.constants import (
     MAX_TERM,
     MAX_TEXT,
     MIN_SIDE,
+    NO_MAPS,
     VERSION,
 )
 from roicodec.bitstream.fields import Cursor, fraction, text
 from roicodec.errors import InputError, StreamError
 
 __all__ = ["Candidate", "Header"]
+
+_REFERENCES, _MAPS = 0x3F, 6
+"""The last byte: references, and above them which frames have a quality map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Header:
         candidates: bit-widths that frames may name, at least one.
         gop: most frames from one intra frame to the next, 1..65535.
         references: most decoded frames that must be kept to refer to, 1..6.
+        maps: which frames have a quality map: ``NO_MAPS``, ``MAPS_INTRA`` or ``MAPS_ALL``.
         time_base: seconds per unit of ``pts``, at most 86400; both terms 1..2**31 - 1.
         frame_rate: nominal frames per second, at least 1/86400, terms likewise; 0 when unknown.
         sample_aspect_ratio: width by height of a sample, terms likewise; 0 when unknown.
@@ -85,6 +92,7 @@ class Header:
     chroma_location: int = 0
     encoder: str = ""
     references: int = 1
+    maps: int = NO_MAPS
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -103,6 +111,8 @@ class Header:
             raise InputError(f"GOP length {self.gop} is not in 1..65535")
         if not 1 <= self.references <= MAX_REFERENCES:
             raise InputError(f"{self.references} references are not in 1..{MAX_REFERENCES}")
+        if self.maps not in (NO_MAPS, MAPS_INTRA, MAPS_ALL):
+            raise InputError(f"quality maps of frames of kind {self.maps} are not known")
         if len(self.model_id) != 16:
             raise InputError(f"the model id has {len(self.model_id)} bytes instead of 16")
         for field in _DESCRIPTION:
@@ -146,7 +156,7 @@ class Header:
                 *map(fraction, (self.time_base, self.frame_rate, self.sample_aspect_ratio)),
                 text(self.pixel_format),
                 text(self.encoder),
-                *([bytes([self.references])] if self.version > 6 else ()),
+                *([bytes([self.references | self.maps << _MAPS])] if self.version > 6 else ()),
             ]
         )  # fmt: skip
 
@@ -185,9 +195,11 @@ class Header:
             "color_transfer": transfer,
             "chroma_location": location,
             "encoder": data.text(),
-            "references": data.take(1)[0] if version > 6 else 1,
             "version": version,
         }
+        if version > 6:
+            (last,) = data.take(1)
+            fields["references"], fields["maps"] = last & _REFERENCES, last >> _MAPS
         data.end()
         try:
             return cls.mended(**fields)

@@ -1,23 +1,21 @@
 """Entropy coding of ROI masks and skip maps on the 16x16 grid.
 
-Coarse to fine: first every eighth cell of every eighth row, then, halving the distance each time,
-the cells amid four coded diagonal neighbours and the cells amid four coded axial ones. All cells
-of a stage are coded at once, each in a context of its four coded neighbours and, when there is
-one, the previous mask. Byte-exact layout: ``docs/format.md``.
+All cells of a stage (:mod:`roicodec.bitstream.lattice`) are coded at once, each in a context of its
+four coded neighbours and, when there is one, the previous mask. Byte-exact layout:
+``docs/format.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roicodec.bitstream import mask_tables, skip_tables
 from roicodec.bitstream.entropy import PRECISION, Ints, SymbolDecoder, SymbolEncoder, Tables
+from roicodec.bitstream.lattice import STAGES, Index, Stage, stages
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.range_coder import (
     NativeDecoder,
@@ -34,7 +32,6 @@ from roicodec.kernels.operations import Arrays, Operation
 __all__ = [
     "INTER_CONTEXTS",
     "INTRA_CONTEXTS",
-    "STAGES",
     "Kind",
     "contexts",
     "decode_cells",
@@ -49,29 +46,9 @@ __all__ = [
 Kind = Literal["roi", "skip"]
 """Meaning of a mask, which chooses the tables that code it."""
 
-_TOP = 8
-STAGES = 7
-"""Number of stages: one for the coarsest lattice, two for every halving of its distance."""
 INTRA_CONTEXTS = 5
 INTER_CONTEXTS = 250
 """Contexts of each stage, without and with a previous mask."""
-
-Index = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """The cells of a stage as flat positions ``[N]``, and their coded neighbours ``[4, N]``.
-
-    ``inside`` is 1 where the neighbour exists; a neighbour beyond a border is replaced by the one
-    opposite, and counts as non-ROI when that is missing too. ``near`` are the four cells next to
-    each, clamped to the grid: where the previous mask is looked at.
-    """
-
-    cells: Index
-    neighbours: Index
-    inside: Index
-    near: Index
 
 
 def encode_mask(mask: Mask, previous: Mask | None) -> bytes:
@@ -131,9 +108,7 @@ def contexts(flat: Mask, previous: Mask | None) -> list[tuple[Index, Index]]:
         flat: the mask, bool ``[rows, columns]``.
         previous: as in :func:`encode_mask`.
     """
-    return [
-        (stage.cells, _context(stage, flat.ravel(), previous)) for stage in _stages(*flat.shape)
-    ]
+    return [(stage.cells, _context(stage, flat.ravel(), previous)) for stage in stages(*flat.shape)]
 
 
 def unchanged(shape: tuple[int, ...], previous: Mask | None) -> Mask:
@@ -149,7 +124,7 @@ def unchanged(shape: tuple[int, ...], previous: Mask | None) -> Mask:
     return previous
 
 
-def _context(stage: _Stage, flat: Mask, previous: Mask | None) -> Index:
+def _context(stage: Stage, flat: Mask, previous: Mask | None) -> Index:
     """Context number of each cell of a stage; reads only cells of earlier stages."""
     around = (flat[stage.neighbours] * stage.inside).sum(0)
     if previous is None:
@@ -161,7 +136,7 @@ def _context(stage: _Stage, flat: Mask, previous: Mask | None) -> Index:
     return np.asarray(parts * 5 + around, np.intp)
 
 
-def _tables_of(number: int, stage: _Stage, flat: Mask, previous: Mask | None) -> Ints:
+def _tables_of(number: int, stage: Stage, flat: Mask, previous: Mask | None) -> Ints:
     first = number * INTRA_CONTEXTS
     if previous is not None:
         first = STAGES * INTRA_CONTEXTS + number * INTER_CONTEXTS
@@ -177,50 +152,12 @@ def _tables(kind: Kind) -> Tables:
     return Tables(np.stack([(1 << PRECISION) - ones, ones], 1))
 
 
-@lru_cache(maxsize=8)
-def _stages(rows: int, columns: int) -> tuple[_Stage, ...]:
-    y, x = np.indices((rows, columns))
-    chosen = [((y % _TOP == 0) & (x % _TOP == 0), np.zeros((0, 2), np.intp))]
-    step = _TOP
-    while step > 1:
-        half = step // 2
-        on_row, on_column = y % step == 0, x % step == 0
-        off_row, off_column = y % step == half, x % step == half
-        diagonal = np.array([(-half, -half), (-half, half), (half, -half), (half, half)])
-        axial = np.array([(-half, 0), (half, 0), (0, -half), (0, half)])
-        chosen.append((off_row & off_column, diagonal))
-        chosen.append(((on_row & off_column) | (off_row & on_column), axial))
-        step = half
-    return tuple(_stage(select, offsets) for select, offsets in chosen)
-
-
-def _stage(select: Mask, offsets: Index) -> _Stage:
-    rows, columns = select.shape
-    y, x = np.nonzero(select)
-    far_y, in_y = _reflect(y, offsets[:, :1], rows)
-    far_x, in_x = _reflect(x, offsets[:, 1:], columns)
-    near = [
-        np.clip(y + dy, 0, rows - 1) * columns + np.clip(x + dx, 0, columns - 1)
-        for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1))
-    ]
-    return _Stage(
-        y * columns + x, far_y * columns + far_x, (in_y & in_x).astype(np.intp), np.stack(near)
-    )
-
-
-def _reflect(place: Index, offset: Index, size: int) -> tuple[Index, Mask]:
-    there = place + offset
-    there = np.where((there < 0) | (there >= size), place - offset, there)
-    inside = (there >= 0) & (there < size)
-    return np.where(inside, there, 0), inside
-
-
 # --- both forms ---------------------------------------------------------------------------------
 
 
 def _encode_cells(encoder: RangeEncoder, mask: Mask, previous: Mask | None, tables: Tables) -> None:
     flat = mask.ravel()
-    for number, stage in enumerate(_stages(*mask.shape)):
+    for number, stage in enumerate(stages(*mask.shape)):
         values = flat[stage.cells].astype(np.int32)
         encoder.put(tables, values, _tables_of(number, stage, flat, previous))
 
@@ -229,7 +166,7 @@ def _decode_cells(
     decoder: RangeDecoder, shape: tuple[int, int], previous: Mask | None, tables: Tables
 ) -> Mask:
     flat = np.zeros(shape[0] * shape[1], np.bool_)
-    for number, stage in enumerate(_stages(*shape)):
+    for number, stage in enumerate(stages(*shape)):
         flat[stage.cells] = decoder.get(tables, _tables_of(number, stage, flat, previous))
     return flat.reshape(shape)
 

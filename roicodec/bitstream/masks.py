@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from roicodec.bitstream.constants import CELL
 
-__all__ = ["Mask", "cells_of", "grid_shape", "samples_of"]
+__all__ = ["Mask", "cells_of", "computed_cells", "grid_shape", "samples_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -26,6 +26,18 @@ def cells_of(samples: Mask) -> Mask:
     height, width = samples.shape
     rows = np.logical_or.reduceat(samples, np.arange(0, height, CELL), axis=0)
     return np.logical_or.reduceat(rows, np.arange(0, width, CELL), axis=1)
+
+
+def computed_cells(mask: Mask, skip: Mask | None, b_roi: int, b_bg: int) -> Mask:
+    """Cells that networks compute, bool of the mask's shape.
+
+    Args:
+        mask: ROI.
+        skip: skipped cells, of the same shape; None for none.
+        b_roi, b_bg: bit-widths of the ROI and of the rest; 0 is skipped.
+    """
+    cells = np.where(mask, b_roi > 0, b_bg > 0)
+    return cells if skip is None else cells & ~skip
 
 
 def samples_of(mask: Mask, width: int, height: int, cell: int = CELL) -> Mask:

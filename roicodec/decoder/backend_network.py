@@ -23,7 +23,7 @@ from roicodec.bitstream.constants import (
 from roicodec.decoder.architecture import Projection, QualityVectors, ResidualBlock
 from roicodec.decoder.layers import BlockLayers
 from roicodec.decoder.network import IntegerNetwork
-from roicodec.decoder.regions import Layout, RegionQuality
+from roicodec.decoder.regions import Layout, Qualities
 from roicodec.decoder.shapes import Box
 from roicodec.decoder.weights import Arrays
 from roicodec.kernels.back_projection import marks
@@ -70,7 +70,7 @@ class _Places:
         self.order = torch.from_numpy(layout.order).to(device)
         row, column = np.divmod(layout.order, layout.width)
         spans = [
-            [_span(axis[part.rows], size) for part in layout.parts]
+            [_span(axis[part.rows], size) for part in layout.bands]
             for axis, size in ((row, layout.height), (column, layout.width))
         ]
         self._field = tuple(
@@ -80,7 +80,7 @@ class _Places:
         self._boxes: list[Box] = []
         self._inside: list[Tensor] = []
         self._placed: list[Tensor] = []
-        for part, rows, columns in zip(layout.parts, *spans, strict=True):
+        for part, rows, columns in zip(layout.bands, *spans, strict=True):
             y, x = row[part.rows], column[part.rows]
             self._boxes.append(
                 (
@@ -176,7 +176,7 @@ class BackendNetwork(IntegerNetwork):
     ) -> Tensor:
         """One block, in place on rows of a residual stream."""
         places = self._of(layout)
-        parts = [(part, self._blocks(block, part.bits)) for part in layout.parts]
+        parts = [(band, self._blocks(block, band.bits)) for band in layout.bands]
         hidden = []
         for part, layers in parts:
             x = rows[part.rows]
@@ -197,11 +197,11 @@ class BackendNetwork(IntegerNetwork):
             active.append(np.concatenate(opened))
         return rows
 
-    def _start(self, table: QualityVectors, layout: Layout, quality: RegionQuality) -> Tensor:
+    def _start(self, table: QualityVectors, layout: Layout, quality: Qualities) -> Tensor:
         """Rows of a residual stream that hold the vector of each part's quality."""
         rows = []
         for part in layout.parts:
-            vector = self.backend.skeleton(self._tensor(self.vector(table, quality.of(part.roi))))
+            vector = self.backend.skeleton(self._tensor(self.vector(table, quality[part.level])))
             rows.append(vector.expand(part.rows.stop - part.rows.start, -1))
         return torch.cat(rows)
 
@@ -242,13 +242,13 @@ class BackendNetwork(IntegerNetwork):
 
     @torch.inference_mode()
     def analyse(
-        self, layout: Layout, residual: Words, quality: RegionQuality, context: Tensor | None
+        self, layout: Layout, residual: Words, quality: Qualities, context: Tensor | None
     ) -> Words:
         net = self.architecture
         values = self._tensor(residual).int() << SAMPLE_SHIFT
         values = self._of(layout).rows(torch.nn.functional.pad(values, (0, FEATURE_CHANNELS)))
         for part in layout.parts:
-            vector = self.vector(net.analysis_quality, quality.of(part.roi))
+            vector = self.vector(net.analysis_quality, quality[part.level])
             values[part.rows] += self._tensor(vector)
         rows = self.backend.skeleton(values)
         for block in net.analysis:
@@ -270,7 +270,7 @@ class BackendNetwork(IntegerNetwork):
         self,
         layout: Layout,
         hyper: NDArray[np.int32],
-        quality: RegionQuality,
+        quality: Qualities,
         base_quality: int,
         context: Tensor | None,
     ) -> Tensor:
@@ -296,7 +296,7 @@ class BackendNetwork(IntegerNetwork):
 
     @torch.inference_mode()
     def distribution(
-        self, layout: Layout, state: Tensor, step: int, quality: RegionQuality
+        self, layout: Layout, state: Tensor, step: int, quality: Qualities
     ) -> tuple[Words, NDArray[np.int32]]:
         table = self.architecture.index_quality
         shape = len(state), LATENT_CHANNELS // CODING_STEPS
@@ -307,8 +307,8 @@ class BackendNetwork(IntegerNetwork):
             values = self._array(self._head(step, first)(rows))
             mean[phase.places] = values[:, : shape[1]]
             named = values[:, shape[1] :].astype(np.int32)
-            for roi, own in phase.parts:
-                named[own] += self.vector(table, quality.of(roi))[first::CODING_STEPS]
+            for level, own in phase.parts:
+                named[own] += self.vector(table, quality[level])[first::CODING_STEPS]
             index[phase.places] = named
         half = 1 << (-INDEX_EXPONENT - 1)
         return mean, (index + half) >> -INDEX_EXPONENT
@@ -318,7 +318,7 @@ class BackendNetwork(IntegerNetwork):
         self,
         layout: Layout,
         latents: Words,
-        quality: RegionQuality,
+        quality: Qualities,
         context: Tensor | None,
         active: list[Marks] | None = None,
     ) -> Words:

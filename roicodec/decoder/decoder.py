@@ -15,19 +15,20 @@ else's. Bidirectional frames of one level depend on each other in nothing.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from roicodec.bitstream.constants import ARITHMETIC_ID, INTRA
 from roicodec.bitstream.entropy import Ints, SymbolDecoder
-from roicodec.bitstream.frame_chunk import FrameChunk
+from roicodec.bitstream.frame_chunk import FrameChunk, has_map
 from roicodec.bitstream.header import Header
 from roicodec.bitstream.mask_coding import decode_mask
 from roicodec.bitstream.masks import grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.bitstream.presentation_order import PresentationOrder
+from roicodec.bitstream.quality_map import decode_map
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import FrameCodec, FrameSetting
 from roicodec.decoder.latents import LatentReader, get_hyper
@@ -84,7 +85,7 @@ class _Frame:
         failed: whether it could not be decoded; known once it has been taken.
     """
 
-    def __init__(self, codec: FrameCodec, chunk: FrameChunk, shown: int) -> None:
+    def __init__(self, codec: FrameCodec, chunk: FrameChunk, shown: int, *, mapped: bool) -> None:
         self.shown = shown
         self.due = shown if chunk.kind == INTRA else shown - chunk.place.past
         self.refused: StreamError | None = None
@@ -93,7 +94,7 @@ class _Frame:
         self.coded: Task[Reference]
         self.picture: Task[DecodedFrame]
         self.failed = False
-        self._codec, self._chunk = codec, chunk
+        self._codec, self._chunk, self._mapped = codec, chunk, mapped
         self._begun: _Begun | None = None
 
     def start(self, number: int, references: tuple[_Frame, ...]) -> None:
@@ -154,6 +155,9 @@ class _Frame:
         setting = FrameSetting(
             chunk.kind, chunk.quality, chunk.b_roi, chunk.b_bg, mask, motion, skip, unmatched
         )
+        if self._mapped:
+            known = before.offsets if before else None
+            setting = replace(setting, offsets=decode_map(chunk.offsets, setting.computed, known))
         layout, model = codec.layout(setting), codec.networks(chunk.kind)
         run, hyper = SymbolDecoder(chunk.latents), np.zeros(codec.hyper_shape, np.int32)
         if layout.parts:
@@ -211,6 +215,7 @@ class FrameDecoder:
             )
         offsets = {c.bits: c.offset for c in header.candidates}
         self.model = model
+        self._header = header
         self._codec = FrameCodec(header.width, header.height, model, offsets)
         self._buffer: ReferenceBuffer[_Frame] = ReferenceBuffer(header.references)
         self._order: PresentationOrder[DecodedFrame] = PresentationOrder()
@@ -238,7 +243,8 @@ class FrameDecoder:
             number: of the chunk in the order of coding; None if it follows the one before.
         """
         self._number = self._number + 1 if number is None else number
-        frame = _Frame(self._codec, chunk, self._number + chunk.place.shift)
+        mapped = has_map(self._header, chunk.kind)
+        frame = _Frame(self._codec, chunk, self._number + chunk.place.shift, mapped=mapped)
         self._frames.append(frame)
         try:
             self._begun.check(frame.shown)

@@ -26,20 +26,20 @@ from roicodec.bitstream.constants import (
     FUTURE,
     INTRA,
     LATENT_CHANNELS,
-    MAX_QUALITY,
     MID_GRAY,
     PAD,
     PIXEL_CHANNELS,
 )
 from roicodec.bitstream.entropy import Ints
-from roicodec.bitstream.masks import Mask
+from roicodec.bitstream.masks import Mask, computed_cells
+from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.model import Model, NetworkModel
 from roicodec.decoder.network import Context
 from roicodec.decoder.planes import Packed, crop, padded_size
 from roicodec.decoder.post_filter import FilteredPlane, merged
 from roicodec.decoder.references import Motion, Reference, References
-from roicodec.decoder.regions import Layout, RegionQuality, finer
+from roicodec.decoder.regions import Layout, Qualities, finer
 from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.compensation import compensate, compensate_features
@@ -71,6 +71,8 @@ class FrameSetting:
         skip: cells where the prediction stands as it is, of the mask's shape; None for none.
         unmatched: intra-coded cells of an inter frame, of the mask's shape: only the mean of each
             block is predicted there; None for none.
+        offsets: quality map (:mod:`roicodec.bitstream.quality_map`), of the mask's shape; None
+            where it is flat.
     """
 
     kind: int
@@ -81,6 +83,12 @@ class FrameSetting:
     motion: Motion | None
     skip: Mask | None = None
     unmatched: Mask | None = None
+    offsets: QualityMap | None = None
+
+    @property
+    def computed(self) -> Mask:
+        """Cells that networks compute, bool of the mask's shape."""
+        return computed_cells(self.mask, self.skip, self.b_roi, self.b_bg)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class PreparedFrame:
         references: the frames that it refers to.
         layout: the positions that are computed, by region.
         model: networks of its frame type.
-        quality: indices of ROI and rest, offsets included.
+        quality: indices of the layout's levels, all offsets included.
         prediction: packed samples; mid-gray in intra frames.
         features: motion-compensated, int16 ``[(H/8) (W/8), 32]``; None of an intra frame.
         context: of :meth:`~roicodec.decoder.network.IntegerNetwork.context`; None where nothing is
@@ -122,7 +130,7 @@ class PreparedFrame:
     references: References
     layout: Layout
     model: NetworkModel
-    quality: RegionQuality
+    quality: Qualities
     prediction: Packed
     features: NDArray[np.int16] | None
     context: Context | None
@@ -180,7 +188,11 @@ class FrameCodec:
         """
         self._check_bits(setting)
         mask, skipped = padded_grid(setting.mask, setting.skip)
-        return Layout(mask, setting.b_roi, setting.b_bg, skipped)
+        offsets = None
+        if setting.offsets is not None:
+            beyond = [(0, full - n) for full, n in zip(mask.shape, setting.mask.shape, strict=True)]
+            offsets = np.pad(setting.offsets, beyond, "edge")
+        return Layout(mask, setting.b_roi, setting.b_bg, skipped, offsets)
 
     def prepare(
         self,
@@ -203,12 +215,8 @@ class FrameCodec:
         """
         layout = layout or self.layout(setting)
         model = self.networks(setting.kind)
-        quality = RegionQuality(
-            *(
-                min(max(setting.quality + self.offsets[bits], 0), MAX_QUALITY)
-                for bits in (setting.b_roi, setting.b_bg)
-            )
-        )
+        offsets = (self.offsets[bits] for bits in (setting.b_roi, setting.b_bg))
+        quality = layout.qualities(setting.quality, *offsets)
         if setting.kind == INTRA:
             rows, columns = self.motion_shape
             flat = np.full((rows * columns, PIXEL_CHANNELS), MID_GRAY, np.int16)
@@ -224,7 +232,7 @@ class FrameCodec:
                 at = finer(padded_grid(setting.unmatched, None)[0])
                 prediction = block_means(prediction, at)
                 vectors = model.network.unmatched(quality)
-                features[at] = vectors[layout.roi[at].astype(np.int64)]
+                features[at] = vectors[layout.level[at]]
         context = None
         if layout.parts:
             context = model.network.context(layout, prediction, features)
@@ -268,7 +276,7 @@ class FrameCodec:
             mean, index = network.distribution(layout, state, step, frame.quality)
             ratios = sums.ratios()
             latents = latent_model(
-                index, layout.positions, layout.width, step, layout.roi, own, adaptation(ratios)
+                index, layout.positions, layout.width, step, layout.level, own, adaptation(ratios)
             )
             model = Distribution(latents, mean.ravel(), ratios)
             symbols = coder(model)
@@ -302,7 +310,9 @@ class FrameCodec:
         sums = coded.sums.copy() if frame.references else ChannelSums(LATENT_CHANNELS)
         sums.fade()
         setting = frame.setting
-        return Reference(planes, features, setting.motion, sums, setting.mask, setting.skip)
+        return Reference(
+            planes, features, setting.motion, sums, setting.mask, setting.skip, setting.offsets
+        )
 
     def filtered(
         self, frame: PreparedFrame, planes: tuple[Plane, Plane, Plane]

@@ -18,7 +18,7 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.decoder.architecture import Projection, QualityVectors, ResidualBlock
 from roicodec.decoder.network import IntegerNetwork
-from roicodec.decoder.regions import Layout, RegionQuality
+from roicodec.decoder.regions import Layout, Qualities
 from roicodec.decoder.weights import Arrays
 from roicodec.kernels.integer import SKELETON, Pointwise, Quantize
 from roicodec.kernels.matrix import Field, PackedBlock, PackedPointwise, run_block
@@ -142,14 +142,14 @@ class NativeNetwork(IntegerNetwork):
     ) -> Words:
         """One block, in place on rows of a residual stream."""
         own = self._of(layout)
-        parts = [(self._block(block, part.bits), part.rows) for part in layout.parts]
+        parts = [(self._block(block, band.bits), band.rows) for band in layout.bands]
         return run_block(parts, rows, own.places, own.field(rows.shape[1]), context, active)
 
-    def _start(self, table: QualityVectors, layout: Layout, quality: RegionQuality) -> Words:
+    def _start(self, table: QualityVectors, layout: Layout, quality: Qualities) -> Words:
         """Rows of a residual stream that hold the vector of each part's quality."""
         rows = np.empty((len(layout.order), self.vector(table, 0).size), np.int16)
         for part in layout.parts:
-            rows[part.rows] = self.vector(table, quality.of(part.roi))
+            rows[part.rows] = self.vector(table, quality[part.level])
         return rows
 
     # --- the networks -----------------------------------------------------------------------
@@ -165,7 +165,7 @@ class NativeNetwork(IntegerNetwork):
         return layout.frame(context)
 
     def analyse(
-        self, layout: Layout, residual: Words, quality: RegionQuality, context: Words | None
+        self, layout: Layout, residual: Words, quality: Qualities, context: Words | None
     ) -> Words:
         net = self.architecture
         empty = np.zeros((len(residual), net.analysis_quality.target.channels - residual.shape[1]))
@@ -173,7 +173,7 @@ class NativeNetwork(IntegerNetwork):
             residual, 0, SAMPLE_SHIFT, empty.astype(np.int16), self._of(layout).order
         )
         for part in layout.parts:
-            vector = self.vector(net.analysis_quality, quality.of(part.roi))
+            vector = self.vector(net.analysis_quality, quality[part.level])
             rows[part.rows] += vector.astype(np.int16)
         for block in net.analysis:
             rows = self._run(block, rows, layout, context)
@@ -191,7 +191,7 @@ class NativeNetwork(IntegerNetwork):
         self,
         layout: Layout,
         hyper: NDArray[np.int32],
-        quality: RegionQuality,
+        quality: Qualities,
         base_quality: int,
         context: Words | None,
     ) -> Words:
@@ -211,7 +211,7 @@ class NativeNetwork(IntegerNetwork):
         return self._run(self.architecture.entropy[step], state, layout)
 
     def distribution(
-        self, layout: Layout, state: Words, step: int, quality: RegionQuality
+        self, layout: Layout, state: Words, step: int, quality: Qualities
     ) -> tuple[Words, NDArray[np.int32]]:
         shape = len(state), LATENT_CHANNELS // CODING_STEPS
         mean, index = np.empty(shape, np.int16), np.empty(shape, np.int32)
@@ -220,8 +220,8 @@ class NativeNetwork(IntegerNetwork):
         for number, ((rows, places), phase) in enumerate(phases):
             first = (step - number) % CODING_STEPS
             values = self._head(step, first)(state, rows)
-            for roi, own in phase.parts:
-                vector = self.vector(table, quality.of(roi))[first::CODING_STEPS]
+            for level, own in phase.parts:
+                vector = self.vector(table, quality[level])[first::CODING_STEPS]
                 put_distribution(values[own], vector, -INDEX_EXPONENT, places[own], mean, index)
         return mean, index
 
@@ -229,7 +229,7 @@ class NativeNetwork(IntegerNetwork):
         self,
         layout: Layout,
         latents: Words,
-        quality: RegionQuality,
+        quality: Qualities,
         context: Words | None,
         active: list[Marks] | None = None,
     ) -> Words:

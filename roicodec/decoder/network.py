@@ -23,7 +23,7 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.decoder.architecture import QualityVectors
 from roicodec.decoder.layers import NetworkArrays
-from roicodec.decoder.regions import Layout, RegionQuality
+from roicodec.decoder.regions import Layout, Qualities
 from roicodec.decoder.weights import Arrays
 from roicodec.kernels.integer import Pointwise
 from roicodec.kernels.rows import finish_rows
@@ -87,14 +87,14 @@ class IntegerNetwork(ABC):
 
     @abstractmethod
     def analyse(
-        self, layout: Layout, residual: Words, quality: RegionQuality, context: Context | None
+        self, layout: Layout, residual: Words, quality: Qualities, context: Context | None
     ) -> Words:
         """Latents before quantization, int16 ``[(H/8) (W/8), 96]``; encoder only.
 
         Args:
             layout: regions of the frame, not empty.
             residual: packed samples minus their prediction (or 128), int16 ``[(H/8) (W/8), 96]``.
-            quality: indices of the regions.
+            quality: indices of the layout's levels.
             context: of :meth:`context`.
         """
 
@@ -112,7 +112,7 @@ class IntegerNetwork(ABC):
         self,
         layout: Layout,
         hyper: NDArray[np.int32],
-        quality: RegionQuality,
+        quality: Qualities,
         base_quality: int,
         context: Context | None,
     ) -> EntropyState:
@@ -121,7 +121,7 @@ class IntegerNetwork(ABC):
         Args:
             layout: regions of the frame, not empty.
             hyper: hyper-latents, ``[(H/32) (W/32), 32]``.
-            quality: indices of the regions.
+            quality: indices of the layout's levels.
             base_quality: quality index of the frame, at which hyper-latents are quantized.
             context: of :meth:`context`, for inter frames.
         """
@@ -141,7 +141,7 @@ class IntegerNetwork(ABC):
 
     @abstractmethod
     def distribution(
-        self, layout: Layout, state: EntropyState, step: int, quality: RegionQuality
+        self, layout: Layout, state: EntropyState, step: int, quality: Qualities
     ) -> tuple[Words, NDArray[np.int32]]:
         """Means (int16) and table indices (int32) of the latents that a step codes, ``[N, 24]``.
 
@@ -152,7 +152,7 @@ class IntegerNetwork(ABC):
             layout: regions of the frame.
             state: of the step.
             step: 0..3.
-            quality: indices of the regions.
+            quality: indices of the layout's levels.
         """
 
     @abstractmethod
@@ -160,7 +160,7 @@ class IntegerNetwork(ABC):
         self,
         layout: Layout,
         latents: Words,
-        quality: RegionQuality,
+        quality: Qualities,
         context: Context | None,
         active: list[Marks] | None = None,
     ) -> Words:
@@ -169,7 +169,7 @@ class IntegerNetwork(ABC):
         Args:
             layout: regions of the frame, not empty.
             latents: int16 ``[(H/8) (W/8), 96]``.
-            quality: indices of the regions.
+            quality: indices of the layout's levels.
             context: of :meth:`context`, for inter frames.
             active: gets of each block which ReLUs were open
                 (:func:`~roicodec.kernels.back_projection.marks`); None for none.
@@ -249,15 +249,14 @@ class IntegerNetwork(ABC):
         found: Words = np.clip(product, -32768, 32767).astype(np.int16)
         return found
 
-    def steps(self, quality: RegionQuality) -> NDArray[np.int32]:
-        """Quantizer steps of the latents outside the ROI and in it, int32 ``[2, 96]``."""
-        found: NDArray[np.int32] = self.step[quality.by_mask]
+    def steps(self, quality: Qualities) -> NDArray[np.int32]:
+        """Quantizer steps of the latents at every level, int32 ``[L, 96]``."""
+        found: NDArray[np.int32] = self.step[quality]
         return found
 
-    def unmatched(self, quality: RegionQuality) -> Words:
-        """Features of intra-coded cells of inter frames, outside the ROI and in it, int16
-        ``[2, 32]``."""
+    def unmatched(self, quality: Qualities) -> Words:
+        """Features of intra-coded cells of inter frames at every level, int16 ``[L, 32]``."""
         path = self.architecture.context
         assert path is not None
-        found: Words = self._vectors[path.unmatched][quality.by_mask].astype(np.int16)
+        found: Words = self._vectors[path.unmatched][quality].astype(np.int16)
         return found

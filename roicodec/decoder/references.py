@@ -13,6 +13,7 @@ from roicodec.bitstream.constants import VECTOR_LIMIT
 from roicodec.bitstream.frame_chunk import Place
 from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.motion_section import MotionReader
+from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.picture import Plane
 
@@ -54,6 +55,7 @@ class Reference:
             (:mod:`roicodec.decoder.adaptation`).
         mask: its ROI, bool ``[ceil(H/16), ceil(W/16)]``.
         skip: its skip map, of the same shape; None of an intra frame.
+        offsets: its quality map, of the same shape; None where it is flat.
     """
 
     planes: tuple[Plane, Plane, Plane]
@@ -62,6 +64,7 @@ class Reference:
     sums: ChannelSums
     mask: Mask
     skip: Mask | None
+    offsets: QualityMap | None = None
 
 
 References = tuple[Reference, ...]

@@ -15,7 +15,8 @@ from roicodec.decoder.frame import FrameSetting
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import Motion, Reference, expected_motion
 from roicodec.encoder.effort import Effort
-from roicodec.encoder.gop import prices
+from roicodec.encoder.gop import Planned, prices
+from roicodec.encoder.maps import Steps, by_activity, quality_map
 from roicodec.encoder.motion.bidirectional import bidirectional_motion
 from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.motion.search import SearchPlane, match_of, search_pair
@@ -23,6 +24,7 @@ from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features, region_features
 from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
 from roicodec.encoder.roi.sources import RoiSource, is_given
+from roicodec.encoder.tree import importance
 from roicodec.picture import Picture
 
 __all__ = ["Arrived", "FeatureAverage", "FrameDecisions", "Source", "bit_width_selector"]
@@ -192,6 +194,7 @@ class FrameDecisions:
         quality: int,
         sources: Sequence[Source],
         average: FeatureAverage,
+        relative: Sequence[Steps] = (),
     ) -> FrameSetting:
         """Setting of a frame, without skip map and intra-coded cells; in coding order.
 
@@ -201,6 +204,7 @@ class FrameDecisions:
             quality: index 0..63.
             sources: what it refers to; nothing of an intra frame.
             average: of the features of frames coded before, which this one's join.
+            relative: wanted offsets of the quality map.
         """
         kind, mask = (INTRA, INTER, BIDIRECTIONAL)[len(sources)], arrived.mask
         motion = None
@@ -209,7 +213,25 @@ class FrameDecisions:
         features = region_features(arrived.picture, arrived.vectors if sources else None, mask)
         features = average.add(features, mask, intra=not sources)
         b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
-        return FrameSetting(kind, quality, b_roi, b_bg, mask, motion)
+        if self._options.tune == "ssim":
+            relative = (*relative, by_activity(arrived.picture))
+        rows, columns = mask.shape
+        offsets = quality_map((rows, columns), relative) if relative else None
+        return FrameSetting(kind, quality, b_roi, b_bg, mask, motion, offsets=offsets)
+
+    def importance(
+        self, intra: Arrived, group: Sequence[Arrived], planned: Sequence[Planned], quality: int
+    ) -> NDArray[np.float64]:
+        """Importance of an intra frame's cells (:func:`roicodec.encoder.tree.importance`).
+
+        Args:
+            intra: the frame.
+            group: those of the mini-GOP behind it.
+            planned: the same in coding order.
+            quality: index of its frames before offsets.
+        """
+        pictures = [arrived.picture for arrived in (intra, *group)]
+        return importance(self._chain, pictures, intra.number, planned, quality)
 
     def _motion(
         self, arrived: Arrived, place: Place, quality: int, sources: Sequence[Source]

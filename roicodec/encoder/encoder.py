@@ -15,13 +15,22 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from roicodec.bitstream.constants import ARITHMETIC_ID, INTER, INTRA, MAX_QUALITY
+from roicodec.bitstream.constants import (
+    ARITHMETIC_ID,
+    INTER,
+    INTRA,
+    MAPS_ALL,
+    MAPS_INTRA,
+    MAX_QUALITY,
+    NO_MAPS,
+)
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.frame_chunk import FrameChunk, Place
 from roicodec.bitstream.header import Candidate
 from roicodec.bitstream.mask_coding import encode_mask
 from roicodec.bitstream.masks import samples_of
 from roicodec.bitstream.motion_section import Bidirectional, encode_motion
+from roicodec.bitstream.quality_map import decode_map, encode_map
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.latents import put_hyper
@@ -42,6 +51,7 @@ from roicodec.encoder.gop import (
     prices,
     references_kept,
 )
+from roicodec.encoder.maps import Steps, by_importance
 from roicodec.encoder.motion.search import SearchPlane
 from roicodec.encoder.options import EncoderOptions, rate_control
 from roicodec.encoder.rate_control import PsnrControl, RateControl
@@ -177,7 +187,10 @@ class FrameEncoder:
         self._count = 0
         self._structure = structure(options.structure, options.lookahead)
         self._waiting: list[Arrived] = []
+        self._intra: Arrived | None = None
         self._intra_offset = self._structure.intra_offset if options.gop > 1 else 0
+        self._tree = options.tree if options.gop > 1 and self._structure.longest > 1 else 0.0
+        self._maps = MAPS_ALL if options.tune == "ssim" else MAPS_INTRA if self._tree else NO_MAPS
         references = references_kept(self._structure.longest)
         self._state = _State(ReferenceBuffer(references), FeatureAverage())
         self.header_fields: dict[str, Any] = {
@@ -185,6 +198,7 @@ class FrameEncoder:
             "model_id": model.id,
             "arithmetic_id": ARITHMETIC_ID,
             "references": references,
+            "maps": self._maps,
         }
 
     def encode(self, picture: Picture | None) -> list[CodedFrame]:
@@ -213,8 +227,8 @@ class FrameEncoder:
         if arrived.vectors is None:
             before = self._ready(ended=True)
             self._structure.begin()
-            intra = Planned(1, INTRA, offset=self._intra_offset)
-            return [*before, *self._kept(INTRA, self._mini_gops([arrived], [intra]))]
+            self._intra = arrived
+            return before if self._tree else [*before, *self._coded_intra([])]
         self._waiting.append(arrived)
         return self._ready(ended=False)
 
@@ -232,8 +246,28 @@ class FrameEncoder:
                 break
             group = self._waiting[: max(lengths)]
             del self._waiting[: max(lengths)]
+            coded += self._coded_intra(group)
             coded += self._kept(INTER, self._best(group, lengths))
+        if ended:
+            coded += self._coded_intra([])
         return coded
+
+    def _coded_intra(self, group: list[Arrived]) -> list[CodedFrame]:
+        """The intra frame that waits, if there is one.
+
+        Args:
+            group: the frames behind it, as far as they are known.
+        """
+        intra, self._intra = self._intra, None
+        if intra is None:
+            return []
+        relative = []
+        if group and self._tree:
+            base, planned = self._control.quality(INTER), mini_gop(len(group))
+            found = self._decisions.importance(intra, group, planned, base)
+            relative.append(by_importance(found, self._tree))
+        plan = [Planned(1, INTRA, offset=self._intra_offset)]
+        return self._kept(INTRA, self._mini_gops([intra], plan, relative))
 
     def _best(self, group: list[Arrived], lengths: Sequence[int]) -> _Group:
         """The frames, coded by mini-GOPs of the best of some lengths."""
@@ -249,14 +283,16 @@ class FrameEncoder:
         self._state = best.after
         return best
 
-    def _mini_gops(self, group: list[Arrived], planned: Sequence[Planned]) -> _Group:
+    def _mini_gops(
+        self, group: list[Arrived], planned: Sequence[Planned], relative: Sequence[Steps] = ()
+    ) -> _Group:
         """Frames, coded by mini-GOPs that are all planned alike, or an intra frame."""
         base = self._control.quality(INTRA if planned[0].kind == INTRA else INTER)
         pairs = []
         for start in range(0, len(group), len(planned)):
             for p in planned:
                 arrived = group[start + p.number - 1]
-                pairs.append((arrived.picture, self._coded(arrived, p, base)))
+                pairs.append((arrived.picture, self._coded(arrived, p, base, relative)))
         return _Group(base, pairs, self._state, self._options.roi_psnr is not None)
 
     def _kept(self, kind: int, group: _Group) -> list[CodedFrame]:
@@ -265,13 +301,15 @@ class FrameEncoder:
         self._control.coded(kind, group.base, group.bits, group.psnr, len(coded))
         return coded
 
-    def _coded(self, arrived: Arrived, planned: Planned, base: int) -> CodedFrame:
+    def _coded(
+        self, arrived: Arrived, planned: Planned, base: int, relative: Sequence[Steps]
+    ) -> CodedFrame:
         place, state = planned.place, self._state
         sources = state.buffer.references(planned.kind, place, arrived.number)
         time = arrived.picture.pts * self._options.time_base
         shift = zone_shift(self._options.zones, self._options.quality, time)
         quality = min(max(base + planned.offset + shift, 0), MAX_QUALITY)
-        setting = self._decisions.setting(arrived, place, quality, sources, state.average)
+        setting = self._decisions.setting(arrived, place, quality, sources, state.average, relative)
         worth = prices(place.layer)
         if self._price is not None:
             worth = replace(worth, symbols=self._price)
@@ -300,7 +338,13 @@ class FrameEncoder:
         writer = LatentWriter(frame.model.latent_tables, tried.target, worth.symbols)
         if frame.layout.parts:
             put_hyper(writer.encoder, tried.hyper, frame.model.hyper_tables)
-        made = codec.reconstruct(frame, codec.code_latents(frame, tried.hyper, writer))
+        coded = codec.code_latents(frame, tried.hyper, writer)
+        offsets, known = b"", before.offsets if before else None
+        if self._maps == MAPS_ALL or setting.kind == INTRA:
+            offsets = encode_map(setting.offsets, setting.computed, known)
+            # Cells that are not computed have what a decoder expects there.
+            setting = replace(setting, offsets=decode_map(offsets, setting.computed, known))
+        made = codec.reconstruct(replace(frame, setting=setting), coded)
         planes = codec.filtered(frame, made.planes)
         filters = filter_switches(planes, picture)
         shown = codec.picture(planes, filters, picture.pts, picture.duration)
@@ -317,6 +361,7 @@ class FrameEncoder:
             latents=writer.encoder.finish(),
             crc32=shown.crc32(),
             place=place,
+            offsets=offsets,
         )
         if place.kept:
             newest = Source(made, SearchPlane(made.planes[0]))
@@ -326,7 +371,7 @@ class FrameEncoder:
 
 
 def _section_bytes(chunk: FrameChunk) -> int:
-    return len(chunk.mask) + len(chunk.motion) + len(chunk.latents)
+    return sum(chunk.sections.values())
 
 
 def _motion_section(frame: PreparedFrame, place: Place) -> bytes:

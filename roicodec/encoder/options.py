@@ -9,6 +9,7 @@ from roicodec.bitstream.constants import MAX_QUALITY
 from roicodec.encoder.buffer_control import BufferControl
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.encoder.gop import AUTO, MAX_LOOKAHEAD, STRUCTURES
+from roicodec.encoder.maps import MAX_TREE, TUNES
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
 from roicodec.encoder.zones import Zone
@@ -42,6 +43,11 @@ class EncoderOptions:
         structure: coding structure, one of :data:`~roicodec.encoder.gop.STRUCTURES`.
         lookahead: 1..8, most pictures that wait until the structure ``auto`` chooses; its pyramids
             are not longer, and below 4 there are none.
+        tune: what quality means, one of :data:`~roicodec.encoder.maps.TUNES`; ``ssim`` makes what
+            is even finer and what is busy coarser.
+        tree: 0..4, steps of the quality map by which a cell of an intra frame is finer for each
+            doubling of what leans on it (:mod:`roicodec.encoder.tree`), before pyramids; 0 turns
+            it off.
         roi_strength: 0..2, how far the quality of the regions is apart, see
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
@@ -67,6 +73,8 @@ class EncoderOptions:
     effort: int = DEFAULT_EFFORT
     structure: str = AUTO
     lookahead: int = MAX_LOOKAHEAD
+    tune: str = "psnr"
+    tree: float = 2.0
     roi_strength: float = 1.0
     complexity: float = 0.0
     roi_psnr: float | None = None
@@ -79,6 +87,9 @@ class EncoderOptions:
         _within("gop", self.gop, 1, _MAX_GOP)
         _within("effort", self.effort, min(EFFORTS), max(EFFORTS))
         _within("lookahead", self.lookahead, 1, MAX_LOOKAHEAD)
+        _within("tree", self.tree, 0, MAX_TREE)
+        if self.tune not in TUNES:
+            raise InputError(f"tune {self.tune}: give one of {', '.join(TUNES)}")
         _within("roi_strength", self.roi_strength, 0, 2)
         if self.structure not in STRUCTURES:
             raise InputError(f"structure {self.structure}: give one of {', '.join(STRUCTURES)}")

@@ -95,14 +95,13 @@ class LatentRefiner:
         rows = pull_rows(error, order, weights, more)
         shape = layout.height, layout.width
         gradient = back_projected(net.chain, rows, active, order, shape)
-        index = frame.quality.by_mask
         own = network.steps(frame.quality) * (2.0**STEP_EXPONENT * UNIT)
-        curvature = _CURVATURE * (QUANTIZER_STEPS[index, None] / own) ** 2
+        curvature = _CURVATURE * (QUANTIZER_STEPS[frame.quality, None] / own) ** 2
         newton = net.unit / (scale * UNIT * _LATENT_UNIT * curvature)
         moves = latent_steps(
             gradient,
             order,
-            layout.roi[order],
+            layout.level[order],
             newton.astype(np.float32),
             latents,
             target.reshape(latents.shape),

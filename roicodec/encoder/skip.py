@@ -117,8 +117,9 @@ def cell_sums(positions: NDArray[np.float64], rows: int, columns: int) -> NDArra
 
 def cell_steps(frame: PreparedFrame) -> NDArray[np.float64]:
     """Quantizer step of every cell in sample values, ``[rows, columns]``."""
-    index = np.where(frame.layout.mask, frame.quality.roi, frame.quality.background)
-    return np.asarray(QUANTIZER_STEPS[index])
+    layout = frame.layout
+    level = layout.level.reshape(layout.height, layout.width)[::2, ::2]
+    return np.asarray(QUANTIZER_STEPS[frame.quality][level])
 
 
 def cell_costs(

@@ -145,14 +145,14 @@ def _pull_rows(error: Words, order: Places, weight: Floats, more: int) -> Words:
 def _latent_steps(
     gradient: Words,
     order: Places,
-    part: NDArray[np.bool_],
+    level: NDArray[np.uint8],
     scale: Floats,
     latents: Words,
     target: Floats,
     damping: float,
 ) -> Floats:
     moves = np.zeros(latents.shape, np.float32)
-    pull = gradient * scale[part.astype(np.intp)]
+    pull = gradient * scale[level]
     moves[order] = np.float32(damping) * (latents[order] - pull - target[order])
     return moves
 
@@ -201,21 +201,23 @@ def _native_pull_rows(error: Words, order: Places, weight: Floats, more: int) ->
 def _native_latent_steps(
     gradient: Words,
     order: Places,
-    part: NDArray[np.bool_],
+    level: NDArray[np.uint8],
     scale: Floats,
     latents: Words,
     target: Floats,
     damping: float,
 ) -> Floats:
     places = _checked(order, len(latents))
-    shapes = gradient.shape[1], scale.shape, target.shape, len(part), len(gradient)
+    shapes = gradient.shape[1], scale.shape[1], target.shape, len(level), len(gradient)
     channels = latents.shape[1]
-    if shapes != (channels, (2, channels), latents.shape, len(places), len(places)):
+    if shapes != (channels, channels, latents.shape, len(places), len(places)):
         raise ValueError(f"{shapes} do not fit latents {latents.shape} at {len(places)} positions")
+    if level.max(initial=0) >= len(scale):
+        raise ValueError(f"level {level.max()} of {len(scale)}")
     moves = np.zeros(latents.shape, np.float32)
     function("rq_latent_steps", "plppl" + "pppfp")(
         *(address(gradient, np.int16), channels, address(places, np.int32)),
-        *(address(part, np.bool_), len(places), address(scale, np.float32)),
+        *(address(level, np.uint8), len(places), address(scale, np.float32)),
         *(address(latents, np.int16), address(target, np.float32), damping),
         address(moves, np.float32),
     )
@@ -281,9 +283,11 @@ def _probe_steps(form: Callable[..., Floats]) -> Arrays:
     gradient = _scattered(3, 4, seed=1, span=32767).astype(np.int16)
     latents = _scattered(5, 4, seed=2, span=32767).astype(np.int16)
     target = (_scattered(5, 4, seed=3, span=99999) / np.float32(7)).astype(np.float32)
-    scale = np.array([[0.1, 1.5, 3e-4, 7.7], [1.0, 0.3, 0.9, 1e-2]], np.float32)
-    part = np.array([True, False, True])
-    moves = form(gradient, np.array([4, 0, 1]), part, scale, latents, target, 0.25)
+    scale = np.array([[0.1, 1.5, 3e-4, 7.7], [1.0, 0.3, 0.9, 1e-2], [2.0, 0.7, 5e-2, 0.1]])
+    level = np.array([2, 0, 1], np.uint8)
+    moves = form(
+        gradient, np.array([4, 0, 1]), level, scale.astype(np.float32), latents, target, 0.25
+    )
     yield moves.view(np.int32)
 
 
@@ -311,7 +315,7 @@ Args:
 """
 
 latent_steps = Operation(
-    "damped steps of latents", _latent_steps, _native_latent_steps, _probe_steps, 0x428D419E
+    "damped steps of latents", _latent_steps, _native_latent_steps, _probe_steps, 0x2ED773A6
 )
 """Steps ``damping * (latents - gradient * scale - target)`` at some positions, zeros elsewhere,
 float32 ``[P, C]``.
@@ -319,8 +323,8 @@ float32 ``[P, C]``.
 Args:
     gradient: int16 ``[N, C]``.
     order: positions of its rows, ``[N]``.
-    part: of each row, which scale is its own, bool ``[N]``.
-    scale: float32 ``[2, C]``.
+    level: of each row, which scale is its own, uint8 ``[N]``.
+    scale: float32 ``[L, C]``.
     latents: int16 ``[P, C]``.
     target: float32 ``[P, C]``.
     damping: part of the way.

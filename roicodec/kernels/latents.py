@@ -54,7 +54,7 @@ class LatentModel(NamedTuple):
 
 
 def _latent_model(
-    named: Ints, positions: Places, width: int, step: int, roi: NDArray[np.bool_], own: Ints,
+    named: Ints, positions: Places, width: int, step: int, level: NDArray[np.uint8], own: Ints,
     stand_ins: Ints,
 ) -> LatentModel:  # fmt: skip
     channels, tables = stand_ins.shape
@@ -63,7 +63,7 @@ def _latent_model(
     channel = first[:, None] + np.arange(0, channels, _STEPS)
     place = (channel * tables + np.clip(named, 0, tables - 1)).ravel()
     pairs = (positions[:, None] * channels + channel).ravel()
-    steps = own.take(channel + channels * roi[positions, None]).ravel()
+    steps = own[level[positions, None], channel].ravel()
     return LatentModel(pairs, stand_ins.take(place), steps, place)
 
 
@@ -116,22 +116,24 @@ def _add_bits(
 
 
 def _native_latent_model(
-    named: Ints, positions: Places, width: int, step: int, roi: NDArray[np.bool_], own: Ints,
+    named: Ints, positions: Places, width: int, step: int, level: NDArray[np.uint8], own: Ints,
     stand_ins: Ints,
 ) -> LatentModel:  # fmt: skip
     channels, tables = stand_ins.shape
-    if named.shape != (len(positions), channels // _STEPS) or own.shape != (2, channels):
+    if named.shape != (len(positions), channels // _STEPS) or own.shape[1] != channels:
         raise ValueError(f"indices {named.shape}, steps {own.shape} of {channels} channels")
-    if len(positions) and not 0 <= positions.min() <= positions.max() < len(roi):
-        raise ValueError(f"positions beyond {len(roi)}")
+    if len(positions) and not 0 <= positions.min() <= positions.max() < len(level):
+        raise ValueError(f"positions beyond {len(level)}")
+    if level.max(initial=0) >= len(own):
+        raise ValueError(f"level {level.max()} of {len(own)}")
     named, own = np.ascontiguousarray(named), np.ascontiguousarray(own)
     count = named.size
     pairs, place = np.empty(count, np.int64), np.empty(count, np.int64)
     index, steps = np.empty(count, np.int32), np.empty(count, np.int32)
     function("rq_latent_model", "ppllli" + "ppplpppp")(
         address(named, np.int32), address(positions, np.int64), len(positions), width, channels,
-        step, address(roi, np.bool_), address(own, np.int32), address(stand_ins, np.int32), tables,
-        address(pairs, np.int64), address(index, np.int32), address(steps, np.int32),
+        step, address(level, np.uint8), address(own, np.int32), address(stand_ins, np.int32),
+        tables, address(pairs, np.int64), address(index, np.int32), address(steps, np.int32),
         address(place, np.int64),
     )  # fmt: skip
     return LatentModel(pairs, index, steps, place)
@@ -201,13 +203,14 @@ _PROBE_SHAPE = 6, 10
 _LOW, _HIGH = -6, 6
 
 
-def _probe_arguments(step: int) -> tuple[Ints, Places, int, int, NDArray[np.bool_], Ints, Ints]:
+def _probe_arguments(step: int) -> tuple[Ints, Places, int, int, NDArray[np.uint8], Ints, Ints]:
     height, width = _PROBE_SHAPE
     positions = np.flatnonzero(np.arange(height * width) % 7 != 3)
     named = (np.arange(len(positions) * 6).reshape(-1, 6) * 37 % 11 - 2).astype(np.int32)
-    own = (np.arange(48).reshape(2, 24) * 29 % 400 + 3).astype(np.int32)
+    own = (np.arange(72).reshape(3, 24) * 29 % 400 + 3).astype(np.int32)
     stand_ins = (np.arange(24)[:, None] * np.arange(9) % 9).astype(np.int32)
-    return named, positions, width, step, np.arange(height * width) % 5 < 2, own, stand_ins
+    level = (np.arange(height * width) % 5 // 2).astype(np.uint8)
+    return named, positions, width, step, level, own, stand_ins
 
 
 def _probe_model(form: Callable[..., LatentModel]) -> Arrays:
@@ -257,7 +260,7 @@ latent_model = Operation(
     _latent_model,
     _native_latent_model,
     _probe_model,
-    0xF53B70AC,
+    0x40034145,
 )
 """Model of the latents that a step codes.
 
@@ -266,8 +269,8 @@ Args:
     positions: raster positions that are computed, int64 ``[P]``.
     width: positions of a line.
     step: 0..3.
-    roi: whether a position is ROI, bool ``[H * W]``.
-    own: quantizer steps outside the ROI and in it, int32 ``[2, C]``.
+    level: of each position, uint8 ``[H * W]``.
+    own: quantizer steps of each level, int32 ``[L, C]``.
     stand_ins: table that stands in for each in a channel, int32 ``[C, T]``.
 """
 
@@ -276,7 +279,7 @@ latent_values = Operation(
     _latent_values,
     _native_latent_values,
     _probe_values,
-    0xC4CCBC44,
+    0x295BD592,
 )
 """Values of a step's latents, put in their places: ``clamp(mean + symbol * step)``, the product
 rounded half up.
@@ -298,7 +301,7 @@ choose_symbols = Operation(
     _choose_symbols,
     _native_choose_symbols,
     _probe_choose,
-    0x958211E0,
+    0x74BAA07C,
 )
 """Symbols k that minimize ``(r - k)**2 + lambda * bits(k)`` for the residual r in quantizer steps,
 among the nearest to r, the next towards zero, and zero; int32 ``[N]``.

@@ -80,9 +80,10 @@ class Task(Generic[T]):
         _pool.cancel(self)
 
     def start(self) -> None:
-        """Run the call here."""
-        run, self._run = self._run, None
-        assert run is not None
+        """Run the call here, if the task has not been cancelled since it was chosen."""
+        run = _pool.claim(self)
+        if run is None:
+            return
         try:
             self._value = run()
         except Exception as error:
@@ -111,6 +112,12 @@ class _Pool:
                     task._missing += 1
             if not task._missing:
                 self._push(task)
+
+    def claim(self, task: Task[T]) -> Callable[[], T] | None:
+        """The call of a task, for whoever comes first: to run it or to cancel it."""
+        with self._changed:
+            run, task._run = task._run, None
+            return run
 
     def end(self, task: Task[Any]) -> None:
         with self._changed:

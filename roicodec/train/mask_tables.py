@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream import mask_coding
-from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.bitstream.lattice import STAGES
+from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS
 from roicodec.bitstream.masks import Mask, cells_of
 
 __all__ = ["count_mask", "main", "write_tables"]

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from roicodec.bitstream import mask_coding
-from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.bitstream.lattice import STAGES
+from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.model import Model, load_model
 from roicodec.encoder.encoder import FrameEncoder

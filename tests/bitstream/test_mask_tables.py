@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from roicodec.bitstream import mask_tables
-from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS, STAGES
+from roicodec.bitstream.lattice import STAGES
+from roicodec.bitstream.mask_coding import INTER_CONTEXTS, INTRA_CONTEXTS
 from roicodec.train.mask_tables import main
 
 

@@ -8,7 +8,7 @@ import pytest
 from roicodec.bitstream.constants import CODING_STEPS, FEATURE_CHANNELS, PIXEL_CHANNELS
 from roicodec.decoder.backend_network import BackendNetwork
 from roicodec.decoder.native_network import NativeNetwork
-from roicodec.decoder.regions import Layout, RegionQuality
+from roicodec.decoder.regions import Layout
 from roicodec.decoder.weights import NAMES
 from roicodec.kernels import native
 from roicodec.kernels.reference import ReferenceBackend
@@ -19,26 +19,30 @@ _ROWS, _COLUMNS = 4, 6
 pytestmark = pytest.mark.skipif(native.library() is None, reason=native.reason())
 
 
-def _layout(b_roi: int, b_bg: int, rng: np.random.Generator, skipped: float) -> Layout:
+def _layout(
+    b_roi: int, b_bg: int, rng: np.random.Generator, skipped: float, mapped: int = 0
+) -> Layout:
     mask = np.zeros((_ROWS, _COLUMNS), np.bool_)
     mask[1:3, 2:5] = True
     skip = rng.random(mask.shape) < skipped
     skip[1, 2] = False
-    return Layout(mask, b_roi, b_bg, skip)
+    offsets = rng.integers(-2, 3, mask.shape).astype(np.int8) if mapped else None
+    return Layout(mask, b_roi, b_bg, skip, offsets)
 
 
 @pytest.mark.parametrize("level", native.levels())
 @pytest.mark.parametrize("inter", [False, True])
 @pytest.mark.parametrize(
-    ("b_roi", "b_bg", "skipped"), [(8, 8, 0), (16, 4, 0), (4, 16, 0.5), (2, 0, 0), (7, 8, 0.9)]
+    ("b_roi", "b_bg", "skipped", "mapped"),
+    [(8, 8, 0, 0), (16, 4, 0, 1), (4, 16, 0.5, 0), (2, 0, 0, 0), (7, 8, 0.9, 1), (8, 8, 0, 1)],
 )
 def test_every_result_is_the_reference_backends(
-    level: str, inter: bool, b_roi: int, b_bg: int, skipped: float
+    level: str, inter: bool, b_roi: int, b_bg: int, skipped: float, mapped: int
 ) -> None:
     rng = np.random.default_rng((inter, b_roi, b_bg))
     arrays = tiny_model.networks()[2][NAMES[inter]]
-    layout = _layout(b_roi, b_bg, rng, skipped)
-    quality = RegionQuality(40, 23)
+    layout = _layout(b_roi, b_bg, rng, skipped, mapped)
+    quality = layout.qualities(30, 10, -7)
     count = layout.height * layout.width
     samples, residual = (
         rng.integers(low, 256, (count, PIXEL_CHANNELS)).astype(np.int16) for low in (0, -255)
@@ -95,7 +99,7 @@ def test_a_layout_is_let_go() -> None:
     network = NativeNetwork(tiny_model.networks()[2]["intra"])
     layout = _layout(8, 8, np.random.default_rng(0), 0)
     latents = np.zeros((layout.height * layout.width, 96), np.int16)
-    network.synthesise(layout, latents, RegionQuality(30, 30), None)
+    network.synthesise(layout, latents, layout.qualities(30, 0, 0), None)
     assert len(network._rows) == 1
     del layout
     assert not len(network._rows)

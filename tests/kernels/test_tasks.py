@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from roicodec.kernels import tasks
 from roicodec.kernels.tasks import Task
 from roicodec.kernels.threads import set_threads, threads
 
@@ -80,6 +81,19 @@ def test_a_cancelled_task_does_not_begin_and_nobody_waits_for_it() -> None:
     first.result()
     first.cancel()
     assert ran == ["first"]
+
+
+def test_a_task_that_is_cancelled_once_it_was_chosen_does_not_run() -> None:
+    """A thread takes a task and is overtaken by who cancels it, before the task begins."""
+    set_threads(1)  # nothing begins by itself
+    ran: list[int] = []
+    task = Task(lambda: ran.append(1))
+    chosen = tasks._pool._next(Task(lambda: None, [task]))
+    task.cancel()
+    assert chosen is task
+    chosen.start()
+    assert not ran
+    assert task.done
 
 
 def test_a_signal_ends_the_wait_and_not_the_other_tasks() -> None:

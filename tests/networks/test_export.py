@@ -26,7 +26,7 @@ from roicodec.decoder.architecture import ARCHITECTURES, BLOCK_PROJECTIONS
 from roicodec.decoder.backend_network import BackendNetwork
 from roicodec.decoder.layers import NetworkArrays
 from roicodec.decoder.model import Model, tried_layers
-from roicodec.decoder.regions import Layout, RegionQuality
+from roicodec.decoder.regions import Layout
 from roicodec.decoder.weights import FILES, NAMES, model_id
 from roicodec.errors import ModelError
 from roicodec.kernels import integer
@@ -123,7 +123,7 @@ class _Case:
     def differences(self, taken: _Taken) -> dict[str, float]:
         """Mean absolute differences, each step of the integers starting from the float's values."""
         network, layout, net = self.network, self.layout, self.net
-        quality = RegionQuality(_QUALITY, _QUALITY)
+        quality = layout.qualities(_QUALITY, 0, 0)
         q = torch.tensor(float(_QUALITY))
         spread = net.exponent.exp2()[:, None, None]
         flat = np.full((_HEIGHT * _WIDTH // 64, 96), 128, np.int16)
