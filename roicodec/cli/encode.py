@@ -23,6 +23,7 @@ from roicodec.cli.options import (
 from roicodec.cli.source_options import SourceChoice, source_options
 from roicodec.encoder.effort import DEFAULT_EFFORT, PRESETS
 from roicodec.encoder.gop import STRUCTURES
+from roicodec.encoder.tune import MAX_TREE, TREE, TUNES
 from roicodec.factory import CodecFactory
 
 if TYPE_CHECKING:
@@ -105,6 +106,12 @@ Examples:
     " 8 to 16 bits.",
 )
 @click.option(
+    "--roi-grades",
+    is_flag=True,
+    help="Take gray masks, delta-QPs and offsets of rectangles as grades: each cell becomes as fine"
+    " as it is asked for, not only ROI and rest.",
+)
+@click.option(
     "--complexity",
     type=click.FloatRange(min=0),
     default=0.0,
@@ -134,6 +141,22 @@ Examples:
     default=8,
     show_default=True,
     help="Most pictures that --structure auto waits for; below 4 it is low delay.",
+)
+@click.option(
+    "--tune",
+    type=click.Choice(TUNES),
+    default=TUNES[0],
+    show_default=True,
+    help="psnr: least squared error. ssim: structure as eyes see it, finer where the picture is"
+    " even and coarser where it is busy.",
+)
+@click.option(
+    "--tree",
+    type=click.FloatRange(0, MAX_TREE),
+    default=TREE,
+    show_default=True,
+    help="How much finer an intra frame is where the frames behind it lean on it, before pyramids;"
+    " 0 not at all.",
 )
 @click.option(
     "--effort",
@@ -187,10 +210,13 @@ def encode(
     roi_level: float | None,
     candidates: tuple[int, ...],
     roi_strength: float,
+    roi_grades: bool,
     complexity: float,
     gop: int,
     structure: str,
     lookahead: int,
+    tune: str,
+    tree: float,
     effort: int | None,
     preset: str | None,
     strict: bool,
@@ -256,8 +282,11 @@ def encode(
         gop=gop,
         structure=structure,
         lookahead=lookahead,
+        tune=tune,
+        tree=tree,
         effort=effort,
         roi_strength=roi_strength,
+        roi_grades=roi_grades,
         complexity=complexity,
         bit_rate=bitrate,
         psnr=target_psnr,
@@ -279,10 +308,13 @@ def encode(
         "roi_level": roi_level,
         "candidates": list(candidates),
         "roi_strength": roi_strength,
+        "roi_grades": roi_grades,
         "complexity": complexity,
         "gop": gop,
         "structure": structure,
         "lookahead": lookahead,
+        "tune": tune,
+        "tree": tree,
         "effort": effort,
         "threads": threads,
     }

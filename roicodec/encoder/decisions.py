@@ -22,7 +22,13 @@ from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.motion.search import SearchPlane, match_of, search_pair
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.features import Features, region_features
-from roicodec.encoder.roi.selector import BitWidthSelector, SizedSelector, fitted_selector
+from roicodec.encoder.roi.grades import Grade, grades_of, wanted_offsets
+from roicodec.encoder.roi.selector import (
+    BitWidthSelector,
+    SizedSelector,
+    fitted_selector,
+    quality_offsets,
+)
 from roicodec.encoder.roi.sources import RoiSource, is_given
 from roicodec.encoder.tree import importance
 from roicodec.picture import Picture
@@ -88,6 +94,7 @@ class Arrived:
         plane: its luma.
         number: of the frame, from 0.
         mask: its ROI, bool ``[ceil(H/16), ceil(W/16)]``.
+        grades: what the ROI's sources wish for within the regions.
         vectors: motion against the picture before, int16 ``[Hp / 8, Wp / 8, 2]``; None where an
             intra frame is due.
         matched: whether that is against the decoded picture before.
@@ -98,6 +105,7 @@ class Arrived:
     plane: SearchPlane
     number: int
     mask: Mask
+    grades: tuple[Grade, ...]
     vectors: Field | None
     matched: bool
     price: float
@@ -131,6 +139,7 @@ class FrameDecisions:
     ) -> None:
         self._options, self._effort = options, effort
         self._roi, self._selector = roi, selector
+        self._offsets = quality_offsets(options.candidates, options.roi_strength)
         self._chain = MotionChain(2 * MAX_DISTANCE)
         self._since_intra = 0
         self._count = 0
@@ -156,10 +165,11 @@ class FrameDecisions:
                 self._before = None
         before = self._before[0] if self._before else None
         mask = self._roi.mask(self._count, self._time(picture), picture, before)
+        grades = grades_of(self._roi) if self._options.roi_grades else ()
         if vectors is not None:
             self._chain.add(self._count, vectors)
         matched = source is not None
-        arrived = Arrived(picture, plane, self._count, mask, vectors, matched, price)
+        arrived = Arrived(picture, plane, self._count, mask, grades, vectors, matched, price)
         # Not the plane itself, which a search gives all quarter samples: 16 times its bytes.
         self._before = picture, SearchPlane(picture.y)
         self._count += 1
@@ -215,8 +225,11 @@ class FrameDecisions:
         b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
         if self._options.tune == "ssim":
             relative = (*relative, by_activity(arrived.picture))
-        rows, columns = mask.shape
-        offsets = quality_map((rows, columns), relative) if relative else None
+        offsets = None
+        if relative or arrived.grades:
+            of_roi, of_rest = (self._offsets[bits] for bits in (b_roi, b_bg))
+            wanted = wanted_offsets(arrived.grades, mask, of_roi, of_rest)
+            offsets = quality_map((mask.shape[0], mask.shape[1]), relative, wanted)
         return FrameSetting(kind, quality, b_roi, b_bg, mask, motion, offsets=offsets)
 
     def importance(

@@ -190,7 +190,8 @@ class FrameEncoder:
         self._intra: Arrived | None = None
         self._intra_offset = self._structure.intra_offset if options.gop > 1 else 0
         self._tree = options.tree if options.gop > 1 and self._structure.longest > 1 else 0.0
-        self._maps = MAPS_ALL if options.tune == "ssim" else MAPS_INTRA if self._tree else NO_MAPS
+        everywhere = options.tune == "ssim" or options.roi_grades
+        self._maps = MAPS_ALL if everywhere else MAPS_INTRA if self._tree else NO_MAPS
         references = references_kept(self._structure.longest)
         self._state = _State(ReferenceBuffer(references), FeatureAverage())
         self.header_fields: dict[str, Any] = {

@@ -12,13 +12,7 @@ from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.planes import padded
 from roicodec.picture import Picture
 
-__all__ = ["MAX_TREE", "TUNES", "by_activity", "by_importance", "quality_map"]
-
-TUNES = "psnr", "ssim"
-"""What an encoder can be tuned for: least squared error, or structure as eyes see it."""
-
-MAX_TREE = 4.0
-"""Most strength of the propagation tree."""
+__all__ = ["by_activity", "by_importance", "quality_map"]
 
 _ACTIVITY = 1.0
 """Steps of the map for each doubling of a cell's variance, as x264 and x265 have it."""

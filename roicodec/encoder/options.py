@@ -9,9 +9,9 @@ from roicodec.bitstream.constants import MAX_QUALITY
 from roicodec.encoder.buffer_control import BufferControl
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.encoder.gop import AUTO, MAX_LOOKAHEAD, STRUCTURES
-from roicodec.encoder.maps import MAX_TREE, TUNES
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
+from roicodec.encoder.tune import MAX_TREE, TREE, TUNES
 from roicodec.encoder.zones import Zone
 from roicodec.errors import InputError
 
@@ -43,13 +43,16 @@ class EncoderOptions:
         structure: coding structure, one of :data:`~roicodec.encoder.gop.STRUCTURES`.
         lookahead: 1..8, most pictures that wait until the structure ``auto`` chooses; its pyramids
             are not longer, and below 4 there are none.
-        tune: what quality means, one of :data:`~roicodec.encoder.maps.TUNES`; ``ssim`` makes what
+        tune: what quality means, one of :data:`~roicodec.encoder.tune.TUNES`; ``ssim`` makes what
             is even finer and what is busy coarser.
         tree: 0..4, steps of the quality map by which a cell of an intra frame is finer for each
             doubling of what leans on it (:mod:`roicodec.encoder.tree`), before pyramids; 0 turns
             it off.
         roi_strength: 0..2, how far the quality of the regions is apart, see
             :func:`~roicodec.encoder.roi.selector.quality_offsets`.
+        roi_grades: whether gray masks, delta-QP maps and offsets of rectangles grade quality within
+            the regions, too (:mod:`roicodec.encoder.roi.grades`); otherwise only ROI and rest
+            differ.
         complexity: price of arithmetic, at least 0: percent of a region's cost that 10^6 BitOPs a
             pixel of decoding are worth when bit-widths are chosen.
         roi_psnr: mean PSNR (6 Y + U + V) / 8 of the ROI in dB, above 0, instead of a quality; of
@@ -74,8 +77,9 @@ class EncoderOptions:
     structure: str = AUTO
     lookahead: int = MAX_LOOKAHEAD
     tune: str = "psnr"
-    tree: float = 2.0
+    tree: float = TREE
     roi_strength: float = 1.0
+    roi_grades: bool = False
     complexity: float = 0.0
     roi_psnr: float | None = None
     max_rate: float | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.masks import Mask, cells_of, grid_shape
+from roicodec.encoder.roi.grades import Grade
 from roicodec.errors import InputError
 from roicodec.picture import Picture
 
@@ -53,8 +54,15 @@ class KvazaarRoi:
         for values in self._frames:
             self._next += 1
             if self._next > position:
+                self._now = values
                 return self._to_grid(np.asarray(values < self._below))
         raise InputError(f"{self._path}: changed while it was read")
+
+    def grades(self) -> list[Grade]:
+        finer = -self._now.astype(np.float64)
+        # Of several values in a cell, the finest.
+        steps = [np.where(self._to_grid(finer >= q), q, -np.inf) for q in np.unique(finer)]
+        return [Grade(np.asarray(np.max(steps, 0)), shares=False)]
 
     def close(self) -> None:
         self._frames.close()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from roicodec.bitstream.constants import CELL
 from roicodec.bitstream.masks import Mask, cells_of, grid_shape
 from roicodec.encoder.roi.auto import AutoRoi
+from roicodec.encoder.roi.grades import Grade, grades_of
 from roicodec.encoder.roi.kvazaar import KvazaarRoi
 from roicodec.encoder.roi.saliency import Moving, SaliencyModel
 from roicodec.errors import InputError
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 _MODELS = ("auto", "faces", "people", "moving")
+_QP_RANGE = 51
+"""QPs that an ``addroi`` offset of 1 stands for, with x264 and x265 at 8 bits."""
 _ASKED = 0.5
 """Chance from which a cell is a face, a person, or moves."""
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
@@ -77,7 +80,10 @@ class NoRoi:
 
 
 class RectangleRoi:
-    """A rectangle of luma samples, for all frames or for ``start <= time < end`` (seconds)."""
+    """A rectangle of luma samples, for all frames or for ``start <= time < end`` (seconds).
+
+    ``offset`` is ``addroi``'s: -1..0 of the range of QPs, by which it is finer.
+    """
 
     def __init__(
         self,
@@ -86,6 +92,7 @@ class RectangleRoi:
         *,
         start: float = 0.0,
         end: float = float("inf"),
+        offset: float | None = None,
     ) -> None:
         x, y, w, h = rectangle
         width, height = frame_size
@@ -93,9 +100,17 @@ class RectangleRoi:
         self._inside = self._empty.copy()
         self._inside[y // CELL : -(-(y + h) // CELL), x // CELL : -(-(x + w) // CELL)] = True
         self._start, self._end = start, end
+        self._now = self._empty
+        self._finer = None if offset is None else -offset * _QP_RANGE
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
-        return (self._inside if self._start <= time < self._end else self._empty).copy()
+        self._now = self._inside if self._start <= time < self._end else self._empty
+        return self._now.copy()
+
+    def grades(self) -> list[Grade]:
+        if self._finer is None:
+            return []
+        return [Grade(np.where(self._now, self._finer, np.nan), shares=False)]
 
     def close(self) -> None:
         pass
@@ -138,7 +153,11 @@ class ArrayRoi:
         if count > 1 and index >= count:
             raise _too_short(self._path, count, index)
         frame = np.asarray(self._frames[index if count > 1 else 0])
+        self._gray = frame
         return cells_of(frame > 127 if frame.max() > 1 else frame == 1)
+
+    def grades(self) -> list[Grade]:
+        return [_gray_grade(self._gray, 255 if self._gray.max() > 1 else 1)]
 
     def close(self) -> None:
         pass
@@ -165,7 +184,7 @@ class _MediaRoi:
                     f"{path}: its brightest sample is {top}, so nothing would be ROI "
                     "(ROI is gray above 127): scale the mask to 0..255"
                 )
-            self._still = cells_of(first[0] > 127)
+            self._still, self._gray = cells_of(first[0] > 127), first[0]
             self.close()
         else:
             self._restart()
@@ -178,8 +197,12 @@ class _MediaRoi:
         for gray in self._pictures:
             self._next += 1
             if self._next > index:
+                self._gray = gray
                 return cells_of(gray > 127)
         raise _too_short(self._path, self._next, index)
+
+    def grades(self) -> list[Grade]:
+        return [_gray_grade(self._gray, 255)]
 
     def close(self) -> None:
         if self._container is not None:
@@ -215,6 +238,9 @@ class UnionRoi:
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
         masks = [source.mask(index, time, picture, reference) for source in self.sources]
         return np.asarray(np.logical_or.reduce(masks))
+
+    def grades(self) -> list[Grade]:
+        return [grade for source in self.sources for grade in grades_of(source)]
 
     def close(self) -> None:
         for source in self.sources:
@@ -305,12 +331,13 @@ def _parse_rectangle(spec: str, width: int, height: int) -> RectangleRoi:
         raise InputError(
             f"{form}: offset must be in -1..0 and below 0 (as addroi's qoffset, negative is finer)"
         )
+    offset = numbers[4] if len(numbers) in (5, 7) else None
     if len(numbers) < 6:
-        return RectangleRoi((x, y, w, h), (width, height))
+        return RectangleRoi((x, y, w, h), (width, height), offset=offset)
     start, end = numbers[-2:]
     if not 0 <= start < end:
         raise InputError(f"{form}: needs 0 <= start < end, in seconds")
-    return RectangleRoi((x, y, w, h), (width, height), start=start, end=end)
+    return RectangleRoi((x, y, w, h), (width, height), start=start, end=end, offset=offset)
 
 
 def _open_file(spec: str, width: int, height: int) -> RoiSource:
@@ -327,6 +354,14 @@ def _open_file(spec: str, width: int, height: int) -> RoiSource:
         ".bin": KvazaarRoi,
     }
     return openers.get(path.suffix.lower(), _MediaRoi)(path, width, height)
+
+
+def _gray_grade(gray: NDArray[np.generic], white: int) -> Grade:
+    """Grade of a gray mask: that of the brightest sample of each cell."""
+    height, width = gray.shape
+    rows = np.maximum.reduceat(np.asarray(gray, np.float64), np.arange(0, height, CELL), axis=0)
+    cells = np.maximum.reduceat(rows, np.arange(0, width, CELL), axis=1)
+    return Grade(np.clip(cells / white, 0.0, 1.0), shares=True)
 
 
 def _check_size(path: Path, got_width: int, got_height: int, width: int, height: int) -> None:

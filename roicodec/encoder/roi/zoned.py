@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from roicodec.bitstream.masks import Mask
+from roicodec.encoder.roi.grades import Grade, grades_of
 from roicodec.encoder.roi.sources import RoiSource, UnionRoi, parse_roi
 from roicodec.encoder.zones import Zone
 from roicodec.picture import Picture
@@ -28,11 +29,16 @@ class ZonedRoi(UnionRoi):
         super().__init__((source, *(own for _, own in zones)))
         self._rest, self._time_base = source, time_base
         self._zones = tuple(zones)
+        self._active = source
 
     def mask(self, index: int, time: float, picture: Picture, reference: Picture | None) -> Mask:
         now = picture.pts * self._time_base
         inside = (own for zone, own in reversed(self._zones) if zone.start <= now < zone.end)
-        return next(inside, self._rest).mask(index, time, picture, reference)
+        self._active = next(inside, self._rest)
+        return self._active.mask(index, time, picture, reference)
+
+    def grades(self) -> list[Grade]:
+        return list(grades_of(self._active))
 
 
 def zoned_roi(
