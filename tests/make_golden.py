@@ -2,7 +2,7 @@
 
 One for each coding structure, of a clip that has all that a frame can have: a size that is odd, a
 ROI that moves, parts that stand still, parts that come into view, a cut. ``carphone.rq`` stays as
-it is: proof that format version 6 is read.
+it is: proof that format version 6 is read. ``map.rq`` has quality maps.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.reader import StreamReader
 from roicodec.encoder.gop import PYRAMIDS
 from roicodec.encoder.options import EncoderOptions
+from roicodec.encoder.tune import TREE
 from roicodec.media import Reader
 from roicodec.picture import Picture
 from roicodec.push_pull import Encoder
 
-__all__ = ["FOLDER", "LOST", "STREAMS"]
+__all__ = ["FOLDER", "LOST", "MAP", "STREAMS"]
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -32,6 +33,9 @@ STREAMS = {name: f"{name if name == 'low-delay' else f'pyramid-{name}'}.rq" for 
 
 LOST = "lost.rq"
 """File of the pyramid of 8, of which the fifth frame is damaged: nobody refers to it."""
+
+MAP = "map.rq"
+"""File of pyramids of 4 whose frames have quality maps."""
 
 _WIDTH, _HEIGHT = 87, 71
 _SCENES = {"low-delay": (4, 2), "4": (7, 2), "8": (12, 2), "16": (18, 2)}
@@ -52,12 +56,13 @@ def clip(first: int, second: int) -> list[Picture]:
     return [Picture(*p.planes, pts=n + n % 2, duration=1) for n, p in enumerate(face + street)]
 
 
-def stream(structure: str) -> bytes:
-    """The golden stream of a coding structure."""
+def stream(structure: str, tune: str = "psnr", tree: float = 0.0) -> bytes:
+    """The golden stream of a coding structure, with quality maps by tuning and tree."""
     pictures = clip(*_SCENES[structure])
     options = EncoderOptions(
-        quality=38, candidates=(0, 4, 8), gop=24, structure=structure, frames=len(pictures)
-    )
+        quality=38, candidates=(0, 4, 8), gop=24, structure=structure, frames=len(pictures),
+        tune=tune, tree=tree,
+    )  # fmt: skip
     encoder = Encoder(_WIDTH, _HEIGHT, options, roi=_roi)
     return b"".join(b"".join(encoder.encode(p)) for p in [*pictures, None])
 
@@ -98,6 +103,7 @@ def main() -> None:
         data = stream(structure)
         (FOLDER / name).write_bytes(data)
         print(f"{name}: {len(data)} bytes")
+    (FOLDER / MAP).write_bytes(stream("4", "ssim", TREE))
     (FOLDER / LOST).write_bytes(_damaged((FOLDER / STREAMS["8"]).read_bytes(), 4))
 
 

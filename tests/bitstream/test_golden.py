@@ -27,11 +27,11 @@ from roicodec.errors import ReferenceLost
 from roicodec.kernels import native
 from roicodec.video import Video
 from tests.independent_decoder import Decoder
-from tests.make_golden import FOLDER, LOST, STREAMS
+from tests.make_golden import FOLDER, LOST, MAP, STREAMS
 
 _OLD = "carphone.rq"
 _PYRAMIDS = [name for structure, name in STREAMS.items() if structure != "low-delay"]
-_ALL = [_OLD, LOST, *STREAMS.values()]
+_ALL = [_OLD, LOST, MAP, *STREAMS.values()]
 
 Numbered = list[tuple[int, FrameChunk]]
 
@@ -121,7 +121,7 @@ def test_the_written_definition_suffices(name: str) -> None:
     assert numbers == sorted(crcs(frames))
 
 
-@pytest.mark.parametrize("name", STREAMS.values())
+@pytest.mark.parametrize("name", [MAP, *STREAMS.values()])
 def test_the_streams_have_all_that_a_frame_can_have(name: str) -> None:
     header, frames, _ = chunks(name)
     pictures = list(decoded(header, frames))
@@ -139,7 +139,9 @@ def test_the_streams_have_all_that_a_frame_can_have(name: str) -> None:
     assert any(s.unmatched is not None and s.unmatched.any() for s in settings)
     assert any(p.picture.pts != header.nominal(p.number) for p in pictures)
     modes = [s.motion.modes.ravel() for s in settings if s.motion and s.motion.modes is not None]
-    assert (BIDIRECTIONAL in kinds) == bool(modes) == (name in _PYRAMIDS)
+    assert (BIDIRECTIONAL in kinds) == bool(modes) == (name in {MAP, *_PYRAMIDS})
+    maps = {s.kind for s in settings if s.offsets is not None}
+    assert maps == (set(kinds) if name == MAP else set())
     if modes:
         assert set(np.concatenate(modes).tolist()) == {0, 1, 2, 3}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from roicodec.bitstream.constants import BIDIRECTIONAL, INTER, INTRA
@@ -147,6 +149,12 @@ def test_frames_come_when_their_pyramid_is_whole() -> None:
     options = EncoderOptions(quality=50, structure="auto", lookahead=4, gop=7)
     encoder = FrameEncoder(64, 48, options, NoRoi(64, 48), tiny_model.model(), effort=BARE)
     pictures = tiny_model.pictures(64, 48, 9)
+    given = [len(encoder.encode(p)) for p in [*pictures, None]]
+    # The intra frame waits with the first pyramid, for its quality map.
+    assert given == [0, 0, 0, 0, 5, 0, 0, 2, 0, 2]
+    encoder = FrameEncoder(
+        64, 48, replace(options, tree=0), NoRoi(64, 48), tiny_model.model(), effort=BARE
+    )
     given = [len(encoder.encode(p)) for p in [*pictures, None]]
     assert given[:5] == [1, 0, 0, 0, 4]
     assert sum(given[:8]) == 8  # the second intra frame waits for nothing
