@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,16 +17,17 @@ import roicodec
 from roicodec.encoder.gop import AUTO
 from roicodec.errors import InputError
 from roicodec.evaluate import anchors
+from roicodec.evaluate.program_coders import PROGRAM_FAMILIES, program_coders
+from roicodec.evaluate.worker import COMMAND
 from roicodec.factory import NetworkFactory
 
 __all__ = ["AGAINST", "CONFIGS", "Coder", "anchor_coders", "own_coder"]
 
-AGAINST = (*anchors.FAMILIES, "vvc")
+AGAINST = (*anchors.FAMILIES, *PROGRAM_FAMILIES)
 CONFIGS = anchors.CONFIGS
 OWN_QUALITIES = (22, 31, 40, 49, 58)
 
-_WORKER = [sys.executable, "-m", "roicodec.evaluate.worker"]
-_MAX_QUALITY = {"x264": 51, "x265": 51, "svtav1": 63, "vvc": 63}
+_MAX_QUALITY = {"x264": 51, "x265": 51, "svtav1": 63}
 _VVC_QP = (22, 27, 32, 37, 42)
 _NOT_CODING = ("cli", "evaluate", "train")
 
@@ -169,10 +169,10 @@ class FfmpegCoder:
         self, quality: int, source: Path, stream: Path, frames: int, masks: Path | None
     ) -> list[str]:
         given = [str(masks)] if self.with_masks else []
-        return [*_WORKER, "encode", self.name, str(quality), str(source), str(stream), *given]
+        return [*COMMAND, "encode", self.name, str(quality), str(source), str(stream), *given]
 
     def decode(self, stream: Path, target: Path) -> list[str]:
-        return [*_WORKER, "decode", str(stream), str(target)]
+        return [*COMMAND, "decode", str(stream), str(target)]
 
 
 _VVENC_PRESETS = {
@@ -255,21 +255,24 @@ def anchor_coders(
     Args:
         family: one of :data:`AGAINST`.
         config: one of :data:`CONFIGS`.
-        qualities: values of crf (x264, x265, svtav1) or QP (vvc); None for the usual ones.
+        qualities: values of crf (x264, x265, svtav1, aom) or QP (kvazaar, vvc); None for the usual
+            ones.
         roi: whether to add the anchors that are given the ROI masks.
 
     Raises:
         InputError: if the codec or configuration is not known, or a quality out of range.
     """
-    highest = _MAX_QUALITY.get(family, 0)
+    program = PROGRAM_FAMILIES.get(family)
+    highest = program.highest if program else _MAX_QUALITY.get(family, 0)
     for q in qualities or ():
         if not 0 <= q <= highest:
             raise InputError(f"{family}: quality {q} is not in 0..{highest}")
-    if family == "vvc":
-        if not (version := _vvenc_version()):
-            return [], ["vvc is left out: vvencapp and vvdecapp are not on PATH"]
+    if family == "vvc" and (version := _vvenc_version()):
         messages = ["vvc takes no ROI masks: it is compared without"] if roi else []
         return [VvencCoder(config, qualities or _VVC_QP, version)], messages
+    if program:
+        others, messages = program_coders(family, config, qualities, roi=roi)
+        return list(others), messages
     found: list[Coder] = []
     messages = []
     for anchor in anchors.anchors(family, config):

@@ -72,8 +72,8 @@ Examples:
     default="x264,x265,svtav1",
     show_default=True,
     metavar="NAME,...",
-    help="Codecs to compare with: x264, x265, svtav1, vvc (where vvencapp and vvdecapp are on"
-    " PATH), or none.",
+    help="Codecs to compare with: x264, x265, svtav1; with the extra vmaf aom, kvazaar and vvc, too"
+    " (vvc also where vvencapp and vvdecapp are on PATH); or none.",
 )
 @click.option(
     "--roi",
@@ -141,7 +141,8 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs/eval"),
     show_default=True,
-    help="Folder of the results. What is finished there is not repeated.",
+    help="Folder of the results. What is finished there is not repeated; other clips and codecs of"
+    " earlier runs stay among the results.",
 )
 @click.option(
     "--few",
@@ -192,7 +193,13 @@ def eval_command(
     """
     from roicodec.evaluate.markdown import chosen_measures, markdown_lines
     from roicodec.evaluate.points import read_points
-    from roicodec.evaluate.results import about_run, check_plotting, usable_points, write_results
+    from roicodec.evaluate.results import (
+        about_run,
+        check_plotting,
+        earlier_results,
+        usable_points,
+        write_results,
+    )
     from roicodec.evaluate.run import Plan, run_plan
     from roicodec.evaluate.screen import Screen
     from roicodec.evaluate.statistics import write_statistics
@@ -229,18 +236,20 @@ def eval_command(
     _make_folder(out)
     plan = Plan(videos, tuple(coders), frames, roi, masks or roi, out, jobs)
     found, encodes = run_plan(plan, screen)
-    used, notes = usable_points(stored, found, encodes)
-    for message in notes:
+    before, earlier, left_out = earlier_results(out, found, encodes)
+    used, notes = usable_points(stored, found, [*encodes, *earlier])
+    for message in (*left_out, *notes):
         screen.warn(message)
-    encodes = [*encodes, *used]
+    fresh, clips_shown = encodes, [*found, *before]
+    encodes = [*encodes, *earlier, *used]
     if not encodes:
         raise InputError("no encode succeeded: there is nothing to compare")
     against_what = reference or next(
         (e.codec for e in encodes if not e.codec.startswith("roicodec")), encodes[0].codec
     )
     about = about_run(shlex.join(["roicodec", *sys.argv[1:]]), encodes)
-    comparisons = write_results(out, found, encodes, against_what, about, screen.messages)
-    layers = write_statistics(out, found, encodes)
+    comparisons = write_results(out, clips_shown, encodes, against_what, about, screen.messages)
+    layers = write_statistics(out, found, fresh)
     if markdown:
         for line in markdown_lines(encodes, comparisons, against_what, measures):
             click.echo(printable(line))

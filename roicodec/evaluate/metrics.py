@@ -122,7 +122,8 @@ def _mean_under(value: NDArray[np.float64], share: NDArray[np.float64]) -> float
 class Quality:
     """Every quality measure, of one frame or averaged over frames.
 
-    PSNR in dB; ``yuv`` is (6Y + U + V) / 8; MS-SSIM of luma. Region measures are NaN without a
+    PSNR in dB; ``yuv`` is (6Y + U + V) / 8; MS-SSIM of luma; VMAF 0..100, NaN where it is not
+    measured. Region measures are NaN without a
     mask, and where a region is empty.
     """
 
@@ -140,6 +141,7 @@ class Quality:
     msssim_roi_y: float
     msssim_bg_y: float
     wmsssim_y: float
+    vmaf: float = float("nan")
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)

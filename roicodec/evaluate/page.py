@@ -56,7 +56,8 @@ def write_page(
         "about": about,
         "reference": reference,
         "measures": [
-            {"key": m.key, "title": m.title, "short": m.short} for m in measures_of(encodes)
+            {"key": m.key, "title": m.title, "short": m.short, "unit": m.unit}
+            for m in measures_of(encodes)
         ],
         "codecs": [
             {"name": name, "colour": colour, "dashed": is_dashed(name)}

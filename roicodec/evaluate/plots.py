@@ -14,15 +14,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PLOTTED", "colours", "is_dashed", "plot_curves", "plot_grid", "plot_means"]
+__all__ = [
+    "PLOTTED",
+    "colours",
+    "is_dashed",
+    "plot_clips",
+    "plot_curves",
+    "plot_grid",
+    "plot_means",
+]
 
 # Okabe and Ito's palette, which survives colour blindness, and three darker ones.
 _OWN = "#d55e00"
 _PALETTE = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c6d31", "#7f3fbf")
 _FORMATS = ("png", "svg")
 _GRID_COLUMNS = 3
+_FEWEST_CLIPS = 2
 
-PLOTTED = ("psnr_y", "msssim_y", "wpsnr_y")
+PLOTTED = ("psnr_y", "msssim_y", "vmaf", "wpsnr_y")
 """Keys of the measures that have plots as files."""
 
 
@@ -129,7 +138,7 @@ def _draw(axes: Axes, encodes: Sequence[Encode], measure: Measure, colour: dict[
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("bits per pixel")
-    axes.set_ylabel(f"{measure.title} [dB]")
+    axes.set_ylabel(f"{measure.title} [{measure.unit}]" if measure.unit else measure.title)
     axes.grid(visible=True, which="both", alpha=0.25)
 
 
@@ -150,4 +159,51 @@ def plot_means(comparisons: Sequence[Comparison], measure: Measure, path: Path) 
     axes.axvline(0, color="black", linewidth=0.8)
     axes.margins(x=0.15)
     axes.set_xlabel(f"mean BD-BR on {measure.title} [%]; less is better")
+    return _save(figure, path)
+
+
+def plot_clips(
+    comparisons: Sequence[Comparison], measure: Measure, reference: str, path: Path
+) -> list[Path]:
+    """Bars of the BD-BR of every codec, clip by clip, the best clip of the first codec first; the
+    paths, none with fewer than two clips.
+
+    Args:
+        comparisons: against the reference.
+        measure: to show.
+        reference: name of what the bars are against.
+        path: of the files, without suffix.
+    """
+    found = {
+        (c.clip, c.codec): c.result.percent
+        for c in comparisons
+        if c.measure == measure.key and c.result is not None
+    }
+    codecs = list(dict.fromkeys(codec for _, codec in found))
+    clips = list(dict.fromkeys(clip for clip, _ in found))
+    if len(clips) < _FEWEST_CLIPS:
+        return []
+    clips.sort(key=lambda clip: found.get((clip, codecs[0]), 0.0))
+    colour = colours(codecs)
+    figure = _figure(7, 1 + (0.25 + 0.16 * len(codecs)) * len(clips))
+    axes = figure.add_subplot()
+    width = 0.8 / len(codecs)
+    for number, codec in enumerate(codecs):
+        known = [(place, clip) for place, clip in enumerate(clips) if (clip, codec) in found]
+        drawn = axes.barh(
+            [place + (number - (len(codecs) - 1) / 2) * width for place, _ in known],
+            [found[clip, codec] for _, clip in known],
+            width,
+            color=colour[codec],
+            hatch="//" if is_dashed(codec) else None,
+            edgecolor="white",
+            label=codec,
+        )
+        axes.bar_label(drawn, fmt="%+.1f", padding=2, fontsize=6)
+    axes.set_yticks(range(len(clips)), clips)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.margins(x=0.12)
+    axes.set_xlabel(f"BD-BR on {measure.title} against {reference} [%]; less is better")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7)
     return _save(figure, path)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import zip_longest
 from math import nan
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 
 from roicodec.bitstream.masks import Mask
 from roicodec.errors import InputError, RoicodecError
+from roicodec.evaluate import ffmpeg_program
 from roicodec.evaluate.coders import Coder
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
 from roicodec.evaluate.names import folder_name
@@ -280,6 +281,7 @@ class _ClipRun:
             "settings": coder.settings(setting),
             "given": clip.given if coder.with_masks else "",
             "scored": clip.scored,
+            "vmaf": ffmpeg_program.version() if ffmpeg_program.has_vmaf() else "",
         }
         found = _recorded(record, stream, key)
         if found is not None:
@@ -308,6 +310,7 @@ class _ClipRun:
         try:
             decoding = run(coder.decode(stream, decoded))
             measured = self._compare(clip, decoded, stream.with_suffix(".png"))
+            measured = self._with_vmaf(measured, decoded)
         finally:
             decoded.unlink(missing_ok=True)
         own = stream.suffix == ".rq"
@@ -332,6 +335,17 @@ class _ClipRun:
             decode_cost=costs[1],
             frame_psnr=tuple(round(frame.psnr_yuv, 4) for frame in measured),
         )
+
+    def _with_vmaf(self, measured: list[Quality], decoded: Path) -> list[Quality]:
+        """Quality of every frame, with VMAF where it can be measured."""
+        if not ffmpeg_program.has_vmaf():
+            return measured
+        try:
+            found = ffmpeg_program.vmaf(self._source, decoded)
+        except InputError as error:
+            self._listener.warn(f"{self._name}: {error}")
+            return measured
+        return [replace(frame, vmaf=v) for frame, v in zip(measured, found, strict=True)]
 
     def _compare(self, clip: Clip, decoded: Path, shown: Path) -> list[Quality]:
         """Quality of every frame."""

@@ -29,7 +29,7 @@ __all__ = ["Screen"]
 
 _PIPED_WIDTH = 200
 _CLIP_WIDTH = 10
-_SHOWN = ("psnr_y", "psnr_yuv", "msssim_y", "wpsnr_y", "psnr_roi_y", "psnr_bg_y")
+_SHOWN = ("psnr_y", "psnr_yuv", "msssim_y", "vmaf", "wpsnr_y", "psnr_roi_y", "psnr_bg_y")
 
 
 class Screen(Listener):

@@ -188,10 +188,21 @@ def by_layer(statistics: Mapping[str, Sequence[FrameStatistics]]) -> list[LayerS
     return found
 
 
+def _rows(path: Path, head: Sequence[str]) -> list[list[str]]:
+    """Lines of a CSV file; none if it is not there or has other columns."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            first, *rows = list(csv.reader(file)) or [[]]
+    except OSError:
+        return []
+    return rows if first == list(head) else []
+
+
 def write_statistics(
     out: Path, clips: Sequence[Clip], encodes: Sequence[Encode]
 ) -> list[LayerStatistics]:
-    """File ``regions.csv``: a line for every frame of every stream of roicodec in ``out``.
+    """File ``regions.csv``: a line for every frame of every stream of roicodec in ``out``; lines of
+    streams that this run has not made stay.
 
     Returns:
         The same by codec and layer; nothing if no model is installed.
@@ -202,9 +213,13 @@ def write_statistics(
     statistics: dict[str, list[FrameStatistics]] = {}
     plain = [f.name for f in fields(FrameStatistics) if f.name != "features"]
     described = [f"{where}_{name}" for where in ("roi", "bg") for name in FEATURES]
+    head = ["clip", "codec", "setting", *plain, *described]
+    made = {(e.clip, e.codec, str(e.setting)) for e in encodes}
+    kept = [row for row in _rows(out / "regions.csv", head) if tuple(row[:3]) not in made]
     with (out / "regions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["clip", "codec", "setting", *plain, *described])
+        writer.writerow(head)
+        writer.writerows(kept)
         for clip in clips:
             for encode in (e for e in encodes if e.clip == clip.name and e.stream.endswith(".rq")):
                 with Reader(str(clip.path), slice(0, clip.frames), threads=1) as reader:

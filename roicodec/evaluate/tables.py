@@ -34,19 +34,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A quality that curves are drawn over, in dB.
+    """A quality that curves are drawn over.
 
     Attributes:
         key: for files.
         title: for people.
         short: for the head of a column.
         of: its value; NaN where unknown.
+        unit: that it counts in; empty for none.
     """
 
     key: str
     title: str
     short: str
     of: Callable[[Quality], float]
+    unit: str = "dB"
 
 
 def _decibels(ssim: float) -> float:
@@ -60,6 +62,7 @@ MEASURES = (
     Measure("psnr_y", "PSNR-Y", "Y", lambda q: q.psnr_y),
     Measure("psnr_yuv", "PSNR (6Y+U+V)/8", "YUV", lambda q: q.psnr_yuv),
     Measure("msssim_y", "MS-SSIM", "MS-SSIM", lambda q: _decibels(q.msssim_y)),
+    Measure("vmaf", "VMAF", "VMAF", lambda q: q.vmaf, ""),
     Measure("wpsnr_y", "ROI-weighted PSNR-Y", "w Y", lambda q: q.wpsnr_y),
     Measure("wpsnr_yuv", "ROI-weighted PSNR-YUV", "w YUV", lambda q: q.wpsnr_yuv),
     Measure("psnr_roi_y", "PSNR-Y in the ROI", "ROI Y", lambda q: q.psnr_roi_y),

@@ -1,13 +1,17 @@
 """One encode or decode of an anchor, in a process of its own.
 
 Usage: ``python -m roicodec.evaluate.worker encode NAME QUALITY SOURCE.y4m STREAM [MASKS.npy]``
-or ``… decode STREAM TARGET.y4m``. Prints the seconds of the coding loop as JSON.
+or ``… decode STREAM TARGET.y4m``: prints the seconds of the coding loop as JSON; or ``… with-map QP
+MASKS.npy COMMAND...``: runs a command in which ``{}`` stands for a map of Kvazaar, half of so many
+QPs finer in the masks and coarser outside.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import tempfile
 import time
 from itertools import chain
 from pathlib import Path
@@ -15,11 +19,15 @@ from pathlib import Path
 import av
 import numpy as np
 
+from roicodec.bitstream.masks import cells_of
 from roicodec.errors import RoicodecError
 from roicodec.evaluate import anchors
 from roicodec.media import Reader, VideoInfo, Writer
 
-__all__ = ["main"]
+__all__ = ["COMMAND", "main"]
+
+COMMAND = [sys.executable, "-m", "roicodec.evaluate.worker"]
+"""Words that start this module in a process of its own."""
 
 
 def _encode(name: str, quality: str, source: str, stream: str, masks: str | None = None) -> None:
@@ -38,10 +46,24 @@ def _decode(stream: str, target: str) -> None:
             writer.write(picture)
 
 
+def _with_map(delta_qp: str, masks: str, *command: str) -> int:
+    half = int(delta_qp) // 2
+    with tempfile.TemporaryDirectory(prefix="roicodec-map-") as folder:
+        path = Path(folder, "map.txt")
+        with path.open("w") as file:
+            for mask in np.load(masks, mmap_mode="r"):
+                cells = cells_of(np.asarray(mask))
+                values = np.where(cells, -half, half).ravel().tolist()
+                print(cells.shape[1], cells.shape[0], *values, file=file)
+        return subprocess.run([w.replace("{}", str(path)) for w in command], check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
     """Exit status of the command that the module's docstring describes."""
     av.logging.set_level(av.logging.ERROR)
     command, *rest = arguments
+    if command == "with-map":
+        return _with_map(*rest)
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         if command == "encode":

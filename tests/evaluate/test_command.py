@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from roicodec.evaluate.results import write_results
 from roicodec.evaluate.run import Encode
 from roicodec.evaluate.tables import mean_comparison
 from studies import results as report
-from tests.evaluate.small_run import FRAMES
+from tests.evaluate.small_run import FRAMES, write_clip
 from tests.fake_codec import FakeFactory
 
 
@@ -66,6 +67,34 @@ def test_the_command_writes_everything(clip: Path, masks: Path, tmp_path: Path) 
     assert {p: (out / "plots" / p).read_bytes() for p in plots} == kept
 
 
+def test_a_second_run_adds(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("plot_curves", "plot_means"):  # which take most of the time
+        monkeypatch.setattr(f"roicodec.evaluate.results.{name}", lambda *_: [])
+    out, other = tmp_path / "out", write_clip(tmp_path / "other.y4m", 2)
+    few = ["--few", "--qualities", "3", "--anchor-qualities", "30", "--out", out]
+
+    def run(*arguments: object) -> tuple[Counter[tuple[str, str]], list[str]]:
+        result = call(*arguments, *few)
+        assert result.exception is None, result.output
+        found = json.loads((out / "results.json").read_text())
+        return Counter((e["clip"], e["codec"]) for e in found["encodes"]), found["messages"]
+
+    first, _ = run(clip, "--against", "x264", "--frames", 3)
+    assert sorted(first) == [("moving", c) for c in ("roicodec", "x264_medium", "x264_medium_psnr")]
+    second, _ = run(other, "--against", "svtav1", "--frames", 3)
+    added = {("other", "roicodec"), ("other", "svtav1_p4")}
+    assert second.keys() == first.keys() | added
+    assert max(second.values()) == 1
+    with (out / "regions.csv").open(newline="") as file:
+        assert {row["clip"] for row in csv.DictReader(file)} == {"moving", "other"}
+    page = (out / "report.html").read_text()
+    assert '"name": "other"' in page
+    assert '"name": "moving"' in page
+    third, messages = run(clip, "--against", "none", "--frames", 4)
+    assert third.keys() == added | {("moving", "roicodec")}
+    assert any("earlier results are left out: they are of 3 frames" in m for m in messages)
+
+
 def test_wrong_use_is_told(clip: Path, tmp_path: Path) -> None:
     def error(*arguments: object) -> str:
         result = call(*arguments, "--out", tmp_path / "out")
@@ -85,7 +114,7 @@ def test_wrong_use_is_told(clip: Path, tmp_path: Path) -> None:
     for few in (("--qualities", "3,12,30"), ("--anchor-qualities", "20,30,40")):
         assert "3 qualities have no BD-BR, which takes 4" in error(clip, *few)
     assert "give both" in error(clip, "--metric", "psnr_y")
-    assert "metric vmaf: known are psnr_y" in error(clip, "--markdown", "--metric", "vmaf")
+    assert "metric blur: known are psnr_y" in error(clip, "--markdown", "--metric", "blur")
     assert not (tmp_path / "out").exists()  # before anything was encoded
     (tmp_path / "b").mkdir()
     shutil.copy(clip, tmp_path / "b" / clip.name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from math import nan
+from pathlib import Path
 
 from roicodec.evaluate.bd import BdRate
 from roicodec.evaluate.markdown import chosen_measures, markdown_lines
 from roicodec.evaluate.metrics import Quality
+from roicodec.evaluate.plots import plot_clips
 from roicodec.evaluate.run import Encode
-from roicodec.evaluate.tables import Comparison, compare_all
+from roicodec.evaluate.tables import MEASURES, Comparison, compare_all
 
 
 def encodes() -> list[Encode]:
@@ -54,3 +56,16 @@ def test_stars() -> None:
     assert r"| b | -5.0\* |" in lines
     assert r"| b | -5.0\* | none\* |" in lines
     assert lines[-1].startswith("A star marks")
+
+
+def test_bars_by_clip_need_two_clips(tmp_path: Path) -> None:
+    result = BdRate(-10.0, 30.0, 40.0, 1.0)
+    one = [Comparison("one", "roicodec", "psnr_y", result)]
+    assert plot_clips(one, MEASURES[0], "a", tmp_path / "clips") == []
+    both = [*one, Comparison("two", "roicodec", "psnr_y", BdRate(5.0, 30.0, 40.0, 1.0))]
+    files = plot_clips(both, MEASURES[0], "a", tmp_path / "clips")
+    assert [f.name for f in files] == ["clips.png", "clips.svg"]
+    drawn = (tmp_path / "clips.svg").read_text()
+    assert drawn.index(">one<") < drawn.index(">two<")
+    for text in ("-10.0", "+5.0", "against a"):
+        assert text in drawn

@@ -63,9 +63,9 @@ def test_steps_of_latents(instructions: str, count: int) -> None:
     order = rng.permutation(50)[:count]
     gradient, latents = words(rng, count, 9), words(rng, 50, 9)
     target = rng.normal(0, 999, (50, 9)).astype(np.float32)
-    scale = rng.normal(0, 1, (2, 9)).astype(np.float32)
-    part = rng.random(count) < 0.5
-    moves = agree(latent_steps, gradient, order, part, scale, latents, target, 0.25)
+    scale = rng.normal(0, 1, (3, 9)).astype(np.float32)
+    level = rng.integers(0, 3, count).astype(np.uint8)
+    moves = agree(latent_steps, gradient, order, level, scale, latents, target, 0.25)
     assert not np.delete(moves, order, 0).any()
 
 
@@ -134,5 +134,9 @@ def test_what_does_not_fit_is_refused(instructions: str) -> None:
     scale = np.ones((2, 16), np.float32)
     with pytest.raises(ValueError, match="do not fit"):
         latent_steps.native(
-            rows, order, np.zeros(1, np.bool_), scale, rows, np.zeros((2, 16), np.float32), 0.5
+            rows, order, np.zeros(1, np.uint8), scale, rows, np.zeros((2, 16), np.float32), 0.5
+        )
+    with pytest.raises(ValueError, match="level 2 of 2"):
+        latent_steps.native(
+            rows, order, np.full(2, 2, np.uint8), scale, rows, np.zeros((2, 16), np.float32), 0.5
         )

@@ -34,10 +34,10 @@ def some_model(rng: np.random.Generator, shape: tuple[int, int], step: int) -> L
     share = rng.choice([0, 0.3, 1])
     positions = np.flatnonzero(rng.random(height * width) < share)
     named = rng.integers(-9, TABLES + 9, (len(positions), CHANNELS // 4)).astype(np.int32)
-    own = rng.integers(1, 32768, (2, CHANNELS)).astype(np.int32)
+    own = rng.integers(1, 32768, (4, CHANNELS)).astype(np.int32)
     stand_ins = rng.integers(0, TABLES, (CHANNELS, TABLES)).astype(np.int32)
-    roi = rng.random(height * width) < 0.4
-    made: LatentModel = agree(latent_model, named, positions, width, step, roi, own, stand_ins)
+    level = rng.integers(0, 4, height * width).astype(np.uint8)
+    made: LatentModel = agree(latent_model, named, positions, width, step, level, own, stand_ins)
     return made
 
 
@@ -71,9 +71,10 @@ def test_all_channels_of_all_positions_are_coded_once(instructions: str) -> None
     rng = np.random.default_rng(1)
     named = np.zeros((24, CHANNELS // 4), np.int32)
     own, stand_ins = np.ones((2, CHANNELS), np.int32), np.zeros((CHANNELS, 3), np.int32)
-    roi = rng.random(24) < 0.5
+    level = rng.integers(0, 2, 24).astype(np.uint8)
     steps = [
-        agree(latent_model, named, np.arange(24), 6, step, roi, own, stand_ins) for step in range(4)
+        agree(latent_model, named, np.arange(24), 6, step, level, own, stand_ins)
+        for step in range(4)
     ]
     pairs = np.sort(np.concatenate([model.pairs for model in steps]))
     np.testing.assert_array_equal(pairs, np.arange(24 * CHANNELS))
