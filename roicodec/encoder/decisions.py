@@ -16,7 +16,7 @@ from roicodec.decoder.model import Model
 from roicodec.decoder.references import Motion, Reference, expected_motion
 from roicodec.encoder.effort import Effort
 from roicodec.encoder.gop import Planned, prices
-from roicodec.encoder.maps import Steps, by_activity, quality_map
+from roicodec.encoder.maps import Steps, by_activity, quality_map, steadied
 from roicodec.encoder.motion.bidirectional import bidirectional_motion
 from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.motion.search import SearchPlane, match_of, search_pair
@@ -230,6 +230,9 @@ class FrameDecisions:
             of_roi, of_rest = (self._offsets[bits] for bits in (b_roi, b_bg))
             wanted = wanted_offsets(arrived.grades, mask, of_roi, of_rest)
             offsets = quality_map((mask.shape[0], mask.shape[1]), relative, wanted)
+        before = sources[0].reference.offsets if sources else None
+        if self._options.tune == "ssim" and before is not None and not arrived.grades:
+            offsets = steadied(offsets, before, kept=place.kept)
         return FrameSetting(kind, quality, b_roi, b_bg, mask, motion, offsets=offsets)
 
     def importance(

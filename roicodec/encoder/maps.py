@@ -12,10 +12,13 @@ from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.planes import padded
 from roicodec.picture import Picture
 
-__all__ = ["by_activity", "by_importance", "quality_map"]
+__all__ = ["by_activity", "by_importance", "quality_map", "steadied"]
 
 _ACTIVITY = 1.0
 """Steps of the map for each doubling of a cell's variance, as x264 and x265 have it."""
+_SLACK = 1
+"""Steps by which an offset may be another one than wanted, if it takes no bits then."""
+
 _QUIET = 2.0
 """Variance, in squared sample values, that is as good as none."""
 
@@ -69,3 +72,17 @@ def quality_map(
         total += grades
     found = np.clip(np.rint(total), -MAP_LIMIT, MAP_LIMIT).astype(np.int8)
     return found if found.any() else None
+
+
+def steadied(wanted: QualityMap | None, before: QualityMap, *, kept: bool) -> QualityMap:
+    """A map that changes that of the past reference where it must, since every change takes bits.
+
+    Args:
+        wanted: for the frame; None for a flat one.
+        before: the past reference's.
+        kept: whether others refer to the frame; a leaf, most of which is skipped, changes nothing.
+    """
+    if not kept:
+        return before
+    own = np.zeros_like(before) if wanted is None else wanted
+    return np.where(np.abs(own.astype(np.int16) - before) <= _SLACK, before, own)

@@ -15,7 +15,7 @@ from roicodec.decoder.decoder import FrameDecoder
 from roicodec.encoder.effort import Effort
 from roicodec.encoder.encoder import CodedFrame, FrameEncoder
 from roicodec.encoder.gop import mini_gop
-from roicodec.encoder.maps import by_activity, by_importance, quality_map
+from roicodec.encoder.maps import by_activity, by_importance, quality_map, steadied
 from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.grades import Grade, grades_of, wanted_offsets
@@ -133,6 +133,14 @@ def test_a_map_keeps_the_mean_and_its_limits() -> None:
     graded = quality_map((1, 2), [], np.array([[3.0, -1.4]]))
     assert graded is not None
     assert graded.tolist() == [[3, -1]]
+
+
+def test_a_map_changes_where_it_must() -> None:
+    before = np.array([[0, 3, -10, 5]], np.int8)
+    wanted = np.array([[1, 5, 10, 4]], np.int8)
+    assert steadied(wanted, before, kept=True).tolist() == [[0, 5, 10, 5]]
+    assert steadied(None, before, kept=True).tolist() == [[0, 0, 0, 0]]
+    assert steadied(wanted, before, kept=False) is before
 
 
 def test_activity_and_importance_count_in_doublings() -> None:
