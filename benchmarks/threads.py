@@ -31,6 +31,7 @@ from roicodec.decoder.model import Model, load_model
 from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.sources import NoRoi
+from roicodec.kernels.memory import keep_freed
 from roicodec.kernels.threads import set_threads
 from roicodec.media import Reader, VideoInfo
 from roicodec.picture import Picture
@@ -97,8 +98,10 @@ _ALONE = """
 import sys, time
 from benchmarks.threads import decoded
 from roicodec.decoder.model import load_model
+from roicodec.kernels.memory import keep_freed
 from roicodec.kernels.threads import set_threads
 set_threads(1)
+keep_freed()
 stream, model = open(sys.argv[1], "rb").read(), load_model()
 decoded(stream, model)
 time.sleep(max(float(sys.argv[2]) - time.time(), 0))
@@ -133,6 +136,7 @@ def main() -> None:
     clip = Path(asked.clip) if asked.clip else find_clip("bigbuckbunny")
     with Reader(str(clip), slice(0, asked.frames), 1) as reader:
         pictures, info = list(reader), reader.info
+    keep_freed()  # as the commands do
     model = load_model()
     print(
         f"{clip.name} {info.width}x{info.height}, {len(pictures)} frames, quality {QUALITY},"

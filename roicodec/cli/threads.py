@@ -1,4 +1,4 @@
-"""Number of threads that the libraries compute with."""
+"""Number of threads that the libraries compute with, and the memory that they keep."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ __all__ = ["limit_threads"]
 
 def limit_threads(count: int) -> None:
     """Limit of ``count`` threads each for native kernels, torch and OpenCV; imports none of them.
+
+    Freed memory stays with the process from here on (:mod:`roicodec.kernels.memory`).
 
     A pool wider than the free cores makes torch many times slower, and waiting threads that spin
     for long take the cores from those that work. Threads that sleep at once wake too late for the
@@ -30,6 +32,8 @@ def limit_threads(count: int) -> None:
         import cv2
 
         cv2.setNumThreads(count)
+    from roicodec.kernels.memory import keep_freed
     from roicodec.kernels.threads import set_threads
 
     set_threads(count)
+    keep_freed()
