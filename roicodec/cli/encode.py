@@ -93,8 +93,8 @@ Examples:
     type=ZONE,
     multiple=True,
     metavar="START,END,q=N,roi=SPEC",
-    help="Another quality, ROI or both from one time to another: 1:00,1:30,q=50. Give it several"
-    " times for several zones.",
+    help="Another quality (q=50), ROI (roi=none) or strength of it (strength=1.5) from one time to"
+    " another: 1:00,1:30,q=50. Give it several times for several zones.",
 )
 @roi_options
 @click.option(

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import BIDIRECTIONAL, INTER, INTRA, MAX_DISTANCE, QUANTIZER_STEPS
+from roicodec.bitstream.constants import (
+    BIDIRECTIONAL,
+    INTER,
+    INTRA,
+    MAP_STEP,
+    MAX_DISTANCE,
+    QUANTIZER_STEPS,
+)
 from roicodec.bitstream.frame_chunk import Place
 from roicodec.bitstream.masks import Mask
 from roicodec.decoder.frame import FrameSetting
@@ -31,6 +38,7 @@ from roicodec.encoder.roi.selector import (
 )
 from roicodec.encoder.roi.sources import RoiSource, is_given
 from roicodec.encoder.tree import importance
+from roicodec.encoder.zones import zone_at
 from roicodec.picture import Picture
 
 __all__ = ["Arrived", "FeatureAverage", "FrameDecisions", "Source", "bit_width_selector"]
@@ -225,15 +233,26 @@ class FrameDecisions:
         b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
         if self._options.tune == "ssim":
             relative = (*relative, by_activity(arrived.picture))
-        offsets = None
-        if relative or arrived.grades:
+        offsets, stronger = None, self._stronger(arrived)
+        if relative or arrived.grades or stronger:
             of_roi, of_rest = (self._offsets[bits] for bits in (b_roi, b_bg))
             wanted = wanted_offsets(arrived.grades, mask, of_roi, of_rest)
+            if stronger and wanted is None:
+                more = [stronger[bits] - self._offsets[bits] for bits in (b_roi, b_bg)]
+                wanted = np.where(mask, *more) / MAP_STEP
             offsets = quality_map((mask.shape[0], mask.shape[1]), relative, wanted)
         before = sources[0].reference.offsets if sources else None
         if self._options.tune == "ssim" and before is not None and not arrived.grades:
             offsets = steadied(offsets, before, kept=place.kept)
         return FrameSetting(kind, quality, b_roi, b_bg, mask, motion, offsets=offsets)
+
+    def _stronger(self, arrived: Arrived) -> dict[int, int] | None:
+        """Offsets of bit-widths by the strength of a picture's zone; None for the stream's own."""
+        options = self._options
+        zone = zone_at(options.zones, arrived.picture.pts * options.time_base)
+        if zone is None or zone.strength is None:
+            return None
+        return quality_offsets(options.candidates, zone.strength)
 
     def importance(
         self, intra: Arrived, group: Sequence[Arrived], planned: Sequence[Planned], quality: int

@@ -190,7 +190,8 @@ class FrameEncoder:
         self._intra: Arrived | None = None
         self._intra_offset = self._structure.intra_offset if options.gop > 1 else 0
         self._tree = options.tree if options.gop > 1 and self._structure.longest > 1 else 0.0
-        everywhere = options.tune == "ssim" or options.roi_grades
+        zoned = any(zone.strength is not None for zone in options.zones)
+        everywhere = options.tune == "ssim" or options.roi_grades or zoned
         self._maps = MAPS_ALL if everywhere else MAPS_INTRA if self._tree else NO_MAPS
         references = references_kept(self._structure.longest)
         self._state = _State(ReferenceBuffer(references), FeatureAverage())

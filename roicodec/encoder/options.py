@@ -59,7 +59,7 @@ class EncoderOptions:
             frames without one, that of the whole.
         max_rate: bits a second, above 0, that may never be exceeded by more than a buffer holds.
         buffer_bits: size of that buffer, above 0; None for a second of ``max_rate``.
-        zones: stretches of time with another quality or ROI.
+        zones: stretches of time with another quality, ROI or strength.
 
     Raises:
         InputError: naming the field that is out of its range.

@@ -15,7 +15,9 @@ import roicodec
 from roicodec.bitstream.constants import INTER, INTRA
 from roicodec.bitstream.masks import samples_of
 from roicodec.encoder.buffer_control import BufferControl
+from roicodec.encoder.encoder import FrameEncoder
 from roicodec.encoder.rate_control import ConstantQuality
+from roicodec.encoder.roi.sources import RectangleRoi
 from roicodec.encoder.zones import Zone, zone_at
 from roicodec.errors import InputError
 from roicodec.media import Reader, VideoInfo, Writer
@@ -78,16 +80,37 @@ def test_zones_change_quality_and_roi(clip: Path) -> None:
         ("roi=none", None, "none"),
         ("roi=1,2,30,40,q=7", 7, "1,2,30,40"),
         ("q=0,roi=1,2,30,40", 0, "1,2,30,40"),
+        ("roi=1,2,30,40,strength=1.5,q=3", 3, "1,2,30,40"),
     ],
 )
 def test_zones_from_text(text: str, quality: int | None, roi: str | None) -> None:
-    assert Zone.of(text, [SECOND, 2 * SECOND]) == Zone(SECOND, 2 * SECOND, quality, roi)
+    strength = 1.5 if "strength" in text else None
+    assert Zone.of(text, [SECOND, 2 * SECOND]) == Zone(SECOND, 2 * SECOND, quality, roi, strength)
 
 
-@pytest.mark.parametrize("text", ["", "q", "q=64", "q=x", "strength=2", "q=1,q=2", "q=1,2"])
+@pytest.mark.parametrize(
+    "text", ["", "q", "q=64", "q=x", "strength=2.1", "strength=x", "q=1,q=2", "q=1,2"]
+)
 def test_zones_that_cannot_be(text: str) -> None:
     with pytest.raises(InputError, match="zone"):
         Zone.of(text, [SECOND, 2 * SECOND])
+
+
+def test_a_zones_strength_sets_roi_and_rest_apart() -> None:
+    options = replace(
+        OPTIONS, candidates=(8, 16), zones=(Zone(SECOND, 2 * SECOND, strength=0.0),), gop=4,
+        time_base=SECOND,
+    )  # fmt: skip
+    roi = RectangleRoi((16, 16, 32, 16), (64, 48))
+    encoder = FrameEncoder(64, 48, options, roi, tiny_model.model())
+    frames = [f for p in [*tiny_model.pictures(64, 48, 3), None] for f in encoder.encode(p)]
+    chosen = [frame.setting for frame in frames]
+    assert {(s.b_roi, s.b_bg) for s in chosen} == {(16, 8)}
+    inside, between, behind = (s.offsets for s in chosen)
+    assert inside is behind is None
+    assert between is not None
+    assert (between[chosen[1].mask] == -8).all()
+    assert not between[~chosen[1].mask].any()
 
 
 def test_of_several_zones_the_last_counts() -> None:

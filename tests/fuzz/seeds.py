@@ -27,13 +27,20 @@ def seeds() -> list[bytes]:
         coded(32, 32, 6, 34),
         coded(48, 19, 8, 12, gop=4),
         coded(48, 35, 8, 30, gop=6, structure="4"),
+        coded(64, 48, 6, 26, gop=6, structure="4", tune="ssim"),
         *plain(),
         *pyramids(),
     ]
 
 
 def coded(
-    width: int, height: int, frames: int, quality: int, gop: int = 3, structure: str = "low-delay"
+    width: int,
+    height: int,
+    frames: int,
+    quality: int,
+    gop: int = 3,
+    structure: str = "low-delay",
+    tune: str = "psnr",
 ) -> bytes:
     """A stream of a texture that moves, its left half ROI."""
 
@@ -46,7 +53,7 @@ def coded(
     noise = rng.integers(0, 256, (height + 16, width + 16)).astype(np.float32)
     shifted = [np.roll(noise, (i, j), (0, 1)) for i in range(4) for j in range(4)]
     field = np.mean(shifted, axis=0)
-    options = EncoderOptions(quality=quality, gop=gop, effort=1, structure=structure)
+    options = EncoderOptions(quality=quality, gop=gop, effort=1, structure=structure, tune=tune)
     encoder = Encoder(width, height, options, roi=left)
     out = b""
     for n in range(frames):
