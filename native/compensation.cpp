@@ -68,9 +68,11 @@ RQ_INLINE void predict(const Plane& plane, int64_t x, int64_t y, Vector vector,
 
 // Predict a frame whose luma is [height, width], sides multiples of 8, from the planes of another by
 // int16 vectors [height / 8, width / 8, 2], (x, y) in quarter luma samples; to packed rows
-// [height / 8 * width / 8, 96].
+// [height / 8 * width / 8, 96]. wanted: of each row whether it is predicted, others are 0; NULL for
+// all.
 RQ_EXPORT void rq_compensate(const uint8_t* y, const uint8_t* u, const uint8_t* v, int64_t height,
-                             int64_t width, const int16_t* vectors, int16_t* rows) {
+                             int64_t width, const int16_t* vectors, const uint8_t* wanted,
+                             int16_t* rows) {
   rq::in_bands(height / 8, kBandLines, 1, [&](int64_t top, int64_t bottom) {
     const Job job = {{y, height, width},
                      {u, height / 2, width / 2},
@@ -78,7 +80,8 @@ RQ_EXPORT void rq_compensate(const uint8_t* y, const uint8_t* u, const uint8_t* 
                      vectors,
                      top,
                      bottom,
-                     rows};
+                     rows,
+                     wanted};
 #if RQ_X86
     if (rq::level() >= rq::kAvx2) return rq::compensation::compensate_avx2(job);
 #endif

@@ -57,6 +57,7 @@ struct Job {
   const int16_t* vectors;
   int64_t top, bottom;
   int16_t* rows;
+  const uint8_t* wanted;  // Of each block; NULL for all.
 };
 
 RQ_INLINE Vector vector_at(const Job& job, int64_t row, int64_t column) {

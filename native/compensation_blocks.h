@@ -41,10 +41,15 @@ RQ_TARGET RQ_INLINE void compensate(const Job& job) {
   const int64_t per_line = job.y.width / 8;
   for (int64_t row = job.top; row < job.bottom; ++row) {
     for (int64_t column = 0; column < per_line; ++column) {
+      const int64_t at = row * per_line + column;
+      int16_t* out = job.rows + at * kRow;
+      if (job.wanted && !job.wanted[at]) {
+        std::memset(out, 0, kRow * sizeof(int16_t));
+        continue;
+      }
       const Around around = {vector_at(job, row, column),
                              {vector_at(job, row - 1, column), vector_at(job, row + 1, column),
                               vector_at(job, row, column - 1), vector_at(job, row, column + 1)}};
-      int16_t* out = job.rows + (row * per_line + column) * kRow;
       block<Luma>(job.y, row, column, around, out);
       block<Chroma>(job.u, row, column, around, out + 64);
       block<Chroma>(job.v, row, column, around, out + 80);

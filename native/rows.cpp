@@ -56,6 +56,20 @@ RQ_INLINE void finish_body(const int16_t* RQ_RESTRICT rows, int64_t a, int64_t b
   }
 }
 
+RQ_INLINE void mix_body(int16_t* RQ_RESTRICT rows, const int16_t* RQ_RESTRICT others,
+                        int64_t channels, const uint8_t* RQ_RESTRICT choice, int64_t count) {
+  for (int64_t n = 0; n < count; ++n) {
+    int16_t* own = rows + n * channels;
+    const int16_t* other = others + n * channels;
+    if (choice[n] == 2) {
+      std::memcpy(own, other, static_cast<size_t>(2 * channels));
+    } else if (choice[n] == 1) {
+      for (int64_t c = 0; c < channels; ++c)
+        own[c] = static_cast<int16_t>((own[c] + other[c] + 1) >> 1);
+    }
+  }
+}
+
 #define FORMS(SUFFIX, TARGET)                                                                     \
   TARGET void gather_##SUFFIX(const int16_t* first, int64_t a, int32_t centre, int32_t shift,     \
                               const int16_t* second, int64_t b, const int32_t* order,             \
@@ -71,6 +85,10 @@ RQ_INLINE void finish_body(const int16_t* RQ_RESTRICT rows, int64_t a, int64_t b
                               int64_t count, int32_t shift, int16_t* samples,                     \
                               int16_t* features) {                                                \
     finish_body(rows, a, b, order, count, shift, samples, features);                              \
+  }                                                                                               \
+  TARGET void mix_##SUFFIX(int16_t* rows, const int16_t* others, int64_t channels,                \
+                           const uint8_t* choice, int64_t count) {                                \
+    mix_body(rows, others, channels, choice, count);                                              \
   }
 FORMS(plain, )
 #if RQ_X86
@@ -112,5 +130,15 @@ RQ_EXPORT void rq_finish_rows(const int16_t* rows, int64_t a, int64_t b, const i
   rq::in_bands(count, kBandRows, 1, [=](int64_t begin, int64_t end) {
     const int16_t* from = rows + begin * (a + b);
     RUN(finish, from, a, b, order + begin, end - begin, shift, samples, features);
+  });
+}
+
+// Rows [count, channels], each kept (choice 0), averaged with the other row, halves rounded up (1),
+// or replaced by it (2).
+RQ_EXPORT void rq_mix_rows(int16_t* rows, const int16_t* others, int64_t channels,
+                           const uint8_t* choice, int64_t count) {
+  rq::in_bands(count, kBandRows, 1, [=](int64_t begin, int64_t end) {
+    const int64_t first = begin * channels;
+    RUN(mix, rows + first, others + first, channels, choice + begin, end - begin);
   });
 }

@@ -32,6 +32,7 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.bitstream.entropy import Ints
 from roicodec.bitstream.masks import Mask, computed_cells
+from roicodec.bitstream.mode_coding import MODES
 from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.adaptation import ChannelSums
 from roicodec.decoder.model import Model, NetworkModel
@@ -46,6 +47,7 @@ from roicodec.kernels.compensation import compensate, compensate_features
 from roicodec.kernels.integer import CANDIDATE_BITS
 from roicodec.kernels.latents import LatentModel, latent_model, latent_values
 from roicodec.kernels.packing import block_means, unpack
+from roicodec.kernels.rows import KEEP, MEAN, OTHER, mix_rows
 from roicodec.picture import Picture, Plane
 
 __all__ = [
@@ -342,21 +344,21 @@ class FrameCodec:
         return crop(made, self.width, self.height, pts, duration)
 
 
+_MIXED = np.full(MODES, KEEP, np.uint8)
+"""Choice of :data:`~roicodec.kernels.rows.mix_rows` in each prediction mode."""
+_MIXED[[AVERAGE, DIRECT]] = MEAN
+_MIXED[FUTURE] = OTHER
+
+
 def _predicted(references: References, motion: Motion) -> tuple[Packed, NDArray[np.int16]]:
     """Packed samples and features, motion-compensated, by the prediction modes of the cells."""
     past = references[0]
-    prediction = compensate(past.planes, motion.vectors)
-    features = compensate_features(past.features, motion.vectors)
     if motion.future is None or motion.modes is None:
-        return prediction, features
-    future = references[1]
-    other = compensate(future.planes, motion.future)
-    modes = finer(motion.modes)
-    at = (modes == AVERAGE) | (modes == DIRECT)
-    for own, its in (
-        (prediction, other),
-        (features, compensate_features(future.features, motion.future)),
-    ):
-        own[at] = (own[at].astype(np.int32) + its[at] + 1) >> 1
-        own[modes == FUTURE] = its[modes == FUTURE]
+        prediction = compensate(past.planes, motion.vectors)
+        return prediction, compensate_features(past.features, motion.vectors)
+    future, choice = references[1], finer(_MIXED[motion.modes])
+    prediction = compensate(past.planes, motion.vectors, choice != OTHER)
+    features = compensate_features(past.features, motion.vectors)
+    mix_rows(prediction, compensate(future.planes, motion.future, choice != KEEP), choice)
+    mix_rows(features, compensate_features(future.features, motion.future), choice)
     return prediction, features

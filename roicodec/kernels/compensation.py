@@ -44,6 +44,7 @@ Ints = NDArray[np.int32]
 Rows = NDArray[np.int16]
 Vectors = NDArray[np.int16]
 Samples = NDArray[np.uint8]
+Wanted = NDArray[np.bool_]
 Planes = tuple[Samples, Samples, Samples]
 
 
@@ -122,11 +123,14 @@ def _compensate_plane(
     return out.reshape(plane.shape).astype(np.uint8)
 
 
-def _compensate(planes: Planes, vectors: Vectors) -> Rows:
+def _compensate(planes: Planes, vectors: Vectors, wanted: Wanted | None = None) -> Rows:
     field = vectors.astype(np.int32)
     y = _compensate_plane(planes[0], field, _BLOCK, LUMA_FILTERS)
     u, v = (_compensate_plane(p, field, _BLOCK // 2, CHROMA_FILTERS) for p in planes[1:])
-    return pack.reference((y, u, v))
+    rows: Rows = pack.reference((y, u, v))
+    if wanted is not None:
+        rows[~wanted] = 0
+    return rows
 
 
 def _compensate_features(features: Rows, vectors: Vectors) -> Rows:
@@ -142,7 +146,7 @@ def _compensate_features(features: Rows, vectors: Vectors) -> Rows:
 # --- native -------------------------------------------------------------------------------------
 
 
-def _native_compensate(planes: Planes, vectors: Vectors) -> Rows:
+def _native_compensate(planes: Planes, vectors: Vectors, wanted: Wanted | None = None) -> Rows:
     y, u, v = (np.ascontiguousarray(plane) for plane in planes)
     vectors = np.ascontiguousarray(vectors)
     height, width = y.shape
@@ -151,10 +155,14 @@ def _native_compensate(planes: Planes, vectors: Vectors) -> Rows:
     if (8 * lines, 8 * per_line) != y.shape or u.shape != chroma or v.shape != chroma:
         raise ValueError(f"planes {y.shape}, {u.shape}, {v.shape} and vectors {vectors.shape}")
     rows = np.empty((lines * per_line, ROW), np.int16)
+    if wanted is not None and wanted.shape != rows.shape[:1]:
+        raise ValueError(f"{wanted.shape} blocks wanted of {len(rows)}")
     if len(rows):
-        function("rq_compensate", "pppllpp")(
+        function("rq_compensate", "pppllppp")(
             *(address(y, np.uint8), address(u, np.uint8), address(v, np.uint8), height, width),
-            *(address(vectors, np.int16), address(rows, np.int16)),
+            address(vectors, np.int16),
+            None if wanted is None else address(wanted, np.bool_),
+            address(rows, np.int16),
         )
     return rows
 
@@ -190,11 +198,12 @@ def _probe_vectors(rows: int, columns: int) -> Vectors:
     return np.where((column > columns // 2)[..., None], calm, wild).astype(np.int16)
 
 
-def _probe_compensate(form: Callable[[Planes, Vectors], Rows]) -> Arrays:
+def _probe_compensate(form: Callable[[Planes, Vectors, Wanted | None], Rows]) -> Arrays:
     y, x = np.indices((40, 56))
     luma = (x * y * 7 + (x ^ y) * 13) % 256
     planes = [p.astype(np.uint8) for p in (luma, luma[::2, ::2], 255 * (luma[1::2, ::2] > 128))]
-    yield form((planes[0], planes[1], planes[2]), _probe_vectors(5, 7))
+    for wanted in (None, np.arange(35) % 3 > 0):
+        yield form((planes[0], planes[1], planes[2]), _probe_vectors(5, 7), wanted)
 
 
 def _probe_features(form: Callable[[Rows, Vectors], Rows]) -> Arrays:
@@ -203,7 +212,7 @@ def _probe_features(form: Callable[[Rows, Vectors], Rows]) -> Arrays:
 
 
 compensate = Operation(
-    "compensation", _compensate, _native_compensate, _probe_compensate, 0xFF143DE2
+    "compensation", _compensate, _native_compensate, _probe_compensate, 0xB87F6A2B
 )
 """Predict a frame from its reference.
 
@@ -212,6 +221,7 @@ Args:
         multiples of 8.
     vectors: int16 ``[H / 8, W / 8, 2]``, (dx, dy) in quarter luma samples: each of a sample's three
         vectors predicts (x, y) by the reference at (x + dx / 4, y + dy / 4), edges repeated.
+    wanted: rows that are predicted, bool ``[(H/8) (W/8)]``, others are 0; None for all.
 
 Returns:
     packed samples, int16 ``[(H/8) (W/8), 96]``.

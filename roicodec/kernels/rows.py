@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 
-__all__ = ["finish_rows", "gather_rows", "put_distribution"]
+__all__ = ["KEEP", "MEAN", "OTHER", "finish_rows", "gather_rows", "mix_rows", "put_distribution"]
+
+KEEP, MEAN, OTHER = range(3)
+"""Choices of :data:`mix_rows`."""
 
 Words = NDArray[np.int16]
 Ints = NDArray[np.int32]
 Places = NDArray[np.integer[Any]]
+Marks = NDArray[np.uint8]
 
 
 # --- reference ----------------------------------------------------------------------------------
@@ -72,6 +76,18 @@ def _finish(rows: Words, order: Places, shift: int, samples: Words, features: Wo
         features[order] = rows[:, count:]
 
 
+def _mix(rows: Words, others: Words, choice: Marks) -> None:
+    """Rows mixed in place with others.
+
+    Args:
+        rows, others: int16 ``[N, C]``.
+        choice: :data:`KEEP`, :data:`MEAN` (halves rounded up) or :data:`OTHER`, uint8 ``[N]``.
+    """
+    at = choice == MEAN
+    rows[at] = (rows[at].astype(np.int32) + others[at] + 1) >> 1
+    rows[choice == OTHER] = others[choice == OTHER]
+
+
 # --- native -------------------------------------------------------------------------------------
 
 
@@ -117,6 +133,15 @@ def _finish_native(
     )
 
 
+def _mix_native(rows: Words, others: Words, choice: Marks) -> None:
+    if rows.ndim != 2 or others.shape != rows.shape or choice.shape != rows.shape[:1]:
+        raise ValueError(f"rows {rows.shape} and {others.shape}, choices {choice.shape}")
+    function("rq_mix_rows", "pplpl")(
+        address(rows, np.int16, writable=True), address(others, np.int16), rows.shape[1],
+        address(np.ascontiguousarray(choice), np.uint8), len(rows),
+    )  # fmt: skip
+
+
 def _places(places: Places, size: int) -> Ints:
     if len(places) and (places.min() < 0 or places.max() >= size):
         raise IndexError(f"places outside of {size}")
@@ -152,8 +177,15 @@ def _finish_probe(finish: Callable[..., None]) -> Arrays:
     yield from (samples, features)
 
 
+def _mix_probe(mix: Callable[..., None]) -> Arrays:
+    rows = _ramp(5, 19, 7919)
+    mix(rows, _ramp(5, 19, 3571), np.array([1, 0, 2, 1, 1], np.uint8))
+    yield rows
+
+
 gather_rows = Operation("gather rows", _gather, _gather_native, _gather_probe, 0x3F46FDA6)
 put_distribution = Operation(
     "put distribution", _put_distribution, _put_distribution_native, _distribution_probe, 0x72702FB0
 )
 finish_rows = Operation("finish rows", _finish, _finish_native, _finish_probe, 0x6B54F324)
+mix_rows = Operation("mix rows", _mix, _mix_native, _mix_probe, 0x960B68EC)

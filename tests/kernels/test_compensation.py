@@ -199,6 +199,10 @@ def test_wide_planes_and_runs_of_equal_vectors(instructions: str) -> None:
         vectors = coarse.repeat(3, 0).repeat(3, 1)[:lines, :per_line].astype(np.int16)
         for field in (vectors, np.zeros_like(vectors), vectors // 8 * 8, vectors * 400):
             agree(compensate, (luma, u, v), field)
+            wanted = rng.random(lines * per_line) < 0.6
+            some = agree(compensate, (luma, u, v), field, wanted)
+            whole = compensate.native((luma, u, v), field)
+            np.testing.assert_array_equal(some, whole * wanted[:, None])
 
 
 def test_shapes_are_checked(instructions: str) -> None:
@@ -210,5 +214,7 @@ def test_shapes_are_checked(instructions: str) -> None:
     ):
         with pytest.raises(ValueError, match="and vectors"):
             compensate.native(planes, np.zeros(shape, np.int16))
+    with pytest.raises(ValueError, match="blocks wanted"):
+        compensate.native((plane, half, half), np.zeros((2, 3, 2), np.int16), np.zeros(5, np.bool_))
     with pytest.raises(ValueError, match="and vectors"):
         compensate_features.native(np.zeros((5, 4), np.int16), np.zeros((2, 3, 2), np.int16))

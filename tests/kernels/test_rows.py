@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from roicodec.kernels.rows import finish_rows, gather_rows, put_distribution
+from roicodec.kernels.rows import finish_rows, gather_rows, mix_rows, put_distribution
 from tests.kernels.operations import agree
 
 
@@ -62,3 +62,18 @@ def test_what_does_not_fit_is_refused(instructions: str) -> None:
         put_distribution.native(
             rows, np.zeros(5, np.int32), 4, np.array([0, 1]), frame, frame.astype(np.int32)
         )
+
+
+@pytest.mark.parametrize("channels", [1, 32, 96])
+@pytest.mark.parametrize("count", [0, 1, 3000])
+def test_mixed_rows(instructions: str, channels: int, count: int) -> None:
+    rng = np.random.default_rng((channels, count))
+    rows, others = words(rng, count, channels), words(rng, count, channels)
+    choice = rng.integers(0, 3, count).astype(np.uint8)
+    mixed = [rows.copy() for _ in range(2)]
+    for form, own in zip((mix_rows.reference, mix_rows.native), mixed, strict=True):
+        form(own, others, choice)
+    np.testing.assert_array_equal(mixed[1], mixed[0])
+    np.testing.assert_array_equal(mixed[0][choice == 0], rows[choice == 0])
+    with pytest.raises(ValueError, match="choices"):
+        mix_rows.native(rows, others, choice[:-1] if count else np.zeros(1, np.uint8))
