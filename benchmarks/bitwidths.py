@@ -30,7 +30,8 @@ from roicodec.bitstream.masks import Mask, grid_shape
 from roicodec.bitstream.motion_section import MotionReader
 from roicodec.decoder.complexity import complexity
 from roicodec.decoder.frame import FrameCodec
-from roicodec.decoder.latents import LatentReader, get_hyper
+from roicodec.decoder.latent_reader import LatentReader
+from roicodec.decoder.latents import get_hyper
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import Motion
 from roicodec.decoder.shapes import FrameShape, decoder_layers
@@ -160,7 +161,7 @@ class Trial:
             run = SymbolDecoder(chunk.latents)
             hyper = get_hyper(run, codec.hyper_shape, frame.model.hyper_tables)
             latents = LatentReader(run, frame.model.latent_tables)
-            made = codec.reconstruct(frame, codec.code_latents(frame, hyper, latents))
+            made = codec.reconstruct(frame, codec.read_latents(frame, hyper, latents))
             codec.shown(setting, made.planes, chunk.filters, 0, 1).crc32()
 
         return milliseconds(run)

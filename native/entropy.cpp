@@ -32,6 +32,8 @@ int32_t log2_of(uint32_t value) {
   return bits;
 }
 
+}  // namespace
+
 Status decode_escapes(Decoder& coder, const Tables& tables, int64_t n, int64_t count,
                       int32_t* out) {
   const int32_t low = tables.low(), high = tables.high();
@@ -59,6 +61,8 @@ Status decode_escapes(Decoder& coder, const Tables& tables, int64_t n, int64_t c
   std::free(memory);
   return fine ? kFine : kDamaged;
 }
+
+namespace {
 
 bool outside(const Tables& tables, int32_t symbol) {
   return symbol < tables.low() || symbol > tables.high();

@@ -153,5 +153,9 @@ Status decode(Decoder& coder, const Tables& tables, const int32_t* index, int64_
 Status encode(Encoder& coder, const Tables& tables, const int32_t* symbols, const int32_t* index,
               int64_t n);
 
+// The distances of `count` escapes among the n symbols of `out`, which are beyond the alphabet's
+// top, put in their places.
+Status decode_escapes(Decoder& coder, const Tables& tables, int64_t n, int64_t count, int32_t* out);
+
 }  // namespace entropy
 }  // namespace rq

@@ -31,7 +31,8 @@ from roicodec.bitstream.presentation_order import PresentationOrder
 from roicodec.bitstream.quality_map import decode_map
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
 from roicodec.decoder.frame import FrameCodec, FrameSetting
-from roicodec.decoder.latents import LatentReader, get_hyper
+from roicodec.decoder.latent_reader import LatentReader
+from roicodec.decoder.latents import get_hyper
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import Reference, read_motion
 from roicodec.decoder.regions import Layout
@@ -173,7 +174,7 @@ class _Frame:
         references = tuple(r.coded.value for r in self.references)
         frame = codec.prepare(setting, references, layout=begun.layout)
         latents = LatentReader(begun.run, frame.model.latent_tables)
-        return codec.reconstruct(frame, codec.code_latents(frame, begun.hyper, latents))
+        return codec.reconstruct(frame, codec.read_latents(frame, begun.hyper, latents))
 
     def _picture(self) -> DecodedFrame:
         chunk, setting = self._chunk, self.syntax.value

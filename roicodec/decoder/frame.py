@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from roicodec.bitstream.masks import Mask, computed_cells
 from roicodec.bitstream.mode_coding import MODES
 from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.adaptation import ChannelSums
+from roicodec.decoder.coding_step import CodingStep, LatentCoder, StepCoder, code_step
 from roicodec.decoder.model import Model, NetworkModel
 from roicodec.decoder.network import Context
 from roicodec.decoder.planes import Packed, crop, padded_size
@@ -45,17 +47,15 @@ from roicodec.decoder.shapes import padded_grid
 from roicodec.errors import StreamError
 from roicodec.kernels.compensation import compensate, compensate_features
 from roicodec.kernels.integer import CANDIDATE_BITS
-from roicodec.kernels.latents import LatentModel, latent_model, latent_values
+from roicodec.kernels.latents import LatentStep
 from roicodec.kernels.packing import block_means, unpack
 from roicodec.kernels.rows import KEEP, MEAN, OTHER, mix_rows
 from roicodec.picture import Picture, Plane
 
 __all__ = [
     "CodedLatents",
-    "Distribution",
     "FrameCodec",
     "FrameSetting",
-    "LatentCoder",
     "PreparedFrame",
 ]
 
@@ -91,25 +91,6 @@ class FrameSetting:
     def computed(self) -> Mask:
         """Cells that networks compute, bool of the mask's shape."""
         return computed_cells(self.mask, self.skip, self.b_roi, self.b_bg)
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """Model of the latents that one coding step codes, in coding order.
-
-    Attributes:
-        latents: places, tables and quantizer steps of N latents.
-        mean: int16 ``[N]``.
-        ratios: class of each channel's ratio (:mod:`roicodec.decoder.adaptation`), int32 ``[96]``.
-    """
-
-    latents: LatentModel
-    mean: NDArray[np.int16]
-    ratios: Ints
-
-
-LatentCoder = Callable[[Distribution], Ints]
-"""Source of the symbols of a coding step: chooses and writes them, or reads them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +239,16 @@ class FrameCodec:
         Args:
             frame: of :meth:`prepare`.
             hyper: hyper-latents, int32 of :attr:`hyper_shape`.
-            coder: chooses or reads the symbols of a step.
+            coder: chooses the symbols of a step.
+        """
+        return self.read_latents(frame, hyper, partial(code_step, coder))
+
+    def read_latents(self, frame: PreparedFrame, hyper: Ints, coder: StepCoder) -> CodedLatents:
+        """Latents of a frame, read step by step.
+
+        Args:
+            frame, hyper: as of :meth:`code_latents`.
+            coder: reads a step.
         """
         network, layout = frame.model.network, frame.layout
         before = frame.references
@@ -277,12 +267,11 @@ class FrameCodec:
                 state = network.entropy_next(layout, state, step, decoded)
             mean, index = network.distribution(layout, state, step, frame.quality)
             ratios = sums.ratios()
-            latents = latent_model(
+            latents = LatentStep(
                 index, layout.positions, layout.width, step, layout.level, own, adaptation(ratios)
             )
-            model = Distribution(latents, mean.ravel(), ratios)
-            symbols = coder(model)
-            sums.add(*latent_values(symbols, model.mean, latents, adaptation.expected, decoded))
+            coding = CodingStep(latents, mean.ravel(), ratios, adaptation.expected)
+            sums.add(*coder(coding, decoded))
         return CodedLatents(decoded, sums)
 
     def synthesise(

@@ -19,12 +19,10 @@ from roicodec.bitstream.range_coder import (
     range_decoder,
     range_encoder,
 )
-from roicodec.decoder.frame import Distribution
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 
 __all__ = [
-    "LatentReader",
     "decode_squares",
     "encode_squares",
     "get_hyper",
@@ -174,19 +172,3 @@ def _hyper_steps(rows: int, columns: int) -> tuple[tuple[Places, Places, NDArray
         near = np.where(inside, near_r * columns + near_c, 0)
         out.append((r * columns + c, near, inside))
     return tuple(out)
-
-
-class LatentReader:
-    """Reader of the latents' symbols, step by step.
-
-    Args:
-        decoder: the run, past the hyper-latents.
-        tables: of the latents.
-    """
-
-    def __init__(self, decoder: SymbolDecoder, tables: Tables) -> None:
-        self._decoder = decoder
-        self._tables = tables
-
-    def __call__(self, model: Distribution) -> Ints:
-        return self._decoder.get(self._tables, model.latents.tables)

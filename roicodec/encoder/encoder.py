@@ -32,7 +32,8 @@ from roicodec.bitstream.masks import samples_of
 from roicodec.bitstream.motion_section import Bidirectional, encode_motion
 from roicodec.bitstream.quality_map import decode_map, encode_map
 from roicodec.bitstream.reference_buffer import ReferenceBuffer
-from roicodec.decoder.frame import Distribution, FrameCodec, FrameSetting, PreparedFrame
+from roicodec.decoder.coding_step import Distribution
+from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.latents import put_hyper
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import References, expected_motion

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roicodec.bitstream.entropy import Ints, SymbolEncoder, Tables
-from roicodec.decoder.frame import Distribution
+from roicodec.decoder.coding_step import Distribution
 from roicodec.kernels.latents import add_bits, choose_symbols
 
 __all__ = ["LatentWriter", "RdoQuantizer"]

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from roicodec.kernels.native import address, function
 from roicodec.kernels.operations import Arrays, Operation
 
-__all__ = ["LatentModel", "add_bits", "choose_symbols", "latent_model", "latent_values"]
+__all__ = [
+    "LatentModel",
+    "LatentStep",
+    "add_bits",
+    "choose_symbols",
+    "latent_model",
+    "latent_values",
+]
 
 _STEPS = 4
 _PHASES = np.array([[0, 2], [3, 1]])
@@ -31,6 +38,36 @@ Ints = NDArray[np.int32]
 Places = NDArray[np.int64]
 Words = NDArray[np.int16]
 Floats = NDArray[np.float64]
+
+
+class LatentStep(NamedTuple):
+    """What a step codes, as the network says it: the arguments of :data:`latent_model`."""
+
+    named: Ints
+    positions: Places
+    width: int
+    step: int
+    level: NDArray[np.uint8]
+    own: Ints
+    stand_ins: Ints
+
+    def check(self) -> None:
+        """Check before native code uses it.
+
+        Raises:
+            ValueError: if shapes do not fit, or positions or levels are none.
+        """
+        channels = len(self.stand_ins)
+        shape = len(self.positions), channels // _STEPS
+        if self.named.shape != shape or self.own.shape[1] != channels:
+            raise ValueError(
+                f"indices {self.named.shape}, steps {self.own.shape} of {channels} channels"
+            )
+        places = self.positions
+        if len(places) and not 0 <= places.min() <= places.max() < len(self.level):
+            raise ValueError(f"positions beyond {len(self.level)}")
+        if self.level.max(initial=0) >= len(self.own):
+            raise ValueError(f"level {self.level.max()} of {len(self.own)}")
 
 
 class LatentModel(NamedTuple):
@@ -119,13 +156,8 @@ def _native_latent_model(
     named: Ints, positions: Places, width: int, step: int, level: NDArray[np.uint8], own: Ints,
     stand_ins: Ints,
 ) -> LatentModel:  # fmt: skip
+    LatentStep(named, positions, width, step, level, own, stand_ins).check()
     channels, tables = stand_ins.shape
-    if named.shape != (len(positions), channels // _STEPS) or own.shape[1] != channels:
-        raise ValueError(f"indices {named.shape}, steps {own.shape} of {channels} channels")
-    if len(positions) and not 0 <= positions.min() <= positions.max() < len(level):
-        raise ValueError(f"positions beyond {len(level)}")
-    if level.max(initial=0) >= len(own):
-        raise ValueError(f"level {level.max()} of {len(own)}")
     named, own = np.ascontiguousarray(named), np.ascontiguousarray(own)
     count = named.size
     pairs, place = np.empty(count, np.int64), np.empty(count, np.int64)

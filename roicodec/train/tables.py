@@ -18,7 +18,7 @@ from roicodec.bitstream.constants import (
 )
 from roicodec.bitstream.entropy import PRECISION, Ints, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS
-from roicodec.decoder.frame import Distribution
+from roicodec.decoder.coding_step import Distribution
 from roicodec.decoder.latents import hyper_tables
 from roicodec.networks.frame_net import FrameNet, log_scale
 

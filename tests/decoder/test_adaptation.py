@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from roicodec.bitstream.constants import HYPER_CONTEXTS
 from roicodec.bitstream.entropy import SymbolDecoder, SymbolEncoder, Tables, integer_frequencies
 from roicodec.decoder.adaptation import RATIOS, Adaptation, ChannelSums
-from roicodec.decoder.frame import Distribution
+from roicodec.decoder.coding_step import Distribution
 from roicodec.decoder.latents import get_hyper, hyper_tables, put_hyper
 from roicodec.kernels.latents import LatentModel, latent_values
 from roicodec.train.tables import Counter, fitted
