@@ -61,7 +61,9 @@ class Reader {
     if (!from) return;
     ends_ = reinterpret_cast<int64_t*>(from);
     starts_ = ends_ + job.chunks() * job.tables;
-    order_ = reinterpret_cast<int32_t*>(starts_ + job.tables + 1);
+    counts_ = starts_ + job.tables + 1;
+    fixed_ = reinterpret_cast<int32_t*>(counts_ + job.chunks());
+    order_ = fixed_ + job.tables;
     symbols_ = order_ + job.latents_coded();
     index_ = reinterpret_cast<uint16_t*>(symbols_ + job.latents_coded());
     settled_ = reinterpret_cast<unsigned char*>(index_ + job.latents_coded());
@@ -70,6 +72,7 @@ class Reader {
       const int32_t column = tables.certain[table];
       // A certain escape has its distance behind it.
       settled_[table] = column >= 0 && !(tables.escape && column == tables.columns - 1);
+      fixed_[table] = settled_[table] ? column + static_cast<int32_t>(tables.offset) : 0;
     }
   }
 
@@ -93,13 +96,14 @@ class Reader {
 
  private:
   static int64_t bytes(const Step& job) {
-    const int64_t numbers = job.chunks() * job.tables + job.tables + 1;
-    return numbers * 8 + job.latents_coded() * 10 + job.tables;
+    const int64_t numbers = (job.chunks() + 1) * (job.tables + 1);
+    return numbers * 8 + job.latents_coded() * 10 + job.tables * 5;
   }
 
   int64_t* ends(int64_t chunk) { return ends_ + chunk * job_.tables; }
 
-  // Tables of some chunks' latents, how many have each, and the values of those that are settled.
+  // Tables of some chunks' latents, and the values that they have if they are settled; the others
+  // are listed, and counted by table. Until symbols are read, their memory holds the lists.
   int32_t place(int64_t begin, int64_t end) {
     const rq::Scratch memory(2 * job_.channels * static_cast<int64_t>(sizeof(int64_t)));
     if (!memory.get()) return -1;
@@ -107,26 +111,32 @@ class Reader {
     int64_t* expected = coded + job_.channels;
     std::memset(coded, 0, static_cast<size_t>(2 * job_.channels) * sizeof(int64_t));
     const int64_t each = job_.each(), tables = job_.tables;
-    for (int64_t n = begin * kChunk; n < job_.chunk_end(end - 1); ++n) {
-      int64_t* counts = ends(n / kChunk);
-      const int64_t position = job_.positions[n];
-      const int32_t* sizes = job_.own + int64_t{job_.level[position]} * job_.channels;
-      const int32_t* named = job_.named + n * each;
-      const int16_t* mean = job_.mean + n * each;
-      uint16_t* index = index_ + n * each;
-      int16_t* latents = job_.latents + position * job_.channels;
-      int64_t channel = job_.first_channel(position);
-      for (int64_t k = 0; k < each; ++k, channel += kSteps) {
-        const int64_t table = clamp<int64_t>(named[k], 0, tables - 1);
-        const int32_t used = job_.stand_ins[channel * tables + table];
-        index[k] = static_cast<uint16_t>(used);
-        ++counts[used];
-        expected[channel] += job_.expected[table];
-        const int32_t symbol =
-            settled_[used] ? tables_.certain[used] + static_cast<int32_t>(tables_.offset) : 0;
-        latents[channel] =
-            symbol ? value_of(symbol, mean[k], sizes[channel], coded + channel) : mean[k];
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      const int64_t first = chunk * kChunk;
+      int32_t* open = symbols_ + first * each;
+      for (int64_t n = first; n < job_.chunk_end(chunk); ++n) {
+        const int64_t position = job_.positions[n];
+        const int32_t* sizes = job_.own + int64_t{job_.level[position]} * job_.channels;
+        const int32_t* named = job_.named + n * each;
+        const int16_t* mean = job_.mean + n * each;
+        uint16_t* index = index_ + n * each;
+        int16_t* latents = job_.latents + position * job_.channels;
+        int64_t channel = job_.first_channel(position);
+        for (int64_t k = 0; k < each; ++k, channel += kSteps) {
+          const int64_t table = clamp<int64_t>(named[k], 0, tables - 1);
+          const int32_t used = job_.stand_ins[channel * tables + table];
+          const int32_t symbol = fixed_[used];
+          index[k] = static_cast<uint16_t>(used);
+          expected[channel] += job_.expected[table];
+          latents[channel] =
+              symbol ? value_of(symbol, mean[k], sizes[channel], coded + channel) : mean[k];
+          *open = static_cast<int32_t>(n * each + k);
+          open += !settled_[used];
+        }
       }
+      counts_[chunk] = open - (symbols_ + first * each);
+      for (const int32_t* at = symbols_ + first * each; at < open; ++at)
+        ++ends(chunk)[index_[*at]];
     }
     rq::add_together(coded, job_.coded_sums, job_.channels);
     rq::add_together(expected, job_.expected_sums, job_.channels);
@@ -151,24 +161,28 @@ class Reader {
 
   void sort(int64_t chunk) {
     int64_t* to = ends(chunk);
-    const int64_t each = job_.each(), end = job_.chunk_end(chunk) * each;
-    for (int64_t i = chunk * kChunk * each; i < end; ++i)
-      if (!settled_[index_[i]]) order_[to[index_[i]]++] = static_cast<int32_t>(i);
+    const int32_t* open = symbols_ + chunk * kChunk * job_.each();
+    for (int64_t k = 0; k < counts_[chunk]; ++k) order_[to[index_[open[k]]]++] = open[k];
   }
 
   Status decode() {
     const int32_t offset = static_cast<int32_t>(tables_.offset);
     const int32_t last = tables_.escape ? static_cast<int32_t>(tables_.columns - 1) : -1;
+    Decoder coder = coder_;  // In registers, whatever is written meanwhile.
     int64_t escaped = 0;
     for (int64_t table = 0; table < job_.tables; ++table) {
+      const int64_t end = starts_[table + 1];
+      if (starts_[table] == end) continue;
       const int32_t certain = tables_.certain[table];
-      for (int64_t at = starts_[table]; at < starts_[table + 1]; ++at) {
-        const int32_t column = certain >= 0 ? certain : coder_.column(tables_, table);
+      const int64_t likely = tables_.likely(table);
+      for (int64_t at = starts_[table]; at < end; ++at) {
+        const int32_t column = certain >= 0 ? certain : coder.column(tables_, table, likely);
         if (column < 0) return rq::entropy::kDamaged;
         symbols_[at] = column + offset;
         escaped += column == last;
       }
     }
+    coder_ = coder;
     return escaped ? decode_far(escaped) : rq::entropy::kFine;
   }
 
@@ -214,6 +228,8 @@ class Reader {
   const rq::Scratch memory_;
   int64_t* ends_ = nullptr;    // [chunks, tables]
   int64_t* starts_ = nullptr;  // [tables + 1]
+  int64_t* counts_ = nullptr;  // Latents of each chunk that are read.
+  int32_t* fixed_ = nullptr;   // Symbol of each table whose latents need no bits; 0 of others.
   int32_t* order_ = nullptr;   // Latents in the order of reading, and their symbols.
   int32_t* symbols_ = nullptr;
   uint16_t* index_ = nullptr;         // Table of each latent.
