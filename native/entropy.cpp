@@ -109,8 +109,13 @@ Status decode(Decoder& coder, const Tables& tables, const int32_t* index, int64_
   int64_t escaped = 0;
   for (int64_t table = 0; table < tables.count; ++table) {
     const int32_t certain = tables.certain[table];
-    for (int64_t at = groups.start(table); at < groups.start(table + 1); ++at) {
-      const int32_t column = certain >= 0 ? certain : coder.column(tables, table);
+    const int64_t end = groups.start(table + 1), first = groups.start(table);
+    // Finding the likeliest column pays where many symbols share it.
+    const int64_t likely = 2 * (end - first) > tables.columns ? tables.likely(table) : -1;
+    for (int64_t at = first; at < end; ++at) {
+      const int32_t column = certain >= 0  ? certain
+                             : likely >= 0 ? coder.column(tables, table, likely)
+                                           : coder.column(tables, table);
       if (column < 0) return kDamaged;
       out[groups.position(at)] = column + offset;
       escaped += column == tables.columns - 1;
