@@ -12,10 +12,12 @@ from roicodec.bitstream.motion_coding import decode_field, encode_field
 from roicodec.bitstream.motion_trees import shipped_contexts
 from roicodec.bitstream.range_coder import NativeDecoder, NativeEncoder
 from roicodec.bitstream.tables import Ints, Tables, integer_frequencies
+from roicodec.decoder.latent_reader import read_latents
 from roicodec.decoder.latents import decode_squares, encode_squares
 from roicodec.encoder.motion import match, refine
 from roicodec.encoder.roi import features
 from roicodec.kernels import back_projection, compensation, latents, packing, post_filter
+from roicodec.kernels.rows import MEAN, mix_rows
 
 __all__ = ["OPERATION_CASES"]
 
@@ -64,6 +66,9 @@ def prediction_cases() -> Iterator[Case]:
     yield Case("unpacking", unpack, rows.size, "samples")
     means = partial(packing.block_means.native, rows, np.ones(len(rows), np.bool_))
     yield Case("block means", means, rows.size, "samples")
+    choice = np.full(len(rows), MEAN, np.uint8)
+    mix = partial(mix_rows.native, rows.copy(), rows, choice)
+    yield Case("mixed rows", mix, rows.size, "samples")
 
 
 def entropy_cases() -> Iterator[Case]:
@@ -105,7 +110,8 @@ def latent_cases() -> Iterator[Case]:
     named = rng.integers(0, 48, (len(positions), 24)).astype(np.int32)
     own = rng.integers(100, 400, (2, 96)).astype(np.int32)
     stand_ins = np.tile(np.arange(48, dtype=np.int32), (96, 1))
-    arguments = named, positions, 160, 1, positions % 5 == 0, own, stand_ins
+    level = (positions % 5 == 0).astype(np.uint8)
+    arguments = named, positions, 160, 1, level, own, stand_ins
     run = partial(latents.latent_model.native, *arguments)
     yield Case("latent model", run, named.size, "latents")
     model = latents.latent_model.native(*arguments)
@@ -118,6 +124,18 @@ def latent_cases() -> Iterator[Case]:
     expected = np.arange(48, dtype=np.int64)
     put = partial(latents.latent_values.native, symbols, mean, model, expected, values)
     yield Case("latent values", put, named.size, "latents")
+    skewed = np.exp(-np.abs(np.arange(-64, 66)) / np.linspace(0.2, 4, 48)[:, None])
+    coded = Tables(integer_frequencies(skewed), offset=-64, escape=True)
+    writer, step = NativeEncoder(), latents.LatentStep(*arguments)
+    steep = np.rint(rng.laplace(0, 0.3, named.size)).clip(-64, 64).astype(np.int32)
+    writer.put(coded, steep, model.tables)
+    latent_section = writer.finish()
+
+    def read_step() -> object:
+        decoder = NativeDecoder(latent_section)
+        return read_latents.native(decoder, coded, step, mean, expected, values)
+
+    yield Case("latent reading", read_step, named.size, "latents")
     rows = np.zeros(len(positions))
     add = partial(latents.add_bits.native, symbols, model, 96, bits, -64, 64, rows)
     yield Case("bits of symbols", add, named.size, "latents")
