@@ -68,6 +68,7 @@ def encode(
     resume: bool = False,
     jobs: int | None = 1,
     cluster: str | None = None,
+    two_pass: bool = False,
     listener: Listener | None = None,
 ) -> EncodeReport:
     """A video file as a stream, with its audio and other tracks.
@@ -99,6 +100,7 @@ def encode(
         jobs: number of processes that encode; None for what cores and memory allow. The stream
             does not depend on it.
         cluster: address of a dask.distributed scheduler whose workers encode, instead.
+        two_pass: whether the options' bit rate is met by what a first pass at least effort finds.
         listener: receiver of progress and warnings.
 
     Raises:
@@ -139,6 +141,7 @@ def encode(
             store=store,
             jobs=jobs,
             cluster=cluster,
+            two_pass=two_pass,
             listener=listener,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -129,6 +130,7 @@ def encode_video(
     jobs: int | None = 1,
     worker_threads: int | None = None,
     cluster: str | None = None,
+    two_pass: bool = False,
     factory: CodecFactory | None = None,
 ) -> EncodeReport:
     """Encoding of a video file to a stream.
@@ -152,6 +154,8 @@ def encode_video(
             video is long enough. The stream does not depend on it.
         worker_threads: for each of several processes to compute with; None to share the cores.
         cluster: address of a dask.distributed scheduler whose workers encode, instead.
+        two_pass: whether the bit rate is met by what a first pass at least effort finds; the stream
+            is one segment then.
         factory: makes the encoder; None for the installed networks.
 
     Raises:
@@ -167,6 +171,20 @@ def encode_video(
 
     listener = listener or Listener()
     clock, report, others = _Clock(), EncodeReport(), 0.0
+    if two_pass:
+        if cluster or not os.path.isfile(source):
+            raise InputError(
+                "two passes need a file, which is read by this machine", parameter="two_pass"
+            )
+        from roicodec.two_pass import first_pass
+
+        again = partial(
+            encode_video, source, roi=roi, roi_share=roi_share, roi_level=roi_level, frames=frames,
+            filters=filters, tracks=tracks, backend=backend, threads=threads, strict=strict,
+            jobs=jobs, worker_threads=worker_threads, factory=factory,
+        )  # fmt: skip
+        profile = first_pass(lambda chosen, file: again(options=chosen, out=file), options)
+        options = changed(options, profile=profile)
     reading: dict[str, Any] = {
         "frames": frames, "threads": threads, "strict": strict, "allow_network": allow_network,
     }  # fmt: skip

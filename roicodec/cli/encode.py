@@ -66,6 +66,11 @@ Examples:
     help="Instead of -q: mean bits a second of the video, such as 800k or 1.5M.",
 )
 @click.option(
+    "--two-pass",
+    is_flag=True,
+    help="Meet --bitrate by what a first pass at least effort finds: qualities that hardly change.",
+)
+@click.option(
     "--target-psnr",
     type=click.FloatRange(20, 60),
     metavar="DB",
@@ -200,6 +205,7 @@ def encode(
     out_dir: str | None,
     quality: int | None,
     bitrate: float | None,
+    two_pass: bool,
     target_psnr: float | None,
     target_roi_psnr: float | None,
     maxrate: float | None,
@@ -251,6 +257,8 @@ def encode(
         raise click.UsageError(
             "--quality, --bitrate, --target-psnr and --target-roi-psnr exclude each other"
         )
+    if two_pass and (bitrate is None or cluster is not None or "-" in paths[:1]):
+        raise click.UsageError("--two-pass is for --bitrate and a file, without --cluster")
     if bufsize is not None and maxrate is None:
         raise click.UsageError("--bufsize is for --maxrate")
     if effort is not None and preset is not None:
@@ -298,6 +306,7 @@ def encode(
     described = {
         "quality": None if any(goals[1:]) else options.quality,
         "target_bit_rate": bitrate,
+        "two_pass": two_pass,
         "target_psnr": target_psnr,
         "target_roi_psnr": target_roi_psnr,
         "max_rate": maxrate,
@@ -321,6 +330,7 @@ def encode(
     reading = {
         "strict": strict, "allow_network": allow_network, "backend": backend, "threads": threads,
         "jobs": jobs, "worker_threads": given_threads(), "cluster": cluster,
+        "two_pass": two_pass,
     }  # fmt: skip
     settings = EncodeSettings(
         options, roi, roi_share, roi_level, choice, reading, force, resume, quiet, described

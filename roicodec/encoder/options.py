@@ -9,6 +9,7 @@ from roicodec.bitstream.constants import MAX_QUALITY
 from roicodec.encoder.buffer_control import BufferControl
 from roicodec.encoder.effort import DEFAULT_EFFORT, EFFORTS
 from roicodec.encoder.gop import AUTO, MAX_LOOKAHEAD, STRUCTURES
+from roicodec.encoder.profile_control import Profile, ProfileControl
 from roicodec.encoder.rate_control import BitrateControl, ConstantQuality, PsnrControl, RateControl
 from roicodec.encoder.roi.selector import QUALITY_OFFSETS
 from roicodec.encoder.tune import MAX_TREE, TREE, TUNES
@@ -35,6 +36,7 @@ class EncoderOptions:
         gop: most frames from one intra frame to the next, 1..65535; a new scene begins with one,
             too.
         bit_rate: mean bits a second of the frame chunks, above 0, instead of a quality.
+        profile: of a first pass, for ``bit_rate``; None for one pass.
         psnr: mean PSNR (6 Y + U + V) / 8 in dB, above 0, instead of a quality.
         frame_rate: frames a second, above 0, for ``bit_rate``.
         frames: length of the clip, at least 1; None when unknown.
@@ -69,6 +71,7 @@ class EncoderOptions:
     candidates: tuple[int, ...] = (4, 8, 16)
     gop: int = 96
     bit_rate: float | None = None
+    profile: Profile | None = None
     psnr: float | None = None
     frame_rate: Fraction = Fraction(25)
     frames: int | None = None
@@ -109,6 +112,8 @@ class EncoderOptions:
         goals = (self.bit_rate, self.psnr, self.roi_psnr)
         if sum(goal is not None for goal in goals) > 1:
             raise InputError("bit_rate, psnr and roi_psnr: give one of them")
+        if self.profile is not None and self.bit_rate is None:
+            raise InputError("profile: is for bit_rate", parameter="profile")
         if self.buffer_bits is not None and self.max_rate is None:
             raise InputError("buffer_bits: is for max_rate", parameter="buffer_bits")
         if any(zone.quality is not None for zone in self.zones) and any(goals):
@@ -151,6 +156,8 @@ def _goal_control(options: EncoderOptions, samples: int) -> RateControl:
     gop, frames = options.gop, options.frames
     if options.bit_rate is not None:
         goal = options.bit_rate / float(options.frame_rate)
+        if options.profile is not None:
+            return ProfileControl(goal, options.profile)
         return BitrateControl(goal, samples, gop=gop, frames=frames)
     decibels = options.psnr or options.roi_psnr
     if decibels is not None:

@@ -103,6 +103,8 @@ class Work:
         long = (self.options.frames or 0) >= 2 * rules.least
         if self.options.bit_rate is not None and not (self.again and long):
             return None
+        if self.options.profile is not None:  # of the whole video
+            return None
         if self.options.max_rate is not None:  # the buffer is as full as the frames before left it
             return None
         return rules
