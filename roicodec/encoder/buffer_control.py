@@ -53,6 +53,14 @@ class BufferControl:
         fits = _OCTAVE * (math.log2(max(space, 1.0) / frames) - self._level[kind])
         return max(min(wanted, math.floor(fits)), 0)
 
+    def shortfall(self, kind: int) -> int:
+        """Indices by which :meth:`quality` is lower than the other controller wants it.
+
+        Args:
+            kind: ``INTRA`` or ``INTER``.
+        """
+        return max(self._control.quality(kind) - self.quality(kind), 0)
+
     def coded(
         self, kind: int, quality: int, bits: int, psnr: Callable[[], float], frames: int = 1
     ) -> None:

@@ -23,7 +23,7 @@ from roicodec.decoder.model import Model
 from roicodec.decoder.references import Motion, Reference, expected_motion
 from roicodec.encoder.effort import Effort
 from roicodec.encoder.gop import Planned, prices
-from roicodec.encoder.maps import Steps, by_activity, quality_map, steadied
+from roicodec.encoder.maps import Steps, by_activity, by_shortfall, quality_map, steadied
 from roicodec.encoder.motion.bidirectional import bidirectional_motion
 from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.motion.search import SearchPlane, match_of, search_pair
@@ -213,6 +213,7 @@ class FrameDecisions:
         sources: Sequence[Source],
         average: FeatureAverage,
         relative: Sequence[Steps] = (),
+        shortfall: int = 0,
     ) -> FrameSetting:
         """Setting of a frame, without skip map and intra-coded cells; in coding order.
 
@@ -223,6 +224,7 @@ class FrameDecisions:
             sources: what it refers to; nothing of an intra frame.
             average: of the features of frames coded before, which this one's join.
             relative: wanted offsets of the quality map.
+            shortfall: indices by which the frame is coarser than it was wanted, for want of bits.
         """
         kind, mask = (INTRA, INTER, BIDIRECTIONAL)[len(sources)], arrived.mask
         motion = None
@@ -231,6 +233,8 @@ class FrameDecisions:
         features = region_features(arrived.picture, arrived.vectors if sources else None, mask)
         features = average.add(features, mask, intra=not sources)
         b_roi, b_bg = self._selector.choose(features, mask, inter=bool(sources))
+        if shortfall and mask.any():
+            relative = (*relative, by_shortfall(mask, shortfall))
         if self._options.tune == "ssim":
             relative = (*relative, by_activity(arrived.picture))
         offsets, stronger = None, self._stronger(arrived)

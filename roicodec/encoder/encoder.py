@@ -37,6 +37,7 @@ from roicodec.decoder.frame import FrameCodec, FrameSetting, PreparedFrame
 from roicodec.decoder.latents import put_hyper
 from roicodec.decoder.model import Model
 from roicodec.decoder.references import References, expected_motion
+from roicodec.encoder.buffer_control import BufferControl
 from roicodec.encoder.decisions import (
     Arrived,
     FeatureAverage,
@@ -192,7 +193,8 @@ class FrameEncoder:
         self._intra_offset = self._structure.intra_offset if options.gop > 1 else 0
         self._tree = options.tree if options.gop > 1 and self._structure.longest > 1 else 0.0
         zoned = any(zone.strength is not None for zone in options.zones)
-        everywhere = options.tune == "ssim" or options.roi_grades or zoned
+        short = options.max_rate is not None and not isinstance(roi, NoRoi)
+        everywhere = options.tune == "ssim" or options.roi_grades or zoned or short
         self._maps = MAPS_ALL if everywhere else MAPS_INTRA if self._tree else NO_MAPS
         references = references_kept(self._structure.longest)
         self._state = _State(ReferenceBuffer(references), FeatureAverage())
@@ -290,12 +292,14 @@ class FrameEncoder:
         self, group: list[Arrived], planned: Sequence[Planned], relative: Sequence[Steps] = ()
     ) -> _Group:
         """Frames, coded by mini-GOPs that are all planned alike, or an intra frame."""
-        base = self._control.quality(INTRA if planned[0].kind == INTRA else INTER)
+        kind = INTRA if planned[0].kind == INTRA else INTER
+        base, control = self._control.quality(kind), self._control
+        shortfall = control.shortfall(kind) if isinstance(control, BufferControl) else 0
         pairs = []
         for start in range(0, len(group), len(planned)):
             for p in planned:
                 arrived = group[start + p.number - 1]
-                pairs.append((arrived.picture, self._coded(arrived, p, base, relative)))
+                pairs.append((arrived.picture, self._coded(arrived, p, base, relative, shortfall)))
         return _Group(base, pairs, self._state, self._options.roi_psnr is not None)
 
     def _kept(self, kind: int, group: _Group) -> list[CodedFrame]:
@@ -305,14 +309,21 @@ class FrameEncoder:
         return coded
 
     def _coded(
-        self, arrived: Arrived, planned: Planned, base: int, relative: Sequence[Steps]
+        self,
+        arrived: Arrived,
+        planned: Planned,
+        base: int,
+        relative: Sequence[Steps],
+        shortfall: int,
     ) -> CodedFrame:
         place, state = planned.place, self._state
         sources = state.buffer.references(planned.kind, place, arrived.number)
         time = arrived.picture.pts * self._options.time_base
         shift = zone_shift(self._options.zones, self._options.quality, time)
         quality = min(max(base + planned.offset + shift, 0), MAX_QUALITY)
-        setting = self._decisions.setting(arrived, place, quality, sources, state.average, relative)
+        setting = self._decisions.setting(
+            arrived, place, quality, sources, state.average, relative, shortfall
+        )
         worth = prices(place.layer)
         if self._price is not None:
             worth = replace(worth, symbols=self._price)

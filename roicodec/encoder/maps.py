@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from roicodec.bitstream.constants import CELL, MAP_LIMIT
+from roicodec.bitstream.constants import CELL, MAP_LIMIT, MAP_STEP
+from roicodec.bitstream.masks import Mask
 from roicodec.bitstream.quality_map import QualityMap
 from roicodec.decoder.planes import padded
 from roicodec.picture import Picture
 
-__all__ = ["by_activity", "by_importance", "quality_map", "steadied"]
+__all__ = ["by_activity", "by_importance", "by_shortfall", "quality_map", "steadied"]
 
 _ACTIVITY = 1.0
 """Steps of the map for each doubling of a cell's variance, as x264 and x265 have it."""
@@ -52,6 +53,16 @@ def by_importance(importance: NDArray[np.float64], strength: float) -> Steps:
         strength: steps for each doubling.
     """
     return np.asarray(strength * np.log2(importance))
+
+
+def by_shortfall(mask: Mask, indices: int) -> Steps:
+    """Finer in the ROI, where the frame as a whole must be coarser than it was wanted.
+
+    Args:
+        mask: ROI, bool of the unpadded frame.
+        indices: by which the frame is coarser.
+    """
+    return np.where(mask, indices / MAP_STEP, 0.0)
 
 
 def quality_map(

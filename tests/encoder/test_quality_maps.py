@@ -19,7 +19,7 @@ from roicodec.encoder.maps import by_activity, by_importance, quality_map, stead
 from roicodec.encoder.motion.chain import MotionChain
 from roicodec.encoder.options import EncoderOptions
 from roicodec.encoder.roi.grades import Grade, grades_of, wanted_offsets
-from roicodec.encoder.roi.sources import NoRoi, RoiSource, parse_roi
+from roicodec.encoder.roi.sources import NoRoi, RectangleRoi, RoiSource, parse_roi
 from roicodec.encoder.tree import importance
 from roicodec.errors import InputError
 from roicodec.picture import Picture
@@ -150,6 +150,25 @@ def test_activity_and_importance_count_in_doublings() -> None:
     difference = by_activity(half) - by_activity(picture)
     np.testing.assert_allclose(difference[:, 4:], 2, atol=0.05)  # a quarter of the variance
     np.testing.assert_allclose(by_importance(np.array([1.0, 2.0, 8.0]), 1.5), [0, 1.5, 4.5])
+
+
+def test_where_bits_are_short_the_roi_keeps_its_quality() -> None:
+    roi = RectangleRoi((0, 0, 32, 32), (WIDTH, HEIGHT))
+    options: dict[str, Any] = {"structure": "low-delay", "candidates": (8,), "frame_rate": 25}
+    kind, frames = encode(4, roi, **options, max_rate=400_000.0, buffer_bits=12_000.0)
+    assert kind == MAPS_ALL
+    _, plain = encode(4, roi, **options)
+    short = [a.setting.quality - b.setting.quality for a, b in zip(plain, frames, strict=True)]
+    assert max(short) > 3
+    for lowered, frame in zip(short, frames, strict=True):
+        s = frame.setting
+        if lowered < 2:
+            continue
+        found = 2 * or_flat(s.offsets).astype(np.int64)
+        inside = found[s.mask & s.computed]
+        share = s.mask.mean()
+        assert np.abs(inside - min(lowered * (1 - share), 20)).max(initial=0) <= 1
+        assert (found[~s.mask & s.computed] <= 0).all()
 
 
 # --- graded ROI -----------------------------------------------------------------------------
