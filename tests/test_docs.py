@@ -29,7 +29,7 @@ CLIP, STREAM = "clip.mp4", "a.rq"
 
 OTHERS = {
     *("--extra-index-url", "--encoder-preset", "--encoder-tune", "--previews", "--scan"),
-    *("--queue-import-file", "--start-at", "--vfr"),
+    *("--multi-pass", "--queue-import-file", "--start-at", "--vfr"),
 }
 """Options of other programs."""
 TOPS = ("roicodec", "tests", "benchmarks", "studies", "examples", "native", "docs")
