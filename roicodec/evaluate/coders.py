@@ -17,11 +17,12 @@ import roicodec
 from roicodec.encoder.gop import AUTO
 from roicodec.errors import InputError
 from roicodec.evaluate import anchors
-from roicodec.evaluate.program_coders import PROGRAM_FAMILIES, program_coders
+from roicodec.evaluate.program_coders import PROGRAM_FAMILIES, ProgramCoder, program_coders
 from roicodec.evaluate.worker import COMMAND
 from roicodec.factory import NetworkFactory
+from roicodec.media import VideoInfo
 
-__all__ = ["AGAINST", "CONFIGS", "Coder", "anchor_coders", "own_coder"]
+__all__ = ["AGAINST", "CONFIGS", "Coder", "anchor_coders", "own_coder", "refusal"]
 
 AGAINST = (*anchors.FAMILIES, *PROGRAM_FAMILIES)
 CONFIGS = anchors.CONFIGS
@@ -65,6 +66,14 @@ class Coder(Protocol):
 
     def decode(self, stream: Path, target: Path) -> list[str]:
         """Command that decodes ``stream`` into ``target`` (Y4M)."""
+
+
+def refusal(coder: Coder, info: VideoInfo) -> str:
+    """Why a coder cannot encode pictures of this size, in one line; empty if it can."""
+    step = PROGRAM_FAMILIES[coder.family].step if isinstance(coder, ProgramCoder) else 1
+    if info.width % step == 0 and info.height % step == 0:
+        return ""
+    return f"{coder.name} is left out: it takes multiples of {step}, not {info.width}x{info.height}"
 
 
 @cache

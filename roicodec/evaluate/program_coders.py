@@ -26,6 +26,7 @@ class _Family:
         highest: largest quality setting.
         qualities: usual ones.
         configs: name and options by configuration; ``{}`` stands for the quality.
+        step: what width and height must be multiples of, in samples.
     """
 
     encoder: str
@@ -34,6 +35,7 @@ class _Family:
     highest: int
     qualities: tuple[int, ...]
     configs: dict[str, tuple[str, str]]
+    step: int = 1
 
 
 _AOM = "-cpu-used 4 -crf {} -b:v 0 -row-mt 0"
@@ -50,7 +52,7 @@ PROGRAM_FAMILIES = {
         "ld": ("kvazaar_medium_ld", f"{_KVAZAAR},gop=0,period=0"),
         "default": ("kvazaar_medium", _KVAZAAR),
         "intra": ("kvazaar_medium_intra", f"{_KVAZAAR},gop=0,period=1"),
-    }),
+    }, step=8),
     "vvc": _Family("libvvenc", "vvc", ".266", 63, _QP, {
         "ld": ("vvenc_medium_ld", f"{_VVENC} -g 9999 -vvenc-params picreordering=0"),
         "default": ("vvenc_medium", _VVENC),

@@ -26,7 +26,7 @@ import numpy as np
 from roicodec.bitstream.masks import Mask
 from roicodec.errors import InputError, RoicodecError
 from roicodec.evaluate import ffmpeg_program
-from roicodec.evaluate.coders import Coder
+from roicodec.evaluate.coders import Coder, refusal
 from roicodec.evaluate.metrics import Quality, mean_quality, quality
 from roicodec.evaluate.names import folder_name
 from roicodec.evaluate.process import Usage, run, stop_all
@@ -211,7 +211,9 @@ class _ClipRun:
             clip = self._prepare()
             encodes: list[Encode] = []
             for coder in self._plan.coders:
-                if coder.with_masks and not clip.given:
+                if message := refusal(coder, clip.info):
+                    self._listener.warn(f"{self._name}: {message}")
+                if message or (coder.with_masks and not clip.given):
                     continue
                 for setting in coder.qualities:
                     if self._stop.is_set():

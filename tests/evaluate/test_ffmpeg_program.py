@@ -11,12 +11,22 @@ import pytest
 
 from roicodec.errors import InputError
 from roicodec.evaluate import ffmpeg_program
-from roicodec.evaluate.coders import CONFIGS, anchor_coders
+from roicodec.evaluate.coders import CONFIGS, anchor_coders, refusal
 from roicodec.evaluate.program_coders import PROGRAM_FAMILIES
 from roicodec.evaluate.run import run_plan
 from roicodec.media import Reader, VideoInfo, Writer
 from roicodec.picture import Picture
-from tests.evaluate.small_run import FRAMES, HEIGHT, RATE, WIDTH, Log, own, plan_of, write_clip
+from tests.evaluate.small_run import (
+    FRAMES,
+    HEIGHT,
+    RATE,
+    WIDTH,
+    Log,
+    own,
+    plan_of,
+    write_clip,
+    x264,
+)
 
 installed = pytest.mark.skipif(
     not ffmpeg_program.has_vmaf(), reason="no ffmpeg with libvmaf: the extra vmaf"
@@ -64,6 +74,21 @@ def test_commands_say_quality_and_form(
         assert coder.decode(Path("b.bin"), Path("c.y4m"))[-1] == "c.y4m"
     with pytest.raises(InputError, match=r"quality 64 is not in 0\.\."):
         anchor_coders(family, config, (64,), roi=False)
+
+
+def test_kvazaar_is_left_out_of_sizes_that_it_cannot_encode(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg_program, "has_encoder", lambda name: True)
+    coders, _ = anchor_coders("kvazaar", "default", (31,), roi=False)
+    log = Log()
+    _, encodes = run_plan(plan_of(clip, tmp_path / "out", [*coders, *x264((30,))]), log)
+    assert {encode.codec.split("_")[0] for encode in encodes} == {"x264"}
+    assert not log.failures
+    [message] = log.messages
+    assert "kvazaar_medium is left out: it takes multiples of 8, not 90x58" in message
+    even = VideoInfo(96, 64, 1 / RATE, RATE)
+    assert not refusal(coders[0], even)
 
 
 @installed
